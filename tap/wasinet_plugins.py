@@ -1,0 +1,12 @@
+"""
+What twistd and twist are told: which commands there are, and where they live.
+"""
+
+from twisted.application.service import ServiceMaker
+
+wasinetEcho = ServiceMaker(
+    "wasinet-echo",
+    "wasinet_twisted.service.echo",
+    "Echo over HTTP and over TCP, the article's two servers.",
+    "wasinet-echo",
+)

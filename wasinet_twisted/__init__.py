@@ -1,0 +1,27 @@
+"""
+Awaitable TCP sockets and a strict, incremental HTTP/1.1 parser for Twisted.
+
+    from wasinet_twisted import http, net
+
+L{wasinet_twisted.http} stands alone: importing it loads no Twisted.
+"""
+
+from importlib import import_module
+from types import ModuleType
+
+__version__ = "0.1.0"
+
+__all__ = ["__version__", "http", "net"]
+
+_ROOMS = frozenset({"http", "net"})
+
+
+def __getattr__(name: str) -> ModuleType:
+    # Lazy (PEP 562), so that whoever wants the parser alone doesn't pay for the reactor.
+    if name in _ROOMS:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

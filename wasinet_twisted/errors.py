@@ -1,0 +1,133 @@
+"""
+Every exception this package raises, in one tree.
+
+The first question a caller has is whose fault it was. So: what our side tried
+to send is a L{LocalProtocolError}, what the peer sent a L{RemoteProtocolError};
+C{ConnectionClosed} is a connection that is gone; an argument that could never
+have worked is an L{InvalidArgument}.
+
+This module imports nothing of the package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class WasinetError(Exception):
+    """
+    The root of all exceptions of this package.
+    """
+
+
+class InvalidArgument(WasinetError, ValueError):
+    """
+    A call was given a value that it can never take. The message names the
+    argument, its bounds and the value.
+    """
+
+
+class ProtocolError(WasinetError):
+    """
+    HTTP was not spoken as RFC 9110 and RFC 9112 have it.
+    """
+
+
+class LocalProtocolError(ProtocolError):
+    """
+    Our side tried to send, or to do, what the protocol doesn't allow. Nothing
+    has been sent.
+    """
+
+
+class RemoteProtocolError(ProtocolError):
+    """
+    The peer sent what the protocol doesn't allow.
+
+    @ivar statusHint: the status a server would answer with: 400, 413, 414,
+        431, 501 or 505.
+    @ivar offset: where the offending line, chunk or field section begins, in
+        bytes since the first that the L{wasinet_twisted.http.Buffer} was given.
+    """
+
+    def __init__(self, message: str, *, statusHint: int = 400, offset: int = 0) -> None:
+        super().__init__(message)
+        self.statusHint = statusHint
+        self.offset = offset
+
+
+class LimitExceeded(WasinetError):
+    """
+    A bound was passed. The message names the thing, the bound and the value.
+    """
+
+
+class MessageTooLarge(RemoteProtocolError, LimitExceeded):
+    """
+    The peer's message passed a bound of L{wasinet_twisted.http.Limits}.
+    """
+
+
+class ConnectionClosed(WasinetError):
+    """
+    The connection or the listener is gone: closed by our side, or broken by
+    the peer or the network. In the latter case C{__cause__} is Twisted's own
+    reason.
+    """
+
+
+class IncompleteRead(WasinetError):
+    """
+    The stream ended inside something.
+
+    @ivar partial: what came of it and has not been handed out before.
+    @ivar expected: how many bytes were due in all, L{None} where nobody knows.
+    """
+
+    def __init__(self, message: str, partial: bytes = b"", expected: int | None = None) -> None:
+        super().__init__(message)
+        self.partial = partial
+        self.expected = expected
+
+
+class BusyError(WasinetError):
+    """
+    Somebody else is already waiting there: two reads at once on one
+    connection would race for the bytes.
+    """
+
+
+class TimedOut(WasinetError, TimeoutError):
+    """
+    The time allowed has passed. Nothing is lost by it.
+    """
+
+
+class ConnectFailed(WasinetError):
+    """
+    No connection could be made.
+
+    @ivar attempts: every address that was tried, and why it failed.
+    """
+
+    def __init__(self, message: str, attempts: Sequence[tuple[str, BaseException]] = ()) -> None:
+        super().__init__(message)
+        self.attempts = tuple(attempts)
+
+
+class ListenFailed(WasinetError):
+    """
+    An endpoint can't be listened on. The message names it and the cause.
+    """
+
+
+class CertificateError(WasinetError):
+    """
+    The peer's certificate was not accepted.
+    """
+
+
+class NotSupported(WasinetError):
+    """
+    This transport can't do that.
+    """

@@ -1,0 +1,45 @@
+"""
+HTTP/1.1 without I/O: an incremental parser, messages, and their encoding.
+
+    buffer = Buffer()
+    buffer.append(data)
+    while (request := buffer.parseRequest()) is not None:
+        send(WasiResponse(body=b"echo:" + request.body).encode())
+
+This room uses the standard library and multidict; it never loads Twisted, and
+goes as well with a blocking socket, asyncio or trio.
+"""
+
+from ..errors import (
+    IncompleteRead,
+    LimitExceeded,
+    LocalProtocolError,
+    MessageTooLarge,
+    ProtocolError,
+    RemoteProtocolError,
+)
+from .buffer import Buffer
+from .chunked import encodeChunk
+from .events import Data, EndOfMessage, Event, RequestHead, ResponseHead
+from .limits import Limits
+from .messages import REASONS, WasiRequest, WasiResponse
+
+__all__ = [
+    "REASONS",
+    "Buffer",
+    "Data",
+    "EndOfMessage",
+    "Event",
+    "IncompleteRead",
+    "LimitExceeded",
+    "Limits",
+    "LocalProtocolError",
+    "MessageTooLarge",
+    "ProtocolError",
+    "RemoteProtocolError",
+    "RequestHead",
+    "ResponseHead",
+    "WasiRequest",
+    "WasiResponse",
+    "encodeChunk",
+]

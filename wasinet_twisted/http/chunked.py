@@ -1,0 +1,177 @@
+"""
+The chunked coding, both ways, with its trailers. RFC 9112 section 7.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..errors import LocalProtocolError, MessageTooLarge, RemoteProtocolError
+from . import grammar
+from .bytequeue import ByteQueue
+from .fields import FieldSection, Pair
+from .framing import show
+from .limits import Limits
+
+_SIZE_DIGITS = 16
+
+# RFC 9110 section 6.5.1: fields that frame, route, authenticate, or say how to read the content are not for
+# trailers. Whoever merged them into the head would let a body rewrite it.
+_NOT_IN_TRAILERS = frozenset(
+    (
+        "transfer-encoding", "content-length", "host", "connection", "trailer", "te", "upgrade", "expect",
+        "max-forwards", "range", "cache-control", "authorization", "proxy-authorization", "cookie", "set-cookie",
+        "content-type", "content-encoding", "content-range",
+    )
+)  # fmt: skip
+
+
+def forbiddenInTrailers(name: str) -> bool:
+    """
+    Is this a field that no trailer section may hold?
+    """
+    lower = name.lower()
+    return lower in _NOT_IN_TRAILERS or lower.startswith("if-")
+
+
+class ChunkedDecoder:
+    """
+    Takes a chunked body off a L{ByteQueue}.
+
+    @ivar most: how long the decoded body may be; L{None}: no bound.
+    @ivar trailers: the trailer section, once the body is complete; else L{None}.
+    """
+
+    __slots__ = ("_extensions", "_left", "_limits", "_section", "_total", "_trailerBytes", "most", "trailers")
+
+    def __init__(self, limits: Limits, unfolds: bool) -> None:
+        """
+        @param unfolds: see L{FieldSection}.
+        """
+        self.trailers: list[Pair] | None = None
+        self.most: int | None = None
+        self._limits = limits
+        self._total = 0
+        self._extensions = 0
+        # Of the current chunk, with the CRLF that ends it; 0 when a size line is due.
+        self._left = 0
+        self._section = FieldSection(limits.fields, unfolds)
+        # None until the last chunk has come.
+        self._trailerBytes: int | None = None
+
+    def nextData(self, queue: ByteQueue) -> bytes:
+        """
+        Decode the next piece.
+
+        @return: some of the body, as it was cut; C{b""} while more bytes are
+            needed, and when C{trailers} shows that it is complete.
+        @raise RemoteProtocolError: it is not valid.
+        """
+        while queue.size:
+            if self._left > 2:
+                data = queue.take(self._left - 2)
+                self._left -= len(data)
+                return data
+            if self._left:
+                self._takeChunkEnd(queue)
+            elif self._trailerBytes is None:
+                if not self._takeSizeLine(queue):
+                    break
+            elif not self._takeTrailer(queue) or self.trailers is not None:
+                break
+        return b""
+
+    def _takeChunkEnd(self, queue: ByteQueue) -> None:
+        # The data must end where its size says: parsers that looked on for the next CRLF have been smuggled past.
+        expected = b"\r" if self._left == 2 else b"\n"
+        queue.mark = queue.taken
+        if queue.take(1) != expected:
+            raise RemoteProtocolError("the data of a chunk is not followed by CRLF (RFC 9112 section 7.1)")
+        self._left -= 1
+
+    def _takeSizeLine(self, queue: ByteQueue) -> bool:
+        room = self._limits.chunkExtensions - self._extensions
+        line = queue.takeLine(_SIZE_DIGITS + room)
+        if line is None:
+            return False
+        content = lineContent(line, _SIZE_DIGITS + room, self._tooManyExtensions)
+        match = grammar.chunkSize(content)
+        end = match.end() if match else 0
+        if len(content) - end > room:
+            raise self._tooManyExtensions()
+        if match is None or content[end : end + 1].isalnum():
+            raise RemoteProtocolError(f"a chunk size must be 1 to {_SIZE_DIGITS} hex digits, not {show(content)}")
+        if grammar.chunkExtensions(content, end) is None:
+            raise RemoteProtocolError(f"a chunk extension that is none: {show(content[end:])}")
+        self._extensions += len(content) - end
+        size = int(match[0], 16)
+        if not size:
+            self._trailerBytes = 0
+            return True
+        self._total += size
+        if self.most is not None and self._total > self.most:
+            raise MessageTooLarge(f"a body of more than {self.most} bytes", statusHint=413)
+        self._left = size + 2
+        return True
+
+    def _tooManyExtensions(self) -> MessageTooLarge:
+        bound = self._limits.chunkExtensions
+        return MessageTooLarge(f"more than {bound} bytes of chunk extensions", statusHint=413)
+
+    def _takeTrailer(self, queue: ByteQueue) -> bool:
+        assert self._trailerBytes is not None
+        room = max(self._limits.trailers - self._trailerBytes, 0)
+        line = queue.takeLine(room)
+        if line is None:
+            return False
+        content = lineContent(line, room, self._tooManyTrailers)
+        self._trailerBytes += len(line)
+        if not content:
+            self.trailers = self._section.finish()
+            return True
+        field = self._section.add(content)
+        if field is not None and forbiddenInTrailers(field[0][0]):
+            raise RemoteProtocolError(f"the field {field[0][0]} in a trailer section (RFC 9110 section 6.5.1)")
+        return True
+
+    def _tooManyTrailers(self) -> MessageTooLarge:
+        return MessageTooLarge(f"more than {self._limits.trailers} bytes of trailers", statusHint=431)
+
+
+def lineContent(line: bytes, most: int, tooLong: Callable[[], RemoteProtocolError]) -> bytes:
+    """
+    What stands in a line that L{ByteQueue.takeLine} gave.
+
+    @param most: the bound that was given to it.
+    @param tooLong: makes the error for a line longer than that.
+    @raise RemoteProtocolError: it is too long or doesn't end with CRLF.
+    """
+    ended = line.endswith(b"\n")
+    end = len(line) - 1 if ended else len(line)
+    if line[end - 1 : end] == b"\r":
+        end -= 1
+    # The limit before the grammar, so that a line in pieces and a whole one are refused alike.
+    if end > most:
+        raise tooLong()
+    if not line.endswith(b"\r\n"):
+        # RFC 9112 section 2.2 lets a recipient take a bare LF; when some do and some don't, requests are smuggled.
+        raise RemoteProtocolError("a line that ends with a bare LF (RFC 9112 section 2.2)")
+    return line[:end]
+
+
+def encodeChunk(data: bytes, extensions: str = "") -> bytes:
+    """
+    One chunk.
+
+    @param data: what it holds; an empty one would end the body, so it gives C{b""}.
+    @param extensions: as they stand after the size, C{;name=value} each (RFC 9112 section 7.1.1).
+    @raise LocalProtocolError: the extensions are not valid.
+    """
+    if not data:
+        return b""
+    if extensions:
+        raw = extensions.encode("latin-1", "replace")
+        if grammar.chunkExtensions(raw) is None or raw.decode("latin-1") != extensions:
+            raise LocalProtocolError(f"chunk extensions must be ;name or ;name=value, not {extensions!r}")
+        return b"%x%b\r\n%b\r\n" % (len(data), raw, data)
+    return b"%x\r\n%b\r\n" % (len(data), data)

@@ -1,0 +1,127 @@
+"""
+Field lines: judged, remembered, collected.
+
+RFC 9112 section 5, for heads and for trailer sections alike.
+"""
+
+from __future__ import annotations
+
+from ..errors import MessageTooLarge, RemoteProtocolError
+from . import grammar
+from .framing import KINDS, PLAIN, fieldMeaning, show
+
+Pair = tuple[str, str]
+
+# (name, value), as on the wire; the kind (framing.py); what the value means to the framing.
+Field = tuple[Pair, int, int]
+
+# Clients send the same lines over and over: what a line means is remembered by its bytes. The bound keeps it below
+# some 1.5 MB; it is emptied when full, so that no peer can keep others out of it. What could hold a secret, and what
+# is long and so hardly ever the same twice, never enters it.
+_CACHE_SIZE = 2048
+CACHED_LINE = 128
+_NEVER_CACHED = frozenset((b"authorization", b"proxy-authorization", b"cookie", b"set-cookie"))
+cache: dict[bytes, Field] = {}
+
+
+def parseFieldLine(line: bytes) -> Field:
+    """
+    Judge one field line, given without its CRLF, and remember it.
+
+    @raise RemoteProtocolError: it is not valid.
+    """
+    match = grammar.fieldLine(line)
+    if match is None:
+        raise RemoteProtocolError(_whatIsWrong(line))
+    name, value = match.groups()
+    if value[-1:] in (b" ", b"\t"):
+        # RFC 9112 section 5.1: OWS is SP and HTAB, where strip() alone would take eight more kinds of byte.
+        value = value.rstrip(b" \t")
+    lower = name.lower()
+    kind = KINDS.get(lower, PLAIN)
+    meaning = fieldMeaning(kind, value) if kind else 0
+    field = ((name.decode("ascii"), value.decode("latin-1")), kind, meaning)
+    if len(line) <= CACHED_LINE and lower not in _NEVER_CACHED:
+        if len(cache) >= _CACHE_SIZE:
+            cache.clear()
+        cache[line] = field
+    return field
+
+
+def _whatIsWrong(line: bytes) -> str:
+    """
+    The reason why the pattern didn't match. Values may be secrets, so only names are shown.
+    """
+    name, colon, value = line.partition(b":")
+    if not colon:
+        return f"a field line without a colon: {show(line)}"
+    if not name:
+        return "a field without a name"
+    if grammar.token(name) is None:
+        if name[-1:] in (b" ", b"\t"):
+            # RFC 9112 section 5.1: servers that took it off, and proxies that didn't, disagreed about the field.
+            return f"white space between the field name and the colon: {show(name)}"
+        return f"a field name must be a token, not {show(name)}"
+    bad = next(byte for byte in value if (byte < 0x20 and byte != 0x09) or byte == 0x7F)
+    return f"the value of field {show(name)} holds the control character 0x{bad:02x}"
+
+
+class FieldSection:
+    """
+    The field lines of a head or a trailer section, up to the empty line that ends it.
+
+    @ivar pairs: the fields so far, in order.
+    """
+
+    __slots__ = ("_folded", "_most", "_unfolds", "lastKind", "pairs")
+
+    def __init__(self, most: int, unfolds: bool) -> None:
+        """
+        @param most: how many fields there may be.
+        @param unfolds: is a continued line (obs-fold) replaced by a SP, as a user
+            agent must, or refused, as a server may (RFC 9112 section 5.2)?
+        """
+        self.pairs: list[Pair] = []
+        self.lastKind = PLAIN
+        self._most = most
+        self._unfolds = unfolds
+        self._folded: dict[int, list[str]] = {}
+
+    def add(self, line: bytes) -> Field | None:
+        """
+        Take the next line, without its CRLF.
+
+        @return: the field, or L{None} if the line continued the one before.
+        @raise RemoteProtocolError: the line is not valid.
+        """
+        if line[0] in b" \t":
+            self._continue(line)
+            return None
+        if len(self.pairs) >= self._most:
+            raise MessageTooLarge(f"more than {self._most} fields", statusHint=431)
+        field = cache.get(line) or parseFieldLine(line)
+        self.pairs.append(field[0])
+        self.lastKind = field[1]
+        return field
+
+    def _continue(self, line: bytes) -> None:
+        if not self.pairs:
+            # RFC 9112 section 2.2
+            raise RemoteProtocolError("white space before the first field")
+        if not self._unfolds:
+            raise RemoteProtocolError("a continued field line (obs-fold, RFC 9112 section 5.2)")
+        if self.lastKind != PLAIN:
+            # Its value has been judged. No honest peer folds these; one that does wants two readers to differ.
+            raise RemoteProtocolError(f"a continued {self.pairs[-1][0]} line")
+        if grammar.fieldValue(line) is None:
+            raise RemoteProtocolError(f"the continued value of field {self.pairs[-1][0]} holds a control character")
+        self._folded.setdefault(len(self.pairs) - 1, []).append(line.strip(b" \t").decode("latin-1"))
+
+    def finish(self) -> list[Pair]:
+        """
+        All fields. Continued values are joined here, once: joined line by line they would cost the square.
+        """
+        for index, pieces in self._folded.items():
+            name, value = self.pairs[index]
+            self.pairs[index] = (name, " ".join(piece for piece in (value, *pieces) if piece))
+        return self.pairs

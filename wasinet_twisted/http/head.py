@@ -1,0 +1,172 @@
+"""
+Reading a head: its start line, its fields, and how long the body after it is.
+
+Line by line, each judged as soon as it is complete. C{quick.py} is the short way
+for the head that has come whole and holds nothing unusual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import MessageTooLarge, RemoteProtocolError
+from . import grammar
+from .bytequeue import ByteQueue
+from .chunked import lineContent
+from .events import RequestHead, ResponseHead
+from .fields import FieldSection, Pair
+from .framing import FramingFields, bodyLength, show
+from .limits import Limits
+from .output import targetFault
+
+AnyHead = RequestHead | ResponseHead
+# Method, target, version; or status, reason, version.
+StartLine = tuple[Any, str, str]
+
+
+class HeadReader:
+    """
+    Reads one head off a L{ByteQueue}, line by line.
+
+    @ivar begun: has anything but empty lines come?
+    """
+
+    __slots__ = ("_emptyLines", "_framing", "_isRequest", "_limits", "_section", "_size", "_start", "begun")
+
+    def __init__(self, isRequest: bool, limits: Limits) -> None:
+        self.begun = False
+        self._isRequest = isRequest
+        self._limits = limits
+        self._emptyLines = 0
+        # The bytes of this message that have been taken.
+        self._size = 0
+        self._start: StartLine | None = None
+
+    def read(self, queue: ByteQueue, kind: type[AnyHead], method: str) -> tuple[AnyHead, int] | None:
+        """
+        Go on reading.
+
+        @param kind: what to make of it.
+        @param method: for a response, that of the request it answers.
+        @return: the head and the L{bodyLength}, or L{None} while it is incomplete.
+        @raise RemoteProtocolError: a line is not valid or too long.
+        """
+        while queue.size:
+            most, tooLong = self._bound()
+            line = queue.takeLine(most)
+            if line is None:
+                self.begun = True
+                return None
+            content = lineContent(line, most, tooLong)
+            self._size += len(line)
+            if self._start is None:
+                self._startLine(content)
+            elif content:
+                field = self._section.add(content)
+                if field is not None and field[1]:
+                    self._framing.add(field[1], field[2])
+            else:
+                return self._finish(self._start, kind, method)
+        return None
+
+    def _bound(self) -> tuple[int, Callable[[], RemoteProtocolError]]:
+        # Which bound would this line pass first? Deciding it before the line is seen makes the answer independent
+        # of how much of it has come.
+        limits = self._limits
+        left = limits.head - self._size
+        if self._isRequest and self._start is None and limits.requestLine <= left:
+            return limits.requestLine, self._longLine
+        # With nothing left even an empty line is too long: -1 lets none pass.
+        return max(left, -1), self._longHead
+
+    def _longLine(self) -> MessageTooLarge:
+        return MessageTooLarge(f"a request line of more than {self._limits.requestLine} bytes", statusHint=414)
+
+    def _longHead(self) -> MessageTooLarge:
+        return MessageTooLarge(f"a head of more than {self._limits.head} bytes", statusHint=431)
+
+    def _startLine(self, line: bytes) -> None:
+        if self._isRequest:
+            if not line:
+                # RFC 9112 section 2.2: some clients end a body with a CRLF too many.
+                self._emptyLines += 1
+                if self._emptyLines > self._limits.emptyLines:
+                    raise MessageTooLarge(f"more than {self._limits.emptyLines} empty lines before a request")
+                return
+            self._start = parseRequestLine(line)
+        else:
+            self._start = parseStatusLine(line)
+        self.begun = True
+        self._section = FieldSection(self._limits.fields, unfolds=not self._isRequest)
+        self._framing = FramingFields(self._start[2])
+
+    def _finish(self, start: StartLine, kind: type[AnyHead], method: str) -> tuple[AnyHead, int]:
+        head = newHead(kind, start, self._section.finish())
+        if isinstance(head, RequestHead):
+            return head, bodyLength(self._framing, head.method)
+        return head, bodyLength(self._framing, method, head.status)
+
+
+def parseRequestLine(line: bytes) -> StartLine:
+    """
+    RFC 9112 section 3.
+
+    @return: method, target, version.
+    @raise RemoteProtocolError: it is not valid.
+    """
+    match = grammar.requestLine(line)
+    if match is None:
+        parts = line.split(b" ")
+        if len(parts) != 3 or not all(parts):
+            what = "a request line must be method, target and version, with one space between them"
+        elif grammar.token(parts[0]) is None:
+            what = "a method must be a token"
+        elif grammar.target(parts[1]) is None:
+            what = "a request target must be visible ASCII without #"
+        else:
+            what = "the version must be HTTP/1.1 or HTTP/1.0"
+        raise RemoteProtocolError(f"{what}: {show(line)}")
+    method, target, version = match.groups()
+    _checkVersion(version)
+    name = method.decode("ascii")
+    fault = targetFault(name, target)
+    if fault is not None:
+        raise RemoteProtocolError(f"{fault}: {show(target)}")
+    return name, target.decode("ascii"), version.decode("ascii")
+
+
+def parseStatusLine(line: bytes) -> StartLine:
+    """
+    RFC 9112 section 4.
+
+    @return: status, reason, version.
+    @raise RemoteProtocolError: it is not valid.
+    """
+    match = grammar.statusLine(line)
+    if match is None:
+        raise RemoteProtocolError(f"a status line must be version, status from 100 to 599 and reason: {show(line)}")
+    version, status, reason = match.groups()
+    _checkVersion(version)
+    return int(status), (reason or b"").decode("latin-1"), version.decode("ascii")
+
+
+def _checkVersion(version: bytes) -> None:
+    # RFC 9110 section 2.5: 1.2 and up are understood as 1.1, another major version isn't.
+    # The preface of HTTP/2 (RFC 9113 section 3.4) ends here too.
+    if not version.startswith(b"HTTP/1."):
+        raise RemoteProtocolError(f"{version.decode('ascii')} is not spoken here", statusHint=505)
+
+
+def newHead(kind: type[AnyHead], start: StartLine, pairs: list[Pair]) -> AnyHead:
+    """
+    A head without the checks of its constructor: the grammar has made them.
+    """
+    head = kind.__new__(kind)
+    if isinstance(head, RequestHead):
+        head.method, head.uri, head.version = start
+    else:
+        head.status, head.reason, head.version = start
+    head._pairs = pairs
+    head._headers = None
+    return head

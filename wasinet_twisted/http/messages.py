@@ -1,0 +1,276 @@
+"""
+Whole messages: L{WasiRequest}, L{WasiResponse}, and their encoding.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Self
+
+from multidict import CIMultiDict
+
+from ..errors import LocalProtocolError
+from . import grammar
+from .chunked import encodeChunk
+from .events import Head, HeadersLike, RequestHead, ResponseHead, toHeaders
+from .fields import Pair
+from .framing import FramingFields
+from .output import checkVersion, encodeFields, encodeTrailers, framingOf, targetFault, toWire
+
+# The phrases RFC 9110 section 15 gives, by the standard library's table.
+REASONS = {status.value: status.phrase for status in HTTPStatus}
+
+# RFC 9110 section 8.6: user agents send Content-Length: 0 with these.
+_EXPECTS_BODY = frozenset(("POST", "PUT", "PATCH"))
+
+
+def toBody(given: object) -> bytes:
+    """
+    Make bytes of what users give as a body: bytes-like, or str as UTF-8.
+
+    @raise LocalProtocolError: it is neither.
+    """
+    if isinstance(given, bytes):
+        return given
+    if isinstance(given, str):
+        return given.encode("utf-8")
+    if isinstance(given, bytearray | memoryview):
+        return bytes(given)
+    raise LocalProtocolError(f"a body must be bytes or str, not {type(given).__name__}")
+
+
+class _Message(Head):
+    """
+    What requests and responses have in common beside their heads: a body and trailers.
+    """
+
+    __slots__ = ()
+
+    def _set(self, version: str, headers: HeadersLike, body: object, trailers: HeadersLike) -> None:
+        self.version = version
+        self._pairs = []
+        self._headers = toHeaders(headers)
+        self._body = toBody(body)
+        self._trailers = toHeaders(trailers) if trailers else None
+
+    @property
+    def body(self) -> bytes:
+        """
+        The body, decoded of its transfer coding. May be set to bytes or to str (UTF-8).
+        """
+        return self._body
+
+    @body.setter
+    def body(self, given: object) -> None:
+        self._body = toBody(given)
+
+    @property
+    def trailers(self) -> CIMultiDict[str]:
+        """
+        The fields that came, or go, after a chunked body. RFC 9112 section 7.1.2.
+        """
+        if self._trailers is None:
+            self._trailers = CIMultiDict()
+        return self._trailers
+
+    @trailers.setter
+    def trailers(self, given: HeadersLike) -> None:
+        self._trailers = toHeaders(given)
+
+    def _key(self) -> tuple[object, ...]:
+        return (self.version, self.fields(), self._body, list(self.trailers.items()))
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        assert isinstance(other, _Message)
+        return self._key() == other._key()
+
+    __hash__ = None  # type: ignore[assignment]  # mutable, so not hashable; mypy knows no other way to say it
+
+    def _frame(self, pairs: list[Pair], framing: FramingFields, wanted: bool, lengthOnly: bool = False) -> bytes:
+        """
+        Settle how the body is framed, in C{pairs}.
+
+        @param wanted: is a Content-Length added where there is none?
+        @param lengthOnly: may a length be given that the body doesn't have (HEAD, 304)?
+        @return: the body and what frames it.
+        """
+        body = self._body
+        trailers = list(self.trailers.items()) if self._trailers else []
+        if framing.chunked:
+            return encodeChunk(body) + b"0\r\n" + encodeTrailers(trailers)
+        if trailers:
+            raise LocalProtocolError("trailers need Transfer-Encoding: chunked (RFC 9112 section 7.1.2)")
+        if framing.contentLength is not None:
+            if framing.contentLength != len(body) and not (lengthOnly and not body):
+                raise LocalProtocolError(
+                    f"Content-Length is {framing.contentLength}, but the body has {len(body)} bytes"
+                )
+        elif wanted:
+            pairs.append(("Content-Length", str(len(body))))
+        return body
+
+
+class WasiRequest(_Message, RequestHead):
+    """
+    A request.
+
+    @ivar method: C{"GET"}, C{"POST"}, any token.
+    @ivar uri: the request target, C{"/"} by default.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        method: str = "GET",
+        uri: str = "/",
+        headers: HeadersLike = (),
+        body: bytes | bytearray | memoryview | str = b"",
+        version: str = "HTTP/1.1",
+        trailers: HeadersLike = (),
+    ) -> None:
+        self.method = method
+        self.uri = uri
+        self._set(version, headers, body, trailers)
+
+    def _key(self) -> tuple[object, ...]:
+        return (self.method, self.uri, *super()._key())
+
+    def encode(self) -> bytes:
+        """
+        The request as it goes to the wire. RFC 9112 section 3.
+
+        @raise LocalProtocolError: it would not parse back as the same request. Nothing is repaired.
+        """
+        pairs, rest = self._plan()
+        return (
+            b"%b %b %b\r\n"
+            % (
+                self.method.encode("ascii"),
+                self.uri.encode("ascii"),
+                self.version.encode("ascii"),
+            )
+            + encodeFields(pairs)
+            + rest
+        )
+
+    def framed(self) -> Self:
+        """
+        The request as it will be sent, with the fields that L{encode} adds: what
+        the peer's parser gives.
+        """
+        pairs, _ = self._plan()
+        return type(self)(self.method, self.uri, pairs, self._body, self.version, self.trailers)
+
+    def _plan(self) -> tuple[list[Pair], bytes]:
+        checkVersion(self.version)
+        method = toWire("the method", self.method)
+        if grammar.token(method) is None:
+            raise LocalProtocolError(f"the method must be a token, not {self.method!r}")
+        target = toWire("the uri", self.uri)
+        if grammar.target(target) is None:
+            raise LocalProtocolError(f"the uri must be visible ASCII without #, and not empty: {self.uri!r}")
+        fault = targetFault(self.method, target)
+        if fault is not None:
+            raise LocalProtocolError(f"{fault}: {self.uri!r}")
+        pairs = self.fields()
+        framing = framingOf(pairs, self.version)
+        if not framing.host and self.version == "HTTP/1.1":
+            raise LocalProtocolError("a request in HTTP/1.1 needs a Host (RFC 9112 section 3.2)")
+        if self.method == "CONNECT" and (self._body or framing.chunked or framing.contentLength is not None):
+            raise LocalProtocolError("a CONNECT has no body (RFC 9110 section 9.3.6)")
+        wanted = bool(self._body) or self.method in _EXPECTS_BODY
+        return pairs, self._frame(pairs, framing, wanted)
+
+
+class WasiResponse(_Message, ResponseHead):
+    """
+    A response.
+
+    @ivar status: 200 by default.
+    @ivar reason: the phrase of the status by default.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        status: int = 200,
+        headers: HeadersLike = (),
+        body: bytes | bytearray | memoryview | str = b"",
+        reason: str | None = None,
+        version: str = "HTTP/1.1",
+        trailers: HeadersLike = (),
+    ) -> None:
+        self.status = status
+        self.reason = REASONS.get(status, "") if reason is None else reason
+        self._set(version, headers, body, trailers)
+
+    def _key(self) -> tuple[object, ...]:
+        return (self.status, self.reason, *super()._key())
+
+    def encode(self, requestMethod: str = "GET") -> bytes:
+        """
+        The response as it goes to the wire. RFC 9112 section 4.
+
+        @param requestMethod: what it answers. To HEAD, the fields are those of a
+            GET, without the body; to CONNECT, a 2xx has neither length nor body.
+        @raise LocalProtocolError: it would not parse back as the same response. Nothing is repaired.
+        """
+        pairs, rest = self._plan(requestMethod)
+        if requestMethod == "HEAD":
+            rest = b""
+        return (
+            b"%b %d %b\r\n"
+            % (
+                self.version.encode("ascii"),
+                self.status,
+                self.reason.encode("latin-1"),
+            )
+            + encodeFields(pairs)
+            + rest
+        )
+
+    def framed(self, requestMethod: str = "GET") -> Self:
+        """
+        The response as it will be sent, with the fields that L{encode} adds: what
+        the peer's parser gives.
+        """
+        pairs, _ = self._plan(requestMethod)
+        bodiless = requestMethod == "HEAD"
+        return type(self)(
+            self.status,
+            pairs,
+            b"" if bodiless else self._body,
+            self.reason,
+            self.version,
+            () if bodiless else self.trailers,
+        )
+
+    def _plan(self, requestMethod: str) -> tuple[list[Pair], bytes]:
+        checkVersion(self.version)
+        if type(self.status) is not int or not 100 <= self.status <= 599:
+            raise LocalProtocolError(f"the status must be a whole number from 100 to 599, not {self.status!r}")
+        if grammar.reason(toWire("the reason", self.reason)) is None:
+            raise LocalProtocolError(f"the reason holds a control character: {self.reason!r}")
+        pairs = self.fields()
+        framing = framingOf(pairs, self.version)
+        status = self.status
+        tunnel = requestMethod == "CONNECT" and 200 <= status < 300
+        if status < 200 or status == 204 or tunnel:
+            # RFC 9110 section 8.6 and 9.3.6, RFC 9112 section 6.1
+            what = f"a {status} to CONNECT" if tunnel else f"a {status}"
+            if framing.contentLength is not None or framing.chunked:
+                raise LocalProtocolError(f"{what} has neither Content-Length nor Transfer-Encoding")
+            if self._body or self._trailers:
+                raise LocalProtocolError(f"{what} has no body and no trailers")
+            return pairs, b""
+        if self._body and status in (205, 304):
+            # RFC 9110 section 15.3.6 and 15.4.5
+            raise LocalProtocolError(f"a {status} has no body")
+        if status == 304 and framing.chunked:
+            raise LocalProtocolError("a 304 has no body, so it is not chunked")
+        lengthOnly = status == 304 or requestMethod == "HEAD"
+        return pairs, self._frame(pairs, framing, status != 304, lengthOnly)
