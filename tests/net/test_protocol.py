@@ -1,0 +1,520 @@
+"""
+Connections on a transport in memory and a clock: what time, faults and cancellation do.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, inlineCallbacks
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IHalfCloseableDescriptor, IHalfCloseableProtocol, IPushProducer
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from wasinet_twisted.errors import (
+    BusyError,
+    ConnectionClosed,
+    InvalidArgument,
+    LimitExceeded,
+    NotSupported,
+    TimedOut,
+)
+from wasinet_twisted.net import ConnectionFactory, IConnection, WasiTcpConn
+from wasinet_twisted.net.protocol import IMMEDIATE, READ_BUFFER, WRITE_BUFFER, ConnectionProtocol
+
+HOST = IPv4Address("TCP", "192.0.2.2", 8000)
+PEER = IPv4Address("TCP", "192.0.2.1", 54321)
+
+
+@implementer(IHalfCloseableDescriptor)
+class Transport(StringTransport):
+    """
+    A transport whose peer takes what the test lets it take.
+    """
+
+    aborted = False
+    halfClosed = False
+
+    def __init__(self) -> None:
+        super().__init__(hostAddress=HOST, peerAddress=PEER)
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+        super().abortConnection()
+
+    def loseWriteConnection(self) -> None:
+        self.halfClosed = True
+
+
+def turn(clock: Clock) -> None:
+    """
+    One turn of the reactor. Clock.advance() goes on until no call is due, as no reactor does.
+    """
+    for call in clock.getDelayedCalls():
+        if call.active() and call.getTime() <= clock.seconds():
+            clock.calls.remove(call)
+            call.called = 1
+            call.func(*call.args, **call.kw)
+
+
+class Case(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.transport = Transport()
+        self.protocol = ConnectionProtocol(self.clock, lambda protocol: None)
+        self.protocol.makeConnection(self.transport)
+        self.conn = WasiTcpConn(self.protocol)
+
+    def lose(self, kind: type[Exception] = ConnectionDone) -> None:
+        self.protocol.connectionLost(Failure(kind()))
+
+
+class ReadTests(Case):
+    def test_interfaces(self) -> None:
+        self.assertTrue(verifyObject(IConnection, self.conn))
+        self.assertTrue(verifyObject(IHalfCloseableProtocol, self.protocol))
+        self.assertTrue(verifyObject(IPushProducer, self.protocol))
+
+    def test_bytesThatCameBefore(self) -> None:
+        self.protocol.dataReceived(b"abc")
+        self.assertEqual(self.successResultOf(self.conn.read()), b"abc")
+
+    def test_bytesThatComeLater(self) -> None:
+        reading = self.conn.read()
+        self.assertNoResult(reading)
+        self.protocol.dataReceived(b"abc")
+        self.assertEqual(self.successResultOf(reading), b"abc")
+
+    def test_atMostMaxBytes(self) -> None:
+        reading = self.conn.read(2)
+        self.protocol.dataReceived(b"abcde")
+        self.assertEqual(self.successResultOf(reading), b"ab")
+        self.assertEqual(self.successResultOf(self.conn.read(2)), b"cd")
+        self.assertEqual(self.successResultOf(self.conn.read(2)), b"e")
+
+    def test_endOfStreamEveryTime(self) -> None:
+        self.protocol.dataReceived(b"abc")
+        self.protocol.readConnectionLost()
+        self.assertEqual(self.successResultOf(self.conn.read()), b"abc")
+        for _ in range(3):
+            self.assertEqual(self.successResultOf(self.conn.read()), b"")
+
+    def test_endOfStreamWhileWaiting(self) -> None:
+        reading = self.conn.read()
+        self.lose()
+        self.assertEqual(self.successResultOf(reading), b"")
+
+    def test_resetIsRaisedOnce(self) -> None:
+        self.protocol.dataReceived(b"abc")
+        self.lose(ConnectionLost)
+        self.assertEqual(self.successResultOf(self.conn.read()), b"abc")
+        error = self.failureResultOf(self.conn.read(), ConnectionClosed).value
+        self.assertIn("192.0.2.1:54321", str(error))
+        self.assertIsInstance(error.__cause__, ConnectionLost)
+        self.assertEqual(self.successResultOf(self.conn.read()), b"")
+
+    def test_resetWhileWaiting(self) -> None:
+        reading = self.conn.read()
+        self.lose(ConnectionLost)
+        self.failureResultOf(reading, ConnectionClosed)
+        self.assertEqual(self.successResultOf(self.conn.read()), b"")
+
+    def test_timeoutFromBothSides(self) -> None:
+        reading = self.conn.read(timeout=5)
+        self.clock.advance(4.9)
+        self.assertNoResult(reading)
+        self.protocol.dataReceived(b"abc")
+        self.assertEqual(self.successResultOf(reading), b"abc")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        reading = self.conn.read(timeout=5)
+        self.clock.advance(5)
+        error = self.failureResultOf(reading, TimedOut, TimeoutError).value
+        self.assertEqual(str(error), "timed out: nothing came from 192.0.2.1:54321 in 5 s")
+
+    def test_afterATimeoutNothingIsLost(self) -> None:
+        reading = self.conn.read(timeout=1)
+        self.clock.advance(1)
+        self.failureResultOf(reading, TimedOut)
+        self.protocol.dataReceived(b"late")
+        self.assertEqual(self.successResultOf(self.conn.read(timeout=1)), b"late")
+
+    def test_afterACancellationNothingIsLost(self) -> None:
+        reading = self.conn.read(timeout=9)
+        reading.cancel()
+        self.failureResultOf(reading, CancelledError)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.protocol.dataReceived(b"late")
+        self.assertEqual(self.successResultOf(self.conn.read()), b"late")
+
+    def test_twoReadsAtOnce(self) -> None:
+        first = self.conn.read()
+        error = self.assertRaises(BusyError, self.conn.read)
+        self.assertIn("192.0.2.1:54321", str(error))
+        self.protocol.dataReceived(b"abc")
+        self.assertEqual(self.successResultOf(first), b"abc")
+
+    def test_badArguments(self) -> None:
+        for arguments, named in (((0,), "maxBytes"), ((-1,), "maxBytes"), ((1.5,), "maxBytes"), ((1, -1), "timeout")):
+            error = self.assertRaises(InvalidArgument, self.conn.read, *arguments)
+            self.assertIn(named, str(error))
+            self.assertIn(repr(arguments[-1]), str(error))
+
+    def test_readAfterClose(self) -> None:
+        self.protocol.dataReceived(b"unread")
+        self.conn.close()
+        self.assertIn("closed by this side", str(self.failureResultOf(self.conn.read(), ConnectionClosed).value))
+        self.assertEqual(self.successResultOf(self.conn.read()), b"")
+
+    def test_closeWhileWaiting(self) -> None:
+        reading = self.conn.read()
+        self.conn.close()
+        self.failureResultOf(reading, ConnectionClosed)
+
+    def test_asyncFor(self) -> None:
+        async def collect() -> list[bytes]:
+            return [data async for data in self.conn]
+
+        collecting = ensureDeferred(collect())
+        self.protocol.dataReceived(b"ab")
+        self.protocol.dataReceived(b"cd")
+        self.assertNoResult(collecting)
+        self.protocol.readConnectionLost()
+        self.assertEqual(self.successResultOf(collecting), [b"ab", b"cd"])
+
+    def test_inlineCallbacks(self) -> None:
+        @inlineCallbacks
+        def twice() -> Any:
+            first = yield self.conn.read()
+            second = yield self.conn.read()
+            return first + second
+
+        result = twice()
+        self.protocol.dataReceived(b"ab")
+        self.protocol.dataReceived(b"cd")
+        self.assertEqual(self.successResultOf(result), b"abcd")
+
+    def test_aLoopAtTheEndOfTheStreamYields(self) -> None:
+        rounds = 0
+
+        async def forEver() -> None:
+            nonlocal rounds
+            while True:
+                await self.conn.read()
+                rounds += 1
+
+        self.protocol.readConnectionLost()
+        spinning = ensureDeferred(forEver())
+        self.assertEqual(rounds, IMMEDIATE)
+        turn(self.clock)
+        self.assertEqual(rounds, 2 * IMMEDIATE + 1)
+        spinning.cancel()
+        self.failureResultOf(spinning, CancelledError)
+
+    def test_smallReadsOfMuchDataYieldAndLoseNothing(self) -> None:
+        got = b""
+
+        async def reader() -> None:
+            nonlocal got
+            while data := await self.conn.read(1):
+                got += data
+
+        sent = bytes(range(256)) * 2
+        self.protocol.dataReceived(sent)
+        self.protocol.readConnectionLost()
+        reading = ensureDeferred(reader())
+        self.assertNoResult(reading)
+        while not reading.called:
+            turn(self.clock)
+        self.assertEqual(got, sent)
+
+
+class FlowControlTests(Case):
+    def test_aFastPeerIsPausedAndResumed(self) -> None:
+        self.protocol.dataReceived(b"x" * READ_BUFFER)
+        self.assertEqual(self.transport.producerState, "producing")
+        self.protocol.dataReceived(b"x")
+        self.assertEqual(self.transport.producerState, "paused")
+        self.successResultOf(self.conn.read(1000))
+        self.assertEqual(self.transport.producerState, "paused")
+        self.successResultOf(self.conn.read(READ_BUFFER))
+        self.assertEqual(self.transport.producerState, "producing")
+
+    def test_notResumedAfterTheEnd(self) -> None:
+        self.protocol.dataReceived(b"x" * (READ_BUFFER + 1))
+        self.protocol.readConnectionLost()
+        self.successResultOf(self.conn.read(READ_BUFFER * 2))
+        self.assertEqual(self.transport.producerState, "paused")
+
+    def test_anAwaitedWriteWaitsForThePeer(self) -> None:
+        self.successResultOf(self.conn.write(b"abc"))
+        self.protocol.pauseProducing()
+        writing = self.conn.write(b"def")
+        self.assertNoResult(writing)
+        self.protocol.resumeProducing()
+        self.successResultOf(writing)
+        self.assertEqual(self.transport.value(), b"abcdef")
+
+    def test_allKindsOfData(self) -> None:
+        for data in ("hé", b"a", bytearray(b"b"), memoryview(b"c")):
+            self.conn.write(data)
+        self.assertEqual(self.transport.value(), b"h\xc3\xa9abc")
+        self.assertIn("int", str(self.assertRaises(InvalidArgument, self.conn.write, 5)))
+
+    def test_anUnawaitedWriteToAGonePeerIsSilent(self) -> None:
+        self.protocol.pauseProducing()
+        self.conn.write(b"abc")
+        self.lose(ConnectionLost)
+        self.conn.write(b"def")
+        gc.collect()
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_anAwaitedWriteToAGonePeerIsToldSo(self) -> None:
+        self.protocol.pauseProducing()
+        writing = self.conn.write(b"abc")
+        self.assertNoResult(writing)
+        self.lose(ConnectionLost)
+        self.failureResultOf(writing, ConnectionClosed)
+        self.failureResultOf(self.conn.write(b"def"), ConnectionClosed)
+
+    def test_everyWayToWaitForAWrite(self) -> None:
+        self.protocol.pauseProducing()
+        results: list[Any] = []
+        self.conn.write(b"a").addCallback(results.append)
+        self.conn.write(b"b").addBoth(results.append)
+        self.conn.write(b"c").addCallbacks(results.append, results.append)
+        self.conn.write(b"d").addErrback(results.append).addCallback(results.append)
+        self.assertEqual(results, [])
+        self.protocol.resumeProducing()
+        self.assertEqual(results, [None] * 4)
+
+    def test_aWriteAfterCloseRaisesAtOnce(self) -> None:
+        self.conn.close()
+        error = self.assertRaises(ConnectionClosed, self.conn.write, b"abc")
+        self.assertIn("write() of 3 bytes", str(error))
+
+    def test_theBoundOfAnUnawaitedQueue(self) -> None:
+        self.protocol.pauseProducing()
+        self.conn.write(bytes(WRITE_BUFFER))
+        self.assertFalse(self.transport.aborted)
+        self.conn.write(b"x")
+        self.assertTrue(self.transport.aborted)
+        self.failureResultOf(self.conn.read(), LimitExceeded)
+        self.assertEqual(self.successResultOf(self.conn.read()), b"")
+        self.assertRaises(ConnectionClosed, self.conn.write, b"y")
+
+    def test_aLoopOfWritesYields(self) -> None:
+        rounds = 0
+
+        async def forEver() -> None:
+            nonlocal rounds
+            while True:
+                await self.conn.write(b"")
+                rounds += 1
+
+        spinning = ensureDeferred(forEver())
+        self.assertEqual(rounds, IMMEDIATE)
+        turn(self.clock)
+        self.assertGreater(rounds, IMMEDIATE)
+        self.assertLess(rounds, 3 * IMMEDIATE)
+        spinning.cancel()
+        self.failureResultOf(spinning, CancelledError)
+
+
+class CloseTests(Case):
+    def test_closeWaitsForTheEnd(self) -> None:
+        closing = self.conn.close()
+        again = self.conn.close()
+        self.assertTrue(self.transport.disconnecting)
+        self.assertIsNone(self.transport.producer)
+        self.assertNoResult(closing)
+        self.lose()
+        self.successResultOf(closing)
+        self.successResultOf(again)
+        self.successResultOf(self.conn.close())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_closeResetsWhenThePeerTakesNothing(self) -> None:
+        closing = self.conn.close(timeout=7)
+        self.clock.advance(6.9)
+        self.assertFalse(self.transport.aborted)
+        self.clock.advance(0.1)
+        self.assertTrue(self.transport.aborted)
+        self.lose(ConnectionLost)
+        self.successResultOf(closing)
+        self.assertRaises(InvalidArgument, self.conn.close, -1)
+
+    def test_abort(self) -> None:
+        reading = self.conn.read()
+        self.conn.abort()
+        self.assertTrue(self.transport.aborted)
+        self.assertIn("aborted by this side", str(self.failureResultOf(reading, ConnectionClosed).value))
+        self.lose(ConnectionLost)
+        self.conn.abort()
+
+    def test_finish(self) -> None:
+        self.protocol.pauseProducing()
+        writing = self.conn.write(b"abc")
+        self.assertNoResult(writing)
+        finishing = self.conn.finish()
+        again = self.conn.finish()
+        self.assertTrue(self.transport.halfClosed)
+        self.assertNoResult(finishing)
+        self.protocol.writeConnectionLost()
+        for deferred in (finishing, again, writing, self.conn.finish()):
+            self.successResultOf(deferred)
+        self.assertIn("finished", str(self.assertRaises(ConnectionClosed, self.conn.write, b"x")))
+        self.protocol.dataReceived(b"still reading")
+        self.assertEqual(self.successResultOf(self.conn.read()), b"still reading")
+
+    def test_finishOfALostConnection(self) -> None:
+        finishing = self.conn.finish()
+        self.lose(ConnectionLost)
+        self.failureResultOf(finishing, ConnectionClosed)
+        self.assertRaises(ConnectionClosed, self.conn.finish)
+
+    def test_finishIsNotSupportedEverywhere(self) -> None:
+        protocol = ConnectionProtocol(self.clock, lambda protocol: None)
+        protocol.makeConnection(StringTransport(peerAddress=PEER))
+        self.assertIn("StringTransport", str(self.assertRaises(NotSupported, WasiTcpConn(protocol).finish)))
+
+    def test_whenClosed(self) -> None:
+        first, second = self.conn.whenClosed(), self.conn.whenClosed()
+        second.cancel()
+        self.failureResultOf(second, CancelledError)
+        self.assertNoResult(first)
+        self.lose(ConnectionLost)
+        self.successResultOf(first)
+        self.successResultOf(self.conn.whenClosed())
+
+    def test_asyncWithCloses(self) -> None:
+        async def use() -> None:
+            async with self.conn as conn:
+                conn.write(b"bye")
+
+        using = ensureDeferred(use())
+        self.assertTrue(self.transport.disconnecting)
+        self.lose()
+        self.successResultOf(using)
+        self.assertEqual(self.transport.value(), b"bye")
+
+    def test_asyncWithResetsAfterAnException(self) -> None:
+        async def use() -> None:
+            async with self.conn:
+                raise KeyError("x")
+
+        self.failureResultOf(ensureDeferred(use()), KeyError)
+        self.assertTrue(self.transport.aborted)
+
+    def test_itClosesWhenNobodyHoldsIt(self) -> None:
+        del self.conn
+        self.assertTrue(self.transport.disconnecting)
+
+    def test_aWaitingReadHoldsIt(self) -> None:
+        reading = self.conn.read()
+        del self.conn
+        self.assertFalse(self.transport.disconnecting)
+        self.protocol.dataReceived(b"abc")
+        self.assertEqual(self.successResultOf(reading), b"abc")
+
+    def test_addresses(self) -> None:
+        self.assertEqual(self.conn.peer(), PEER)
+        self.assertEqual(self.conn.local(), HOST)
+        self.lose()
+        self.assertEqual(self.conn.local(), HOST)
+
+    def test_theLocalAddressOfALostConnection(self) -> None:
+        self.lose()
+        self.assertIn("local()", str(self.assertRaises(ConnectionClosed, self.conn.local)))
+
+    def test_repr(self) -> None:
+        self.assertEqual(repr(self.conn), "<WasiTcpConn with 192.0.2.1:54321, open>")
+        self.conn.close()
+        self.assertEqual(repr(self.conn), "<WasiTcpConn with 192.0.2.1:54321, closing>")
+        self.lose()
+        self.assertEqual(repr(self.conn), "<WasiTcpConn with 192.0.2.1:54321, gone>")
+
+    def test_otherAddresses(self) -> None:
+        for address, name in ((UNIXAddress(b"/run/x"), "/run/x"), (UNIXAddress(None), "an unnamed Unix socket")):
+            protocol = ConnectionProtocol(self.clock, lambda protocol: None)
+            protocol.makeConnection(StringTransport(peerAddress=address))
+            self.assertEqual(protocol.peerName(), name)
+
+
+class FactoryTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+
+    def start(self, handler: Callable[[WasiTcpConn], Any]) -> tuple[ConnectionFactory, ConnectionProtocol, Transport]:
+        factory = ConnectionFactory(handler, reactor=self.clock)
+        protocol = factory.buildProtocol(None)
+        transport = Transport()
+        protocol.makeConnection(transport)
+        return factory, protocol, transport
+
+    def test_aHandlerThatReturnsClosesItsConnection(self) -> None:
+        async def handler(conn: WasiTcpConn) -> None:
+            conn.write(await conn.read())
+
+        factory, protocol, transport = self.start(handler)
+        self.assertEqual(len(factory.tasks), 1)
+        protocol.dataReceived(b"abc")
+        self.assertEqual(transport.value(), b"abc")
+        self.assertTrue(transport.disconnecting)
+        protocol.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(len(factory.tasks), 0)
+
+    def test_aHandlerThatRaisesResetsItsConnectionAndIsLoggedOnce(self) -> None:
+        async def handler(conn: WasiTcpConn) -> None:
+            await conn.read()
+            raise KeyError("x")
+
+        _, protocol, transport = self.start(handler)
+        protocol.dataReceived(b"abc")
+        self.assertTrue(transport.aborted)
+        protocol.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+    def test_stoppingCancelsAndWaits(self) -> None:
+        seen: list[str] = []
+
+        async def handler(conn: WasiTcpConn) -> None:
+            try:
+                await conn.read()
+            except CancelledError:
+                seen.append("cancelled")
+                raise
+            finally:
+                seen.append("finally")
+
+        factory, protocol, transport = self.start(handler)
+        stopping = factory.stop(5)
+        self.assertEqual(seen, ["cancelled", "finally"])
+        self.assertTrue(transport.aborted)
+        self.assertNoResult(stopping)
+        protocol.connectionLost(Failure(ConnectionLost()))
+        self.successResultOf(stopping)
+
+    def test_aHandlerThatSwallowsItsCancellationCannotKeepTheConnection(self) -> None:
+        forEver: Deferred[None] = Deferred()
+
+        async def handler(conn: WasiTcpConn) -> None:
+            try:
+                await conn.read()
+            except CancelledError:
+                await forEver
+
+        factory, _, transport = self.start(handler)
+        factory.stop(5)
+        self.assertTrue(transport.disconnecting)
+        self.assertFalse(transport.aborted)
+        self.clock.advance(5)
+        self.assertTrue(transport.aborted)
+        forEver.callback(None)

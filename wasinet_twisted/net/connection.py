@@ -1,0 +1,188 @@
+"""
+L{WasiTcpConn}: the user's handle of a connection.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.python import threadable
+from zope.interface import implementer
+
+from ..errors import InvalidArgument
+from .interfaces import IConnection
+from .protocol import ConnectionProtocol
+
+# How long close() waits for the peer to take what is queued, in seconds.
+CLOSE_TIMEOUT = 30.0
+
+
+@implementer(IConnection)
+class WasiTcpConn:
+    """
+    A connection: a stream of bytes in both directions, to be awaited.
+
+    C{accept()} and C{connect()} give one; whoever got it closes it, best with
+    C{async with}. When the last reference goes, it closes by itself.
+
+    For the reactor's thread only.
+    """
+
+    __slots__ = ("__weakref__", "_protocol")
+
+    def __init__(self, protocol: ConnectionProtocol) -> None:
+        self._protocol = protocol
+
+    @classmethod
+    def connect(
+        cls, host: str, port: int, timeout: float | None = None, *, reactor: Any = None
+    ) -> Deferred[WasiTcpConn]:
+        """
+        See L{wasinet_twisted.net.connect}.
+        """
+        from .connector import connect
+
+        return connect(host, port, timeout=timeout, reactor=reactor)
+
+    def read(self, maxBytes: int = 65536, timeout: float | None = None) -> Deferred[bytes]:
+        """
+        Read what has arrived, or what arrives next.
+
+        @param maxBytes: how many bytes at the most.
+        @param timeout: seconds to wait; L{None} waits for ever.
+        @return: at least one byte; C{b""} at the end of the stream, and only then, every time.
+        @raise TimedOut: nothing is lost, what arrives later is for the next read.
+        @raise ConnectionClosed: the connection was reset, or closed by this
+            side. Raised once; from then on reads give C{b""}.
+        @raise BusyError: another read is waiting.
+        """
+        return self._protocol.read(maxBytes, timeout, self._cancelRead)
+
+    def write(self, data: bytes | bytearray | memoryview | str) -> Deferred[None]:
+        """
+        Queue C{data} for sending; str goes as UTF-8.
+
+        It is on its way whether awaited or not. Awaited, it returns when the peer
+        has taken enough: that is the flow control. A queue that nobody awaits
+        has a bound of 16 MiB, above which the connection is reset.
+
+        @raise ConnectionClosed: this side has closed or finished; or, told to
+            those who await only, the connection is gone.
+        """
+        if not isinstance(data, bytes):
+            if isinstance(data, str):
+                data = data.encode("utf-8")
+            elif isinstance(data, bytearray | memoryview):
+                data = bytes(data)
+            else:
+                raise InvalidArgument(f"write() takes bytes or str, not {type(data).__name__}")
+        return self._protocol.write(data)
+
+    def finish(self) -> Deferred[None]:
+        """
+        End the stream in our direction, after all that is queued; the peer reads
+        C{b""} and may go on writing.
+
+        @return: fires when everything has been sent.
+        @raise NotSupported: the transport can't; over TLS none can.
+        @raise ConnectionClosed: there is no connection any more.
+        """
+        return self._protocol.finish()
+
+    def close(self, timeout: float = CLOSE_TIMEOUT) -> Deferred[None]:
+        """
+        Send what is queued, then close. More than one close does no harm.
+
+        @param timeout: how many seconds the peer has to take it; then the connection is reset.
+        @return: fires when the connection is gone.
+        """
+        if not timeout >= 0:
+            raise InvalidArgument(f"timeout must be at least 0 seconds, not {timeout!r}")
+        self._protocol.close(timeout)
+        return self._protocol.whenClosed()
+
+    def abort(self) -> None:
+        """
+        Reset the connection: what is queued is lost, and the peer is told that it is.
+        """
+        self._protocol.abort()
+
+    def whenClosed(self) -> Deferred[None]:
+        """
+        Fires when the connection is gone, whoever ended it.
+        """
+        return self._protocol.whenClosed()
+
+    def local(self) -> IAddress:
+        """
+        Our address: an C{IPv4Address}, C{IPv6Address} or C{UNIXAddress} of Twisted's.
+
+        @raise ConnectionClosed: the connection is gone and nobody asked before.
+        """
+        return self._protocol.local()
+
+    def peer(self) -> IAddress:
+        """
+        The peer's address.
+        """
+        return self._protocol.peer()
+
+    def __aiter__(self) -> Self:
+        """
+        C{async for data in conn} reads until the end of the stream.
+        """
+        return self
+
+    async def __anext__(self) -> bytes:
+        data = await self.read()
+        if not data:
+            raise StopAsyncIteration
+        return data
+
+    async def __aenter__(self) -> Self:
+        """
+        C{async with conn} closes it at the end, and resets it if an exception
+        leaves the block, lest half an answer look like a whole one.
+        """
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            await self.close()
+        else:
+            self.abort()
+
+    def __repr__(self) -> str:
+        protocol = self._protocol
+        state = "gone" if protocol.lost else "closing" if protocol.closing else "open"
+        return f"<{type(self).__name__} with {protocol.peerName()}, {state}>"
+
+    def __del__(self) -> None:
+        protocol = self._protocol
+        if protocol.closing or protocol.lost:
+            return
+        reactor: Any = protocol.reactor
+        if threadable.ioThread in (None, threadable.getThreadID()):
+            protocol.close(CLOSE_TIMEOUT)
+        else:
+            # The garbage collector runs in whichever thread it likes.
+            reactor.callFromThread(protocol.close, CLOSE_TIMEOUT)
+
+    def _cancelRead(self, deferred: Deferred[Any]) -> None:
+        self._protocol.cancelRead()
+
+
+def theReactor(given: Any) -> IReactorTime | Any:
+    """
+    The reactor to use: the one given, else the global one, imported as late as this.
+    """
+    if given is not None:
+        return given
+    from twisted.internet import reactor
+
+    return reactor

@@ -1,0 +1,50 @@
+"""
+What the other rooms may rely on.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
+from zope.interface import Interface
+
+
+class IConnection(Interface):
+    """
+    A stream of bytes in both directions, to be awaited.
+    """
+
+    def read(maxBytes: int = ..., timeout: float | None = None) -> Deferred[bytes]:
+        """
+        Read what has arrived, at least one byte; C{b""} at the end of the stream.
+        """
+
+    def write(data: bytes | bytearray | memoryview | str) -> Deferred[None]:
+        """
+        Queue C{data}; awaited, returns when the peer has taken enough.
+        """
+
+    def finish() -> Deferred[None]:
+        """
+        End the stream in our direction only.
+        """
+
+    def close(timeout: float = ...) -> Deferred[None]:
+        """
+        Send what is queued, then close.
+        """
+
+    def abort() -> None:
+        """
+        Reset the connection: what is queued is lost, and the peer is told so.
+        """
+
+    def local() -> IAddress:
+        """
+        Our address.
+        """
+
+    def peer() -> IAddress:
+        """
+        The peer's address.
+        """

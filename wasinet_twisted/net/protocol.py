@@ -1,0 +1,454 @@
+"""
+Twisted's side of a connection: the Protocol that turns callbacks into awaitables.
+
+The Protocol is private to the room; what users hold is a
+L{WasiTcpConn<wasinet_twisted.net.connection.WasiTcpConn>}. The Protocol never
+refers to it, so that a connection which nobody holds any more can be closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IHalfCloseableDescriptor,
+    IHalfCloseableProtocol,
+    IPushProducer,
+    IReactorTime,
+    ISSLTransport,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ..errors import BusyError, ConnectionClosed, InvalidArgument, LimitExceeded, NotSupported, TimedOut, WasinetError
+from .addresses import formatAddress
+from .reading import Incoming
+
+log = Logger()
+
+# Above this many unread bytes the transport is paused, and resumed when a quarter is left. asyncio streams take twice
+# their limit of 64 KiB.
+READ_BUFFER = 64 * 1024
+# What may wait to be sent by callers who never await their writes.
+WRITE_BUFFER = 16 * 1024 * 1024
+# So many awaits in a row may complete at once; then the reactor gets its turn.
+IMMEDIATE = 64
+
+
+@implementer(IHalfCloseableProtocol, IPushProducer)
+class ConnectionProtocol(Protocol):
+    """
+    @ivar closing: has our side closed or aborted?
+    @ivar finished: has our side ended its direction?
+    @ivar lost: is the connection gone?
+    """
+
+    closing = False
+    finished = False
+    lost = False
+    _peer: IAddress
+    _local: IAddress | None = None
+    # The failure that awaiting writers get once the connection is gone.
+    _broken: WasinetError | None = None
+    _reader: Deferred[bytes] | None = None
+    _readMost = 0
+    _readTimer: IDelayedCall | None = None
+    _readPaused = False
+    _writePaused = False
+    _queued = 0
+    _immediate = 0
+    _closeTimer: IDelayedCall | None = None
+    # Made when needed.
+    _writers: list[Deferred[None]] | None = None
+    _finishers: list[Deferred[None]] | None = None
+    _closers: list[Deferred[None]] | None = None
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        made: Callable[[ConnectionProtocol], object],
+        gone: Callable[[ConnectionProtocol], object] | None = None,
+    ) -> None:
+        """
+        @param made: called with this when the connection is there.
+        @param gone: called with this when it is lost.
+        """
+        self.reactor = reactor
+        self._made = made
+        self._gone = gone
+        self._incoming = Incoming()
+
+    # Twisted calls these
+
+    def connectionMade(self) -> None:
+        transport = self._transport()
+        self._peer = transport.getPeer()
+        if ITCPTransport.providedBy(transport):
+            # Small writes are what request and answer are made of; Nagle would hold each second one for 40 ms.
+            transport.setTcpNoDelay(True)
+        transport.registerProducer(self, True)
+        self._made(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        given = self._incoming.arrived(data)
+        if given is not None:
+            self._immediate = 0
+            self._takeReader().callback(given)
+        elif self._incoming.size > READ_BUFFER and not self._readPaused:
+            self._readPaused = True
+            self._transport().pauseProducing()
+
+    def readConnectionLost(self) -> None:
+        """
+        The peer has ended its direction; ours goes on.
+        """
+        self._endReading(None)
+
+    def writeConnectionLost(self) -> None:
+        """
+        Our direction has been ended, everything before has been sent.
+        """
+        finishers, self._finishers = self._finishers, None
+        self.resumeProducing()
+        _fire(finishers)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.lost = True
+        if self._broken is None:
+            self._broken = ConnectionClosed(f"the connection with {self.peerName()} is gone: {reason.value}")
+            self._broken.__cause__ = reason.value
+        if self._closeTimer is not None:
+            self._closeTimer.cancel()
+            self._closeTimer = None
+        self._endReading(None if reason.check(ConnectionDone) else self._broken)
+        for waiting in (self._writers, self._finishers):
+            for deferred in waiting or ():
+                deferred.errback(self._broken)
+        closers, self._writers, self._finishers, self._closers = self._closers, None, None, None
+        if self._gone is not None:
+            self._gone(self)
+        _fire(closers)
+
+    # IPushProducer: the transport tells how the peer takes what we write
+
+    def pauseProducing(self) -> None:
+        """
+        The transport's buffer is full.
+        """
+        self._writePaused = True
+
+    def resumeProducing(self) -> None:
+        """
+        The transport's buffer is empty.
+        """
+        self._writePaused = False
+        self._queued = 0
+        writers, self._writers = self._writers, None
+        _fire(writers)
+
+    def stopProducing(self) -> None:
+        """
+        The connection is being lost; C{connectionLost} follows.
+        """
+
+    # The handle calls these
+
+    def read(self, most: int, timeout: float | None, canceller: Callable[[Deferred[Any]], None]) -> Deferred[bytes]:
+        """
+        See L{WasiTcpConn.read<wasinet_twisted.net.connection.WasiTcpConn.read>}.
+
+        @param canceller: calls L{cancelRead}. It is the handle's, so that a
+            waiting read keeps the handle alive.
+        """
+        if self._reader is not None:
+            raise BusyError(f"a read of the connection with {self.peerName()} is waiting already")
+        if type(most) is not int or most < 1:
+            raise InvalidArgument(f"maxBytes must be a whole number of at least 1, not {most!r}")
+        if timeout is not None and not timeout >= 0:
+            raise InvalidArgument(f"timeout must be at least 0 seconds, not {timeout!r}")
+        reader: Deferred[bytes] = Deferred(canceller)
+        self._immediate += 1
+        if self._immediate > IMMEDIATE and (self._incoming.size or self._incoming.ended):
+            # Whoever reads on and on without ever waiting would keep the reactor from its turn.
+            self._wait(reader, most, self.reactor.callLater(0, self._readAgain))
+            return reader
+        try:
+            given = self._incoming.read(most)
+        except WasinetError as error:
+            reader.errback(error)
+            return reader
+        if given is None:
+            self._wait(
+                reader, most, None if timeout is None else self.reactor.callLater(timeout, self._expire, timeout)
+            )
+        else:
+            reader.callback(given)
+            self._resumeReading()
+        return reader
+
+    def cancelRead(self) -> None:
+        """
+        The waiting read was cancelled: what arrives stays for the next one.
+        """
+        self._incoming.waiting = 0
+        self._takeReader()
+
+    def write(self, data: bytes) -> Deferred[None]:
+        """
+        See L{WasiTcpConn.write<wasinet_twisted.net.connection.WasiTcpConn.write>}.
+        """
+        if self.closing or self.finished:
+            done = "closed" if self.closing else "finished"
+            raise ConnectionClosed(
+                f"write() of {len(data)} bytes after the connection with {self.peerName()} was {done}"
+            )
+        if not self.lost and not self._overflows(len(data)):
+            self._transport().write(data)
+            if self._writePaused:
+                self._queued += len(data)
+        return _Written(self)
+
+    def _overflows(self, size: int) -> bool:
+        if not self._queued or self._queued + size <= WRITE_BUFFER:
+            return False
+        # Only those who don't await get here: await, and the queue is empty again.
+        self._broken = LimitExceeded(
+            f"{self._queued + size} bytes wait to be sent to {self.peerName()}, the bound is {WRITE_BUFFER}"
+        )
+        log.error("{error}; the connection is reset", error=self._broken)
+        self.abort()
+        return True
+
+    def awaitWritable(self, written: _Written) -> None:
+        """
+        Fire C{written} when the peer has taken enough, or when the connection breaks.
+        """
+        if self._broken is not None:
+            written.errback(self._broken)
+        elif self._writePaused:
+            if self._writers is None:
+                self._writers = []
+            self._writers.append(written)
+        else:
+            self._immediate += 1
+            if self._immediate > IMMEDIATE:
+                self._immediate = 0
+                self.reactor.callLater(0, _fire, [written])
+            else:
+                written.callback(None)
+
+    def finish(self) -> Deferred[None]:
+        """
+        See L{WasiTcpConn.finish<wasinet_twisted.net.connection.WasiTcpConn.finish>}.
+        """
+        transport = self._transport()
+        halfCloseable = IHalfCloseableDescriptor.providedBy(transport)
+        if not halfCloseable or ISSLTransport.providedBy(transport):
+            # A TLS transport passes the request on to TCP, whose end without a close_notify is a truncation.
+            raise NotSupported(f"{type(transport).__name__} can't end one direction only")
+        done: Deferred[None] = Deferred()
+        if self.lost or self.closing:
+            raise ConnectionClosed(f"finish() after the connection with {self.peerName()} was closed")
+        if self.finished and self._finishers is None:
+            done.callback(None)
+            return done
+        if self._finishers is None:
+            self._finishers = []
+        self._finishers.append(done)
+        if not self.finished:
+            self.finished = True
+            # A paused producer would keep the transport from going on after its last byte.
+            transport.unregisterProducer()
+            transport.loseWriteConnection()
+        return done
+
+    def close(self, timeout: float) -> None:
+        """
+        Send what is queued, then close; reset after C{timeout} seconds if the peer doesn't take it.
+        """
+        if self.closing or self.lost:
+            return
+        self._stopReading("closed")
+        transport = self._transport()
+        if not self.finished:
+            transport.unregisterProducer()
+        self._closeTimer = self.reactor.callLater(timeout, self._closeExpired)
+        transport.loseConnection()
+
+    def abort(self) -> None:
+        """
+        Reset.
+        """
+        if self.lost:
+            return
+        if not self.closing:
+            self._stopReading("aborted")
+        self._transport().abortConnection()
+
+    def whenClosed(self) -> Deferred[None]:
+        """
+        Fires with L{None} when the connection is gone, whatever the reason.
+        """
+        closed: Deferred[None] = Deferred(self._forgetCloser)
+        if self.lost:
+            closed.callback(None)
+        else:
+            if self._closers is None:
+                self._closers = []
+            self._closers.append(closed)
+        return closed
+
+    def peer(self) -> IAddress:
+        """
+        The peer's address.
+        """
+        return self._peer
+
+    def local(self) -> IAddress:
+        """
+        Our address.
+
+        @raise ConnectionClosed: nobody asked before the connection was gone.
+        """
+        if self._local is None:
+            if self.lost:
+                raise ConnectionClosed(f"local() after the connection with {self.peerName()} is gone")
+            self._local = self._transport().getHost()
+        return self._local
+
+    def peerName(self) -> str:
+        """
+        The peer's address for messages.
+        """
+        return formatAddress(self._peer)
+
+    def _transport(self) -> Any:
+        # Twisted's interfaces each describe a part of a transport, none of them all that a connection has.
+        return self.transport
+
+    def _wait(self, reader: Deferred[bytes], most: int, timer: IDelayedCall | None) -> None:
+        self._reader = reader
+        self._readMost = most
+        self._readTimer = timer
+
+    def _takeReader(self) -> Deferred[bytes]:
+        reader, self._reader = self._reader, None
+        assert reader is not None
+        if self._readTimer is not None:
+            if self._readTimer.active():
+                self._readTimer.cancel()
+            self._readTimer = None
+        return reader
+
+    def _readAgain(self) -> None:
+        """
+        Answer the waiting read from what there is now.
+        """
+        self._immediate = 0
+        reader = self._takeReader()
+        try:
+            given = self._incoming.read(self._readMost)
+        except WasinetError as error:
+            reader.errback(error)
+            return
+        assert given is not None
+        reader.callback(given)
+        self._resumeReading()
+
+    def _expire(self, timeout: float) -> None:
+        self._incoming.waiting = 0
+        self._takeReader().errback(TimedOut(f"timed out: nothing came from {self.peerName()} in {timeout:g} s"))
+
+    def _endReading(self, failure: WasinetError | None) -> None:
+        if self._incoming.end(failure):
+            self._readAgain()
+
+    def _stopReading(self, done: str) -> None:
+        """
+        Our side is done with the connection: what has arrived is forgotten, a waiting read and the next one are told.
+        """
+        self.closing = True
+        error = ConnectionClosed(f"the connection with {self.peerName()} was {done} by this side")
+        if self._broken is None:
+            self._broken = error
+        writers, self._writers = self._writers, None
+        self._incoming.discard()
+        self._endReading(self._broken)
+        for writer in writers or ():
+            writer.errback(self._broken)
+
+    def _resumeReading(self) -> None:
+        if self._readPaused and self._incoming.size <= READ_BUFFER // 4:
+            self._readPaused = False
+            if not (self._incoming.ended or self.closing):
+                self._transport().resumeProducing()
+
+    def _closeExpired(self) -> None:
+        self._closeTimer = None
+        log.warn("{peer} didn't take what was queued before close(); the connection is reset", peer=self.peerName())
+        self.abort()
+
+    def _forgetCloser(self, closed: Deferred[None]) -> None:
+        if self._closers is not None and closed in self._closers:
+            self._closers.remove(closed)
+
+
+class _Written(Deferred[None]):
+    """
+    What a write returns. It asks how the peer takes the bytes only when
+    somebody waits for it: a write that nobody awaits leaves nothing behind, and
+    no failure that nobody handles.
+    """
+
+    def __init__(self, protocol: ConnectionProtocol) -> None:
+        super().__init__()
+        self._protocol: ConnectionProtocol | None = protocol
+
+    def _ask(self) -> None:
+        protocol, self._protocol = self._protocol, None
+        if protocol is not None and not self.called:
+            protocol.awaitWritable(self)
+
+    # Each is the way in for somebody: coroutines come by addBoth.
+
+    def addCallbacks(self, *args: Any, **kwargs: Any) -> Any:
+        """
+        As every Deferred's.
+        """
+        self._ask()
+        return super().addCallbacks(*args, **kwargs)
+
+    def addCallback(self, *args: Any, **kwargs: Any) -> Any:
+        """
+        As every Deferred's.
+        """
+        self._ask()
+        return super().addCallback(*args, **kwargs)
+
+    def addErrback(self, *args: Any, **kwargs: Any) -> Any:
+        """
+        As every Deferred's.
+        """
+        self._ask()
+        return super().addErrback(*args, **kwargs)
+
+    def addBoth(self, *args: Any, **kwargs: Any) -> Any:
+        """
+        As every Deferred's.
+        """
+        self._ask()
+        return super().addBoth(*args, **kwargs)
+
+
+def _fire(waiting: list[Deferred[None]] | None) -> None:
+    for deferred in waiting or ():
+        if not deferred.called:
+            deferred.callback(None)

@@ -1,0 +1,161 @@
+"""
+What the commands share: services that listen on endpoints, and how a start that fails is told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import Any, NoReturn
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.python.usage import Options, UsageError
+
+from ..errors import InvalidArgument
+from ..net import ConnectionFactory
+from ..net.connection import theReactor
+from ..net.listener import endpointFromString, listenFailed
+
+log = Logger()
+
+# How long connections may take to end when the service stops, in seconds.
+STOP_DEADLINE = 5.0
+
+# What twistd's parent shows of an exception's line, its class included, in characters.
+_SHOWN = 98
+
+
+def checkEndpoint(option: str, text: str) -> str:
+    """
+    See that C{text} is an endpoint string, without a reactor: options are parsed before one is installed.
+
+    @raise UsageError: it is none.
+    """
+    try:
+        endpointFromString(None, text)
+    except InvalidArgument as error:
+        raise UsageError(f"--{option}: {error}") from None
+    return text
+
+
+class Launch:
+    """
+    How this process was started, as far as a failing start needs to know.
+    """
+
+    def __init__(self, options: Options) -> None:
+        """
+        @param options: the command's; their parents are twistd's or twist's.
+        """
+        parent = getattr(options, "parent", None)
+        given: dict[str, Any] = {} if parent is None else dict(parent)
+        self.daemon = given.get("nodaemon") == 0
+        self._pidFile: str | None = given.get("pidfile")
+
+    def fail(self, error: Exception) -> NoReturn:
+        """
+        End the start with one line and status 1.
+        """
+        line = f"wasinet-echo: {error}"
+        if self.daemon:
+            # The parent waits for a word through a pipe, which twistd sends for an ordinary exception and not for
+            # SystemExit. It shows the exception's line; the traceback would only hide it in the log.
+            log.critical("{line}", line=line)
+            sys.excepthook = _silence
+            raise OSError(_shortened(str(error), _SHOWN - len("OSError: "))) from None
+        # twistd removes its PID file after an ordinary exception and not after SystemExit.
+        self._removePidFile()
+        # Not sys.stderr: twistd makes a log of that.
+        print(line, file=sys.__stderr__)
+        raise SystemExit(1)
+
+    def _removePidFile(self) -> None:
+        if self._pidFile:
+            with contextlib.suppress(OSError, ValueError), open(self._pidFile) as file:
+                if int(file.read()) == os.getpid():
+                    os.unlink(self._pidFile)
+
+
+def _shortened(text: str, most: int) -> str:
+    """
+    Leave out the middle: the beginning says what failed, the end why.
+    """
+    if len(text) <= most:
+        return text
+    half = (most - 3) // 2
+    return f"{text[:half]}...{text[-half:]}"
+
+
+def _silence(*_: object) -> None:
+    """
+    Say nothing: it has been said.
+    """
+
+
+class ListeningService(Service):
+    """
+    Listens on one endpoint and runs a handler over each connection.
+    """
+
+    def __init__(self, endpoint: str, factory: ConnectionFactory, launch: Launch, *, reactor: Any = None) -> None:
+        self._text = endpoint
+        self._factory = factory
+        self._launch = launch
+        self._reactor: Any = theReactor(reactor)
+        self._listening: Deferred[Any] | None = None
+        self._port: IListeningPort | None = None
+        self._starting = True
+        self._error: BaseException | None = None
+
+    def privilegedStartService(self) -> None:
+        """
+        Listen, while there still are the privileges that low ports need. twist doesn't call this.
+        """
+        super().privilegedStartService()
+        self._listen()
+
+    def startService(self) -> None:
+        """
+        Listen, if nobody has yet.
+        """
+        super().startService()
+        if self._listening is None:
+            self._listen()
+
+    def _listen(self) -> None:
+        listening: Deferred[Any] = endpointFromString(self._reactor, self._text).listen(self._factory)
+        self._listening = listening
+        listening.addCallbacks(self._started, self._failed)
+        if self._error is not None:
+            self._launch.fail(listenFailed(self._text, self._error))
+        self._starting = False
+
+    def _started(self, port: IListeningPort) -> None:
+        self._port = port
+
+    def _failed(self, failure: Failure) -> None:
+        if self._starting:
+            self._error = failure.value
+            return
+        if failure.check(CancelledError):
+            # stopService has given up on it.
+            return
+        # An endpoint that takes its time has failed: the start is over, so the reactor has to be stopped.
+        log.critical("{error}", error=listenFailed(self._text, failure.value))
+        self._reactor.stop()
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Stop to listen, then end the connections.
+        """
+        super().stopService()
+        if self._listening is not None:
+            self._listening.cancel()
+        port, self._port = self._port, None
+        stopped = maybeDeferred(port.stopListening) if port is not None else maybeDeferred(lambda: None)
+        return stopped.addCallback(lambda _: self._factory.stop(STOP_DEADLINE))
