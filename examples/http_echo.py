@@ -23,7 +23,7 @@ async def handleClient(cs, handlerReq):
         try:
             d = await cs.read()
             if len(d) <= 0:
-                return
+                break
             buffer.append(d)
             req = buffer.parseRequest()
             if isinstance(req, http.WasiRequest):
@@ -33,6 +33,12 @@ async def handleClient(cs, handlerReq):
             print(e)
             cs.write(http.WasiResponse(e.statusHint, {"Connection": "close"}).encode())
             break
+        except net.ConnectionClosed as e:
+            print(e)
+            break
+    # The article leaves this to the collector; but the program may end with its last client, and not before the answer
+    # has been sent.
+    await cs.close()
 
 
 def handlerReq(cs, req):
@@ -57,8 +63,6 @@ async def serverStart(port):
     for _ in range(100):
         cs = await s.accept()
         clients.append(ensureDeferred(handleClient(cs, handlerReq)))
-        # The coroutine holds the connection now; it closes when nobody does.
-        del cs
     await s.close()
     await DeferredList(clients)
 

@@ -26,6 +26,9 @@ async def handleClient(cs):
             cs.write("echo:" + s)
         except Exception as e:
             print(e)
+    # The article leaves this to the collector; but the program may end with its last client, and not before the answer
+    # has been sent.
+    await cs.close()
 
 
 async def serverStart(port):
@@ -34,8 +37,6 @@ async def serverStart(port):
     for _ in range(100):
         cs = await s.accept()
         clients.append(ensureDeferred(handleClient(cs)))
-        # The coroutine holds the connection now; it closes when nobody does.
-        del cs
     # As in the original, a hundred connections are served to their end, and no more are taken.
     await s.close()
     await DeferredList(clients)

@@ -27,6 +27,9 @@ async def handleClient(cs, timeout):
             print("handle_client err:", e)
             break
     print("close")
+    # The article leaves this to the collector; but the program may end with its last client, and not before the answer
+    # has been sent.
+    await cs.close()
 
 
 async def serverStart(port, timeout):
@@ -37,8 +40,6 @@ async def serverStart(port, timeout):
         try:
             cs = await s.accept(timeout=timeout)
             clients.append(ensureDeferred(handleClient(cs, timeout)))
-            # The coroutine holds the connection now; it closes when nobody does.
-            del cs
         except net.TimedOut as e:
             print("accept err:", e)
     await s.close()

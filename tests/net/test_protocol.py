@@ -497,8 +497,12 @@ class FactoryTests(SynchronousTestCase):
         factory, protocol, transport = self.start(handler)
         stopping = factory.stop(5)
         self.assertEqual(seen, ["cancelled", "finally"])
-        self.assertTrue(transport.aborted)
+        # What is queued may still be sent, within the deadline.
+        self.assertTrue(transport.disconnecting)
+        self.assertFalse(transport.aborted)
         self.assertNoResult(stopping)
+        self.clock.advance(5)
+        self.assertTrue(transport.aborted)
         protocol.connectionLost(Failure(ConnectionLost()))
         self.successResultOf(stopping)
 

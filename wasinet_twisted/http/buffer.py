@@ -1,7 +1,8 @@
 """
 L{Buffer}: bytes in, messages or events out.
 
-There is one state machine, L{Buffer._step}. L{Buffer.nextEvent} shows it,
+There is one state machine: L{Buffer._nextHead}, L{Buffer._nextData} and
+L{Buffer._finish}. L{Buffer.nextEvent} shows it as it goes;
 L{Buffer.parseRequest} and L{Buffer.parseResponse} collect what it gives.
 """
 
@@ -16,9 +17,8 @@ from ..errors import IncompleteRead, LocalProtocolError, MessageTooLarge, Remote
 from .bytequeue import ByteQueue
 from .chunked import ChunkedDecoder
 from .events import Data, EndOfMessage, Event, RequestHead, ResponseHead
-from .fields import Pair
 from .framing import CHUNKED, TUNNEL, UNTIL_CLOSE
-from .head import AnyHead, HeadReader, newHead
+from .head import AnyHead, HeadReader
 from .limits import DEFAULT_LIMITS, Limits
 from .messages import WasiRequest, WasiResponse
 from .quick import quickRequest, quickResponse
@@ -28,13 +28,18 @@ _Message = TypeVar("_Message", WasiRequest, WasiResponse)
 
 
 class _State(Enum):
-    HEAD = auto()  # a head is due, or has begun
+    IDLE = auto()  # between two messages
+    HEAD = auto()  # a head has begun, and is read line by line
     LENGTH = auto()  # a body of a known length
     CHUNKED = auto()
     UNTIL_CLOSE = auto()
     END = auto()  # the body is complete, the end has not been told
     CONNECT = auto()  # a CONNECT has been told: nobody knows yet what follows
     TUNNEL = auto()  # what follows is no HTTP
+    FAILED = auto()
+
+
+_IDLE = _State.IDLE
 
 
 class Buffer:
@@ -52,8 +57,8 @@ class Buffer:
     """
 
     __slots__ = (
-        "_collecting", "_decoder", "_ended", "_failure", "_got", "_handedOut", "_headReader", "_interim", "_length",
-        "_limits", "_message", "_method", "_pieces", "_queue", "_role", "_state",
+        "_collecting", "_decoder", "_ended", "_failure", "_got", "_handedOut", "_headReader", "_limits", "_message",
+        "_method", "_pieces", "_queue", "_role", "_state",
     )  # fmt: skip
 
     def __init__(self, role: Role | None = None, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -73,24 +78,27 @@ class Buffer:
         Forget all bytes and whatever has begun, a failure too; only the role stays.
         """
         self._queue.clear()
-        self._handedOut = self._queue.taken
         self._failure: WasinetError | None = None
         self._ended = False
-        self._state = _State.HEAD
         # What the next final response answers; None is as good as GET.
         self._method: str | None = None
+        self._between()
+
+    def _between(self) -> None:
+        """
+        Nothing has begun.
+        """
+        self._state = _IDLE
         self._headReader: HeadReader | None = None
-        self._decoder: ChunkedDecoder | None = None
-        # Of the message whose head has come: how long its body is, or what framing.py says instead of a number,
-        # and how much of it has come.
-        self._length = 0
-        self._got = 0
-        # Is another response to the same request to follow?
-        self._interim = False
-        # Is a message being collected (True) or streamed (False)? None: neither, its head hasn't come.
-        self._collecting: bool | None = None
+        # The message whose head has come, and how much of its body has.
         self._message: AnyHead | None = None
+        self._got = 0
+        self._decoder: ChunkedDecoder | None = None
+        # Is it being collected, with these pieces of its body, or streamed?
+        self._collecting = False
         self._pieces: list[bytes] = []
+        # What had been taken of the bytes when something was handed out last; only looked at within a message.
+        self._handedOut = 0
 
     def append(self, data: bytes | bytearray | memoryview) -> None:
         """
@@ -120,9 +128,15 @@ class Buffer:
         How many bytes have been appended and not yet been handed out, as a
         message or as events.
         """
-        if self._failure is not None:
-            return 0
-        return self._queue.taken + self._queue.size - self._handedOut
+        queue = self._queue
+        return queue.size if self._state is _IDLE else queue.size + queue.taken - self._handedOut
+
+    @property
+    def byteLength(self) -> int:
+        """
+        The original's name for C{len(buffer)}.
+        """
+        return len(self)
 
     def __bool__(self) -> bool:
         # An empty Buffer is as true as a full one: `if buffer` asks whether there is one.
@@ -138,7 +152,17 @@ class Buffer:
         @raise IncompleteRead: the stream ended inside it.
         @raise LocalProtocolError: this Buffer reads responses, or is streaming a message.
         """
-        self._assumeRole("request")
+        if self._state is _IDLE and self._role == "request":
+            # The hot path: whatever has come whole and holds nothing unusual is done with here.
+            request = quickRequest(self._queue, self._limits, WasiRequest)
+            if request is not None:
+                if not request._length:
+                    request._body = b""
+                    request._trailers = None
+                    return request
+                self._begin(request, True)
+        else:
+            self._assumeRole("request")
         return self._collect(WasiRequest, self._limits.body)
 
     def parseResponse(self, requestMethod: str | None = None) -> WasiResponse | None:
@@ -153,7 +177,7 @@ class Buffer:
         @raise LocalProtocolError: this Buffer reads requests, or is streaming a message.
         """
         self._assumeRole("response")
-        if requestMethod is not None and self._collecting is None:
+        if requestMethod is not None and self._message is None:
             self._method = requestMethod
         return self._collect(WasiResponse, self._limits.responseBody)
 
@@ -172,11 +196,43 @@ class Buffer:
             raise LocalProtocolError('nextEvent() needs to know what it reads: Buffer("request") or Buffer("response")')
         if self._collecting:
             raise LocalProtocolError("nextEvent() inside a message that parse…() is collecting")
-        event = self._guarded(RequestHead if self._role == "request" else ResponseHead, None)
-        if event is not None:
-            self._collecting = None if isinstance(event, EndOfMessage) else False
-            self._handedOut = self._queue.taken
+        event: Event
+        try:
+            if self._message is None:
+                head = self._nextHead(RequestHead if self._role == "request" else ResponseHead)
+                if head is None:
+                    return None
+                self._begin(head, False)
+                event = head
+            elif data := self._nextData(None):
+                event = Data(data)
+            elif self._state is _State.END:
+                trailers = self._decoder.trailers if self._decoder is not None else None
+                self._finish(self._message)
+                return EndOfMessage(CIMultiDict(trailers or ()))
+            else:
+                return None
+        except (RemoteProtocolError, IncompleteRead) as error:
+            self._fail(error)
+            raise
+        self._handedOut = self._queue.taken
         return event
+
+    def parseChunk(self) -> bytes | None:
+        """
+        The next piece of the body of the message whose head L{nextEvent} gave.
+
+        @return: C{b""} at its end, L{None} while more bytes are needed.
+        @raise RemoteProtocolError: the message is malformed.
+        @raise IncompleteRead: the stream ended inside it.
+        @raise LocalProtocolError: there is no such message.
+        """
+        if self._message is None and self._failure is None:
+            raise LocalProtocolError("parseChunk() without a head that nextEvent() gave")
+        event = self.nextEvent()
+        if isinstance(event, Data):
+            return event.data
+        return None if event is None else b""
 
     def expectResponse(self, requestMethod: str) -> None:
         """
@@ -194,10 +250,11 @@ class Buffer:
         @raise LocalProtocolError: this Buffer reads responses, or is inside a message.
         """
         self._assumeRole("request")
-        between = self._state is _State.HEAD and (self._headReader is None or not self._headReader.begun)
-        if self._state is not _State.CONNECT and not between:
+        # Once a head has been looked for, bytes of the tunnel may have been taken as empty lines.
+        if self._state not in (_IDLE, _State.CONNECT):
             raise LocalProtocolError("acceptTunnel() inside a message")
         self._state = _State.TUNNEL
+        self._handedOut = self._queue.taken
 
     def declineTunnel(self) -> None:
         """
@@ -207,7 +264,7 @@ class Buffer:
         """
         if self._state is not _State.CONNECT:
             raise LocalProtocolError("declineTunnel() without a CONNECT")
-        self._state = _State.HEAD
+        self._state = _IDLE
 
     def takeRest(self) -> bytes:
         """
@@ -239,132 +296,94 @@ class Buffer:
             self._role = role
 
     def _collect(self, kind: type[_Message], most: int) -> _Message | None:
-        if self._collecting is False:
-            raise LocalProtocolError("parse…() inside a message that nextEvent() is streaming")
-        while (event := self._guarded(kind, most)) is not None:
-            if isinstance(event, Data):
-                self._pieces.append(event.data)
-            elif isinstance(event, EndOfMessage):
-                message = self._message
-                assert isinstance(message, kind)
-                message._body = b"".join(self._pieces)
-                message._trailers = event.trailers
-                self._collecting = None
-                self._pieces = []
-                self._handedOut = self._queue.taken
-                return message
-            else:
-                self._message = event
-                self._collecting = True
-        return None
-
-    def _guarded(self, kind: type[AnyHead], most: int | None) -> Event | None:
         """
-        Take a step; a failure stays.
+        Run the machine to the end of a message, if its bytes are there.
         """
-        if self._failure is not None:
-            raise self._failure.with_traceback(None)
         try:
-            return self._step(kind, most)
+            message = self._message
+            if message is None:
+                message = self._nextHead(kind)
+                if message is None:
+                    return None
+                self._begin(message, True)
+            elif not self._collecting:
+                raise LocalProtocolError("parse…() inside a message that nextEvent() is streaming")
+            if message._length > most:
+                raise _tooLarge(most)
+            pieces = self._pieces
+            while data := self._nextData(most):
+                pieces.append(data)
+            if self._state is not _State.END:
+                return None
         except (RemoteProtocolError, IncompleteRead) as error:
-            if isinstance(error, RemoteProtocolError):
-                error.offset = self._queue.mark
-            self._failure = error
-            self._queue.clear()
-            self._pieces = []
-            self._collecting = self._message = self._headReader = self._decoder = None
+            self._fail(error)
             raise
+        assert isinstance(message, kind)
+        message._body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        trailers = self._decoder.trailers if self._decoder is not None else None
+        message._trailers = CIMultiDict(trailers) if trailers else None
+        self._finish(message)
+        return message
 
-    def _step(self, kind: type[AnyHead], most: int | None) -> Event | None:
+    def _fail(self, error: RemoteProtocolError | IncompleteRead) -> None:
         """
-        The state machine: one event, or L{None} while more bytes are needed.
+        Nothing after this can be trusted: only the error stays.
+        """
+        if isinstance(error, RemoteProtocolError):
+            error.offset = self._queue.mark
+        self._queue.clear()
+        self._between()
+        self._failure = error
+        self._state = _State.FAILED
+        self._handedOut = self._queue.taken
 
-        @param kind: what to make of a head.
-        @param most: the bound on the body; L{None}: it is streamed.
+    def _nextHead(self, kind: type[AnyHead]) -> AnyHead | None:
+        """
+        The next head, made as C{kind}.
         """
         queue = self._queue
-        state = self._state
-        if state is _State.HEAD:
-            head = self._readHead(kind)
-            if head is None and self._ended and self._headReader is not None and self._headReader.begun:
-                raise self._incomplete("a head")
-            if head is not None and most is not None and self._length > most:
-                raise _tooLarge(most)
-            return head
-        if state is _State.LENGTH:
-            data = queue.take(self._length - self._got)
-            self._got += len(data)
-            if self._got == self._length:
-                self._state = _State.END
-            if data:
-                return Data(data)
-        elif state is _State.CHUNKED:
-            decoder = self._decoder
-            assert decoder is not None
-            decoder.most = most
-            data = decoder.nextData(queue)
-            if data:
-                return Data(data)
-            if decoder.trailers is not None:
-                return self._end(decoder.trailers)
-        elif state is _State.UNTIL_CLOSE:
-            data = queue.take(queue.size)
-            self._got += len(data)
-            if most is not None and self._got > most:
-                raise _tooLarge(most)
-            if data:
-                return Data(data)
-            if self._ended:
-                # RFC 9112 section 6.3 item 8: the end of the stream is the end of the message.
-                return self._end([])
-        elif state is _State.END:
-            return self._end([])
-        else:
-            return None
-        if self._ended:
-            raise self._incomplete("a body")
-        return None
-
-    def _readHead(self, kind: type[AnyHead]) -> AnyHead | None:
-        queue = self._queue
-        if not queue.size:
-            return None
-        reader = self._headReader
-        if reader is None:
-            head = self._readQuickly(kind)
+        if self._state is _IDLE:
+            if not queue.size:
+                return None
+            head = self._quickHead(kind)
             if head is not None:
                 return head
-            reader = self._headReader = HeadReader(self._role == "request", self._limits)
-        found = reader.read(queue, kind, self._method or "GET")
-        if found is None:
+            self._state = _State.HEAD
+            self._headReader = HeadReader(self._role == "request", self._limits)
+            self._handedOut = queue.taken
+        elif self._state is not _State.HEAD:
+            if self._failure is not None:
+                raise self._failure.with_traceback(None)
             return None
+        reader = self._headReader
+        assert reader is not None
+        head = reader.read(queue, kind, self._method or "GET")
+        # Empty lines alone are no message.
+        if head is None and self._ended and (queue.size or reader.begun):
+            raise self._incomplete("a head")
+        return head
+
+    def _quickHead(self, kind: type[AnyHead]) -> AnyHead | None:
+        if issubclass(kind, RequestHead):
+            return quickRequest(self._queue, self._limits, kind)
+        # An answer to HEAD or CONNECT is framed by more than its fields.
+        return quickResponse(self._queue, self._limits, kind) if self._method in (None, "GET", "POST") else None
+
+    def _begin(self, head: AnyHead, collecting: bool) -> None:
+        """
+        A head has come; what follows it?
+        """
+        self._message = head
+        self._collecting = collecting
         self._headReader = None
-        head, self._length = found
-        self._beginBody(head)
-        return head
-
-    def _readQuickly(self, kind: type[AnyHead]) -> AnyHead | None:
-        if self._role == "request":
-            request = quickRequest(self._queue, self._limits)
-            if request is None:
-                return None
-            method, uri, pairs, self._length = request
-            head = newHead(kind, (method, uri, "HTTP/1.1"), pairs)
-        else:
-            # An answer to HEAD or CONNECT is framed by more than its fields.
-            response = quickResponse(self._queue, self._limits) if self._method in (None, "GET", "POST") else None
-            if response is None:
-                return None
-            status, reason, pairs, self._length = response
-            head = newHead(kind, (status, reason, "HTTP/1.1"), pairs)
-        self._beginBody(head)
-        return head
-
-    def _beginBody(self, head: AnyHead) -> None:
-        length = self._length
-        # RFC 9110 section 15.2: an interim response doesn't answer the request; 101 is the last one in HTTP.
-        self._interim = isinstance(head, ResponseHead) and head.status < 200 and head.status != 101
         self._got = 0
+        # Whoever finds the body too long names this place.
+        self._queue.mark = self._queue.taken
+        # RFC 9110 section 15.2: an interim response doesn't answer the request; 101 is the last one in HTTP.
+        if not (isinstance(head, ResponseHead) and head.status < 200 and head.status != 101):
+            # Used up; what is said from now on is of the next response.
+            self._method = None
+        length = head._length
         if length > 0:
             self._state = _State.LENGTH
         elif length == CHUNKED:
@@ -375,20 +394,58 @@ class Buffer:
         else:
             self._state = _State.END
 
-    def _end(self, trailers: list[Pair]) -> EndOfMessage:
-        if self._length == TUNNEL:
+    def _nextData(self, most: int | None) -> bytes:
+        """
+        The next piece of the body.
+
+        @param most: the bound on the body; L{None}: it is streamed.
+        @return: C{b""} while more bytes are needed, and at the end, which the state tells.
+        """
+        queue = self._queue
+        state = self._state
+        if state is _State.LENGTH:
+            message = self._message
+            assert message is not None
+            data = queue.take(message._length - self._got)
+            self._got += len(data)
+            if self._got == message._length:
+                self._state = _State.END
+        elif state is _State.CHUNKED:
+            decoder = self._decoder
+            assert decoder is not None
+            decoder.most = most
+            data = decoder.nextData(queue)
+            if decoder.trailers is not None:
+                self._state = _State.END
+        elif state is _State.UNTIL_CLOSE:
+            data = queue.take(queue.size)
+            self._got += len(data)
+            if most is not None and self._got > most:
+                raise _tooLarge(most)
+            if not data and self._ended:
+                # RFC 9112 section 6.3 item 8: the end of the stream is the end of the message.
+                self._state = _State.END
+        else:
+            return b""
+        if not data and self._ended and self._state is not _State.END:
+            raise self._incomplete("a body")
+        return data
+
+    def _finish(self, head: AnyHead) -> None:
+        """
+        The message is complete; what follows it?
+        """
+        self._between()
+        if head._length == TUNNEL:
             # Whether a CONNECT opens a tunnel is for the answer to say; a response has said it.
             self._state = _State.CONNECT if self._role == "request" else _State.TUNNEL
-        else:
-            self._state = _State.HEAD
-        if not self._interim:
-            self._method = None
-        self._decoder = None
-        return EndOfMessage(CIMultiDict(trailers))
+            self._handedOut = self._queue.taken
 
     def _incomplete(self, where: str) -> IncompleteRead:
-        partial = b"".join((*self._pieces, self._queue.takeAll()))
-        expected = self._length if self._state is _State.LENGTH else None
+        # In a body nothing but an unfinished line of the chunked coding can be left, which is no part of it.
+        partial = self._queue.takeAll() if self._state is _State.HEAD else b"".join(self._pieces)
+        message = self._message
+        expected = message._length if message is not None and self._state is _State.LENGTH else None
         of = "" if expected is None else f" after {self._got} of {expected} bytes"
         return IncompleteRead(f"the stream ended inside {where}{of}", partial, expected)
 

@@ -15,20 +15,34 @@ class ByteQueue:
     """
     @ivar chunk: what is being read; what came after it waits in line.
     @ivar position: how much of C{chunk} has been taken.
-    @ivar taken: how many bytes have been taken in all.
+    @ivar size: how many bytes have not been taken.
     @ivar mark: the value of C{taken} where the last line began.
     """
 
-    __slots__ = ("_line", "_rest", "chunk", "mark", "position", "size", "taken")
+    __slots__ = ("_appended", "_line", "_rest", "chunk", "mark", "position", "size")
 
     def __init__(self) -> None:
-        self.taken = 0
+        self._appended = 0
         self.mark = 0
         self.clear()
 
+    @property
+    def taken(self) -> int:
+        """
+        How many bytes have been taken in all.
+        """
+        return self._appended - self.size
+
+    @property
+    def midLine(self) -> bool:
+        """
+        Has the beginning of a line been set aside?
+        """
+        return bool(self._line)
+
     def clear(self) -> None:
         """
-        Forget every byte that has not been taken.
+        Forget every byte that has not been taken, as if it had been.
         """
         self.chunk = b""
         self.position = 0
@@ -46,19 +60,9 @@ class ByteQueue:
             self.position = 0
         elif data:
             self._rest.append(data)
-        self.size += len(data)
-
-    def midLine(self) -> bool:
-        """
-        Has a part of a line been set aside?
-        """
-        return bool(self._line)
-
-    def startsWith(self, byte: bytes) -> bool:
-        """
-        Is C{byte} the next one? Only to be asked between lines, with C{size} above 0.
-        """
-        return self.chunk.startswith(byte, self.position)
+        size = len(data)
+        self.size += size
+        self._appended += size
 
     def takeLine(self, most: int) -> bytes | None:
         """
@@ -82,9 +86,8 @@ class ByteQueue:
                     piece = bytes(line) + piece
                     self._line = bytearray()
                 self.mark = self.taken
-                self.taken += len(piece)
                 self.size -= len(piece)
-                self._next()
+                self.advance()
                 return piece
             line += chunk[start:]
             self.position = len(chunk)
@@ -94,7 +97,7 @@ class ByteQueue:
                 # A line that can't be taken begins here, should the stream end or the bound be asked about.
                 self.mark = self.taken
                 return None
-            self._next()
+            self.advance()
 
     def take(self, most: int) -> bytes:
         """
@@ -104,15 +107,15 @@ class ByteQueue:
         """
         chunk, start = self.chunk, self.position
         end = start + most
-        if start == 0 and end >= len(chunk):
+        if end >= len(chunk):
+            piece = chunk[start:] if start else chunk
+            self.size -= len(piece)
             self.position = len(chunk)
-            piece = chunk
+            self.advance()
         else:
             piece = chunk[start:end]
-            self.position = start + len(piece)
-        self.taken += len(piece)
-        self.size -= len(piece)
-        self._next()
+            self.size -= most
+            self.position = end
         return piece
 
     def skip(self, count: int) -> None:
@@ -120,21 +123,22 @@ class ByteQueue:
         Take C{count} bytes of C{chunk} that the caller has read itself.
         """
         self.position += count
-        self.taken += count
         self.size -= count
-        self._next()
+        if self.position == len(self.chunk):
+            self.advance()
 
     def takeAll(self) -> bytes:
         """
         Take everything.
         """
         everything = b"".join((self._line, memoryview(self.chunk)[self.position :], *self._rest))
-        self.taken += len(everything)
         self.clear()
         return everything
 
-    def _next(self) -> None:
+    def advance(self) -> None:
+        """
+        Let go of a chunk that has been read: it may be large, and the queue may live long.
+        """
         if self.position == len(self.chunk):
-            # Let go of it: a chunk may be large, and the buffer may live long.
             self.chunk = self._rest.popleft() if self._rest else b""
             self.position = 0

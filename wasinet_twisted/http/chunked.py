@@ -4,6 +4,7 @@ The chunked coding, both ways, with its trailers. RFC 9112 section 7.1.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from ..errors import LocalProtocolError, MessageTooLarge, RemoteProtocolError
@@ -14,6 +15,7 @@ from .framing import show
 from .limits import Limits
 
 _SIZE_DIGITS = 16
+_plainSize = re.compile(rb"([0-9A-Fa-f]{1,16}+)\r\n").match
 
 # RFC 9110 section 6.5.1: fields that frame, route, authenticate, or say how to read the content are not for
 # trailers. Whoever merged them into the head would let a body rewrite it.
@@ -68,14 +70,22 @@ class ChunkedDecoder:
         @raise RemoteProtocolError: it is not valid.
         """
         while queue.size:
-            if self._left > 2:
-                data = queue.take(self._left - 2)
-                self._left -= len(data)
+            left = self._left
+            if left > 2:
+                chunk, start = queue.chunk, queue.position
+                end = start + left - 2
+                if chunk.startswith(b"\r\n", end):
+                    # The rest of the data and its CRLF have come.
+                    queue.skip(left)
+                    self._left = 0
+                    return chunk[start:end]
+                data = queue.take(left - 2)
+                self._left = left - len(data)
                 return data
-            if self._left:
+            if left:
                 self._takeChunkEnd(queue)
             elif self._trailerBytes is None:
-                if not self._takeSizeLine(queue):
+                if not self._takeSize(queue):
                     break
             elif not self._takeTrailer(queue) or self.trailers is not None:
                 break
@@ -88,6 +98,16 @@ class ChunkedDecoder:
         if queue.take(1) != expected:
             raise RemoteProtocolError("the data of a chunk is not followed by CRLF (RFC 9112 section 7.1)")
         self._left -= 1
+
+    def _takeSize(self, queue: ByteQueue) -> bool:
+        # Most size lines have come whole and hold the size alone.
+        match = None if queue.midLine else _plainSize(queue.chunk, queue.position)
+        if match is None:
+            return self._takeSizeLine(queue)
+        queue.mark = queue.taken
+        queue.skip(match.end() - queue.position)
+        self._beginChunk(int(match[1], 16))
+        return True
 
     def _takeSizeLine(self, queue: ByteQueue) -> bool:
         room = self._limits.chunkExtensions - self._extensions
@@ -104,23 +124,26 @@ class ChunkedDecoder:
         if grammar.chunkExtensions(content, end) is None:
             raise RemoteProtocolError(f"a chunk extension that is none: {show(content[end:])}")
         self._extensions += len(content) - end
-        size = int(match[0], 16)
+        self._beginChunk(int(match[0], 16))
+        return True
+
+    def _beginChunk(self, size: int) -> None:
         if not size:
             self._trailerBytes = 0
-            return True
+            return
         self._total += size
         if self.most is not None and self._total > self.most:
             raise MessageTooLarge(f"a body of more than {self.most} bytes", statusHint=413)
         self._left = size + 2
-        return True
 
     def _tooManyExtensions(self) -> MessageTooLarge:
         bound = self._limits.chunkExtensions
-        return MessageTooLarge(f"more than {bound} bytes of chunk extensions", statusHint=413)
+        return MessageTooLarge(f"more than {bound} bytes of chunk extensions")
 
     def _takeTrailer(self, queue: ByteQueue) -> bool:
         assert self._trailerBytes is not None
-        room = max(self._limits.trailers - self._trailerBytes, 0)
+        # As for a head: with nothing left even an empty line is too long.
+        room = max(self._limits.trailers - self._trailerBytes, -1)
         line = queue.takeLine(room)
         if line is None:
             return False

@@ -42,8 +42,9 @@ class Head:
     @ivar version: C{"HTTP/1.1"} or C{"HTTP/1.0"}, as on the wire.
     """
 
-    # The last two are the messages', which are heads with a body: Python can't join two bases that both have slots.
-    __slots__ = ("_headers", "_pairs", "version", "_body", "_trailers")  # noqa: RUF023
+    # The body and the trailers are the messages', which are heads with a body: Python can't join two bases that both
+    # have slots. The length is the parser's own, as framing.py counts.
+    __slots__ = ("_headers", "_pairs", "version", "_body", "_trailers", "_length")  # noqa: RUF023
 
     version: str
     # The fields, in order; once somebody has asked for headers, these are the truth.
@@ -51,6 +52,7 @@ class Head:
     _headers: CIMultiDict[str] | None
     _body: bytes
     _trailers: CIMultiDict[str] | None
+    _length: int
 
     @property
     def headers(self) -> CIMultiDict[str]:

@@ -30,7 +30,8 @@ def fieldMeaning(kind: int, value: bytes) -> int:
     """
     Judge the value of a field of some C{kind}.
 
-    @return: the length, for Content-Length; else 0.
+    @return: the length, for Content-Length; for Host whether it is valid, which
+        only a request is judged by; else 0.
     @raise RemoteProtocolError: the value is not valid.
     """
     if kind == CONTENT_LENGTH:
@@ -49,10 +50,7 @@ def fieldMeaning(kind: int, value: bytes) -> int:
                 f"Transfer-Encoding {show(value)}: only chunked is implemented (RFC 9112 section 6.1)", statusHint=501
             )
         raise RemoteProtocolError(f"Transfer-Encoding must be chunked, not {show(value)}")
-    if kind == HOST and not validHost(value):
-        # RFC 9112 section 3.2
-        raise RemoteProtocolError(f"Host must be a host name with or without a port, not {show(value)}")
-    return 0
+    return int(kind == HOST and validHost(value))
 
 
 def validHost(value: bytes) -> bool:
@@ -81,32 +79,39 @@ def validLiteral(name: bytes) -> bool:
 
 class FramingFields:
     """
-    What a head's fields have said so far about its body.
+    What a head's fields have said so far about its body, and whom it is for.
 
     @ivar contentLength: L{None} if no Content-Length has come.
     @ivar chunked: has C{Transfer-Encoding: chunked} come?
     @ivar host: has a Host come?
     """
 
-    __slots__ = ("chunked", "contentLength", "host", "version")
+    __slots__ = ("chunked", "contentLength", "host", "method", "version")
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, version: str, method: str | None) -> None:
+        """
+        @param method: the request's; L{None}: it is a response's head.
+        """
         self.version = version
+        self.method = method
         self.contentLength: int | None = None
         self.chunked = False
         self.host = False
 
-    def add(self, kind: int, meaning: int) -> None:
+    def add(self, kind: int, meaning: int, value: str) -> None:
         """
-        A field of some C{kind} has come; is it one too many?
+        A field of some C{kind} has come; may this message have it?
 
+        @param meaning: what L{fieldMeaning} made of C{value}.
         @raise RemoteProtocolError: it contradicts those before it.
         """
         if kind == HOST:
-            # RFC 9112 section 3.2: more than one Host line is refused, be they equal.
-            if self.host:
-                raise RemoteProtocolError("a second Host (RFC 9112 section 3.2)")
-            self.host = True
+            # In a response it means nothing.
+            if self.method is not None:
+                self._addHost(meaning, value)
+        elif self.method == "CONNECT":
+            # RFC 9110 section 9.3.6: a CONNECT has no content; one that announces some is a smuggling attempt.
+            raise RemoteProtocolError("a CONNECT with a body (RFC 9110 section 9.3.6)")
         elif kind == CONTENT_LENGTH:
             if self.contentLength is not None:
                 raise RemoteProtocolError("a second Content-Length (RFC 9112 section 6.3)")
@@ -121,6 +126,15 @@ class FramingFields:
             if self.version == "HTTP/1.0":
                 raise RemoteProtocolError("Transfer-Encoding in HTTP/1.0 (RFC 9112 section 6.1)")
             self.chunked = True
+
+    def _addHost(self, valid: int, value: str) -> None:
+        # RFC 9112 section 3.2: more than one Host line is refused, be they equal.
+        if self.host:
+            raise RemoteProtocolError("a second Host (RFC 9112 section 3.2)")
+        if not valid:
+            shown = show(value.encode("latin-1"))
+            raise RemoteProtocolError(f"Host must be a host name with or without a port, not {shown}")
+        self.host = True
 
 
 def bodyLength(fields: FramingFields, method: str, status: int | None = None) -> int:
@@ -138,9 +152,6 @@ def bodyLength(fields: FramingFields, method: str, status: int | None = None) ->
         if not fields.host and fields.version != "HTTP/1.0":
             raise RemoteProtocolError("no Host (RFC 9112 section 3.2)")
         if method == "CONNECT":
-            # RFC 9110 section 9.3.6: a CONNECT has no content; one that announces some is a smuggling attempt.
-            if fields.chunked or fields.contentLength is not None:
-                raise RemoteProtocolError("a CONNECT with a body (RFC 9110 section 9.3.6)")
             return TUNNEL
     else:
         # Items 1 and 2: whatever the fields say.

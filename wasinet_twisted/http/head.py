@@ -15,7 +15,7 @@ from . import grammar
 from .bytequeue import ByteQueue
 from .chunked import lineContent
 from .events import RequestHead, ResponseHead
-from .fields import FieldSection, Pair
+from .fields import FieldSection
 from .framing import FramingFields, bodyLength, show
 from .limits import Limits
 from .output import targetFault
@@ -28,14 +28,11 @@ StartLine = tuple[Any, str, str]
 class HeadReader:
     """
     Reads one head off a L{ByteQueue}, line by line.
-
-    @ivar begun: has anything but empty lines come?
     """
 
-    __slots__ = ("_emptyLines", "_framing", "_isRequest", "_limits", "_section", "_size", "_start", "begun")
+    __slots__ = ("_emptyLines", "_framing", "_isRequest", "_limits", "_section", "_size", "_start")
 
     def __init__(self, isRequest: bool, limits: Limits) -> None:
-        self.begun = False
         self._isRequest = isRequest
         self._limits = limits
         self._emptyLines = 0
@@ -43,20 +40,19 @@ class HeadReader:
         self._size = 0
         self._start: StartLine | None = None
 
-    def read(self, queue: ByteQueue, kind: type[AnyHead], method: str) -> tuple[AnyHead, int] | None:
+    def read(self, queue: ByteQueue, kind: type[AnyHead], method: str) -> AnyHead | None:
         """
         Go on reading.
 
         @param kind: what to make of it.
         @param method: for a response, that of the request it answers.
-        @return: the head and the L{bodyLength}, or L{None} while it is incomplete.
+        @return: L{None} while it is incomplete.
         @raise RemoteProtocolError: a line is not valid or too long.
         """
         while queue.size:
             most, tooLong = self._bound()
             line = queue.takeLine(most)
             if line is None:
-                self.begun = True
                 return None
             content = lineContent(line, most, tooLong)
             self._size += len(line)
@@ -65,10 +61,17 @@ class HeadReader:
             elif content:
                 field = self._section.add(content)
                 if field is not None and field[1]:
-                    self._framing.add(field[1], field[2])
+                    self._framing.add(field[1], field[2], field[0][1])
             else:
                 return self._finish(self._start, kind, method)
         return None
+
+    @property
+    def begun(self) -> bool:
+        """
+        Has a start line been taken?
+        """
+        return self._start is not None
 
     def _bound(self) -> tuple[int, Callable[[], RemoteProtocolError]]:
         # Which bound would this line pass first? Deciding it before the line is seen makes the answer independent
@@ -97,15 +100,21 @@ class HeadReader:
             self._start = parseRequestLine(line)
         else:
             self._start = parseStatusLine(line)
-        self.begun = True
         self._section = FieldSection(self._limits.fields, unfolds=not self._isRequest)
-        self._framing = FramingFields(self._start[2])
+        self._framing = FramingFields(self._start[2], self._start[0] if self._isRequest else None)
 
-    def _finish(self, start: StartLine, kind: type[AnyHead], method: str) -> tuple[AnyHead, int]:
-        head = newHead(kind, start, self._section.finish())
+    def _finish(self, start: StartLine, kind: type[AnyHead], method: str) -> AnyHead:
+        # Without the checks of its constructor: the grammar has made them.
+        head = kind.__new__(kind)
         if isinstance(head, RequestHead):
-            return head, bodyLength(self._framing, head.method)
-        return head, bodyLength(self._framing, method, head.status)
+            head.method, head.uri, head.version = start
+            head._length = bodyLength(self._framing, head.method)
+        else:
+            head.status, head.reason, head.version = start
+            head._length = bodyLength(self._framing, method, head.status)
+        head._pairs = self._section.finish()
+        head._headers = None
+        return head
 
 
 def parseRequestLine(line: bytes) -> StartLine:
@@ -156,17 +165,3 @@ def _checkVersion(version: bytes) -> None:
     # The preface of HTTP/2 (RFC 9113 section 3.4) ends here too.
     if not version.startswith(b"HTTP/1."):
         raise RemoteProtocolError(f"{version.decode('ascii')} is not spoken here", statusHint=505)
-
-
-def newHead(kind: type[AnyHead], start: StartLine, pairs: list[Pair]) -> AnyHead:
-    """
-    A head without the checks of its constructor: the grammar has made them.
-    """
-    head = kind.__new__(kind)
-    if isinstance(head, RequestHead):
-        head.method, head.uri, head.version = start
-    else:
-        head.status, head.reason, head.version = start
-    head._pairs = pairs
-    head._headers = None
-    return head

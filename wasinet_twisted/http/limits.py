@@ -20,14 +20,14 @@ class Limits:
     and Apache take 8 KiB of request line, Apache and Node some 100 fields.
 
     @ivar requestLine: the request line without its CRLF (414).
-    @ivar head: from the message's first byte to the end of its last field
-        line, empty lines in front and CRLFs between lines included (431).
+    @ivar head: from the message's first byte to the CRLF that ends its last
+        field line, which is included, as are empty lines in front (431).
     @ivar fields: how many field lines a head or a trailer section may have (431).
     @ivar body: a request's body, where L{Buffer.parseRequest} collects it
         (413). Streamed bodies have no bound.
     @ivar responseBody: the same for L{Buffer.parseResponse}.
-    @ivar chunkExtensions: all chunk extensions of one message (413).
-    @ivar trailers: the trailer section (431).
+    @ivar chunkExtensions: all chunk extensions of one message (400).
+    @ivar trailers: the trailer section, with the CRLFs of its lines (431).
     @ivar emptyLines: how many empty lines may stand before a request (400).
     """
 

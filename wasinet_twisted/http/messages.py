@@ -176,10 +176,10 @@ class WasiRequest(_Message, RequestHead):
         if fault is not None:
             raise LocalProtocolError(f"{fault}: {self.uri!r}")
         pairs = self.fields()
-        framing = framingOf(pairs, self.version)
+        framing = framingOf(pairs, self.version, self.method)
         if not framing.host and self.version == "HTTP/1.1":
             raise LocalProtocolError("a request in HTTP/1.1 needs a Host (RFC 9112 section 3.2)")
-        if self.method == "CONNECT" and (self._body or framing.chunked or framing.contentLength is not None):
+        if self.method == "CONNECT" and self._body:
             raise LocalProtocolError("a CONNECT has no body (RFC 9110 section 9.3.6)")
         wanted = bool(self._body) or self.method in _EXPECTS_BODY
         return pairs, self._frame(pairs, framing, wanted)
@@ -256,7 +256,7 @@ class WasiResponse(_Message, ResponseHead):
         if grammar.reason(toWire("the reason", self.reason)) is None:
             raise LocalProtocolError(f"the reason holds a control character: {self.reason!r}")
         pairs = self.fields()
-        framing = framingOf(pairs, self.version)
+        framing = framingOf(pairs, self.version, None)
         status = self.status
         tunnel = requestMethod == "CONNECT" and 200 <= status < 300
         if status < 200 or status == 204 or tunnel:

@@ -76,18 +76,19 @@ def checkVersion(version: Any) -> None:
         raise LocalProtocolError(f"the version must be HTTP/1.1 or HTTP/1.0, not {version!r}")
 
 
-def framingOf(pairs: Iterable[tuple[Any, Any]], version: str) -> FramingFields:
+def framingOf(pairs: Iterable[tuple[Any, Any]], version: str, method: str | None) -> FramingFields:
     """
     What the fields say of the body, judged as the parser would.
 
+    @param method: the request's; L{None}: it is a response's head.
     @raise LocalProtocolError: they contradict each other.
     """
-    framing = FramingFields(version)
+    framing = FramingFields(version, method)
     for name, value in pairs:
         kind = KINDS.get(name.lower().encode("latin-1", "replace"), PLAIN) if isinstance(name, str) else PLAIN
         if kind:
             try:
-                framing.add(kind, fieldMeaning(kind, toWire(f"the value of field {name}", value)))
+                framing.add(kind, fieldMeaning(kind, toWire(f"the value of field {name}", value)), value)
             except RemoteProtocolError as error:
                 raise LocalProtocolError(str(error)) from None
     return framing

@@ -14,66 +14,76 @@ costs one look-up (C{fields.cache}).
 from __future__ import annotations
 
 import re
+from typing import TypeVar
 
 from ..errors import RemoteProtocolError
 from .bytequeue import ByteQueue
+from .events import RequestHead, ResponseHead
 from .fields import Pair, cache, parseFieldLine
 from .framing import CHUNKED, CONTENT_LENGTH, HOST, UNTIL_CLOSE
 from .limits import Limits
 
 # CONNECT has rules of its own, so it isn't among them. The target's form is settled by its first character.
 _METHODS = {name.encode("ascii"): name for name in ("GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS")}
-_requestLine = re.compile(rb"([A-Z]+) (/[\x21\x22\x24-\x7e]*+) HTTP/1\.1").fullmatch
-_statusLine = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9]) ([\t\x20-\x7e]*+)").fullmatch
+_requestLine = re.compile(rb"([A-Z]++) (/[\x21\x22\x24-\x7e]*+) HTTP/1\.1\r\n").match
+_statusLine = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9]) ([\t\x20-\x7e]*+)\r\n").match
+_known = cache.get
+_new = object.__new__
+
+_Request = TypeVar("_Request", bound=RequestHead)
+_Response = TypeVar("_Response", bound=ResponseHead)
 
 
-def quickRequest(queue: ByteQueue, limits: Limits) -> tuple[str, str, list[Pair], int] | None:
+def quickRequest(queue: ByteQueue, limits: Limits, kind: type[_Request]) -> _Request | None:
     """
     Take a request's head.
 
-    @return: method, target, fields, body length; or L{None}: ask the plain way.
+    @return: L{None}: ask the plain way.
     """
     chunk = queue.chunk
     start = queue.position
     # The empty line must begin within the bound, as the plain way counts.
     end = chunk.find(b"\r\n\r\n", start, start + limits.head + 2)
-    if end < 0:
-        return None
-    lines = chunk[start:end].split(b"\r\n")
-    match = _requestLine(lines[0])
-    if match is None or len(lines) > limits.fields or len(lines[0]) > limits.requestLine:
+    match = _requestLine(chunk, start, end + 2)
+    if match is None:
+        # Either there is no end, or no first line that we know.
         return None
     method, target = match.groups()
     name = _METHODS.get(method)
-    if name is None:
+    first = match.end()
+    if name is None or first - start > limits.requestLine + 2:
         return None
-    found = _fields(lines)
+    found = _fields(chunk[first:end].split(b"\r\n"), limits.fields)
     if found is None:
         return None
     pairs, length, host = found
     if not host:
         return None
     queue.skip(end + 4 - start)
-    return name, target.decode("ascii"), pairs, 0 if length is None else length
+    head: _Request = _new(kind)
+    head.method = name
+    head.uri = target.decode("ascii")
+    head.version = "HTTP/1.1"
+    head._pairs = pairs
+    head._headers = None
+    head._length = length or 0
+    return head
 
 
-def quickResponse(queue: ByteQueue, limits: Limits) -> tuple[int, str, list[Pair], int] | None:
+def quickResponse(queue: ByteQueue, limits: Limits, kind: type[_Response]) -> _Response | None:
     """
     Take a response's head, if what it answers is neither HEAD nor CONNECT.
 
-    @return: status, reason, fields, body length; or L{None}: ask the plain way.
+    @return: L{None}: ask the plain way.
     """
     chunk = queue.chunk
     start = queue.position
     end = chunk.find(b"\r\n\r\n", start, start + limits.head + 2)
-    if end < 0:
-        return None
-    lines = chunk[start:end].split(b"\r\n")
-    match = _statusLine(lines[0])
-    if match is None or len(lines) > limits.fields:
+    match = _statusLine(chunk, start, end + 2)
+    if match is None:
         return None
     digits, reason = match.groups()
-    found = _fields(lines)
+    found = _fields(chunk[match.end() : end].split(b"\r\n"), limits.fields)
     if found is None:
         return None
     pairs, length, _ = found
@@ -81,33 +91,41 @@ def quickResponse(queue: ByteQueue, limits: Limits) -> tuple[int, str, list[Pair
     if status == 204 or status == 304:
         length = 0
     queue.skip(end + 4 - start)
-    return status, reason.decode("ascii"), pairs, UNTIL_CLOSE if length is None else length
+    head: _Response = _new(kind)
+    head.status = status
+    head.reason = reason.decode("ascii")
+    head.version = "HTTP/1.1"
+    head._pairs = pairs
+    head._headers = None
+    head._length = UNTIL_CLOSE if length is None else length
+    return head
 
 
-def _fields(lines: list[bytes]) -> tuple[list[Pair], int | None, bool] | None:
+def _fields(lines: list[bytes], most: int) -> tuple[list[Pair], int | None, bool] | None:
     """
-    Read the field lines after the first line.
+    Read field lines.
 
     @return: the fields, the body length or L{None} if they don't say, and
         whether there is a Host; or L{None}: ask the plain way.
     """
+    if len(lines) > most:
+        return None
     pairs: list[Pair] = []
+    add = pairs.append
     length: int | None = None
     host = False
-    known = cache.get
-    del lines[0]
     for line in lines:
-        field = known(line)
+        field = _known(line)
         if field is None:
             try:
                 field = parseFieldLine(line)
             except RemoteProtocolError:
                 return None
         pair, kind, meaning = field
-        pairs.append(pair)
+        add(pair)
         if kind:
             if kind == HOST:
-                if host:
+                if host or not meaning:
                     return None
                 host = True
             elif length is not None:

@@ -227,15 +227,15 @@ def endpointFromString(reactor: Any, text: str) -> IStreamServerEndpoint:
 
     @raise InvalidArgument: it is none. Twisted's parsers raise whatever they happen to.
     """
-    if text.startswith(_WITH_BACKLOG) and ":backlog=" not in text:
-        text += f":backlog={BACKLOG}"
+    backlog = f":backlog={BACKLOG}" if text.startswith(_WITH_BACKLOG) and ":backlog=" not in text else ""
     try:
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, text + backlog)
+        port = getattr(endpoint, "_port", None)
+        if isinstance(port, int):
+            checkPort(port)
     except Exception as error:
-        raise InvalidArgument(f"no server endpoint: {text!r}: {type(error).__name__}: {error}") from error
-    port = getattr(endpoint, "_port", None)
-    if isinstance(port, int):
-        checkPort(port)
+        kind = "" if isinstance(error, InvalidArgument) else f"{type(error).__name__}: "
+        raise InvalidArgument(f"no server endpoint: {text!r}: {kind}{error}") from error
     return endpoint
 
 

@@ -28,25 +28,26 @@ class Task:
     half an answer look like a whole one.
     """
 
-    __slots__ = ("_deferred", "_protocol")
+    __slots__ = ("_cancelled", "_deferred", "_protocol")
 
     def __init__(self, handler: Handler, protocol: ConnectionProtocol) -> None:
+        self._cancelled = False
         self._protocol = protocol
         self._deferred: Deferred[Any] = ensureDeferred(_run(handler, WasiTcpConn(protocol)))
         self._deferred.addErrback(self._failed)
 
     def cancel(self) -> None:
         """
-        Raise L{CancelledError} in the handler, where it waits.
+        Raise L{CancelledError} in the handler, where it waits. The connection is then the caller's to end.
         """
+        self._cancelled = True
         self._deferred.cancel()
 
     def _failed(self, failure: Failure) -> None:
+        if self._cancelled and failure.check(CancelledError):
+            return
         self._protocol.abort()
-        if not failure.check(CancelledError):
-            log.failure(
-                "the handler of the connection with {peer} failed", failure=failure, peer=self._protocol.peerName()
-            )
+        log.failure("the handler of the connection with {peer} failed", failure=failure, peer=self._protocol.peerName())
 
 
 async def _run(handler: Handler, conn: WasiTcpConn) -> None:

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 
 from ..errors import ConnectionClosed, IncompleteRead, NotSupported, RemoteProtocolError, TimedOut
 from ..http import Buffer, Data, EndOfMessage, Event, Limits, RequestHead, WasiRequest, WasiResponse
+from ..http.events import HeadersLike
 from ..http.limits import DEFAULT_LIMITS
 from ..net import WasiTcpConn
 from ..net.connection import theReactor
@@ -88,11 +89,12 @@ class RequestLoop:
         if expects and str(expect).lower() != "100-continue":
             await self._refuse(417, "the only expectation known is 100-continue")
             return False
-        body = await self._readBody(head, expects)
-        if body is None:
+        read = await self._readBody(head, expects)
+        if read is None:
             return False
+        body, trailers = read
         try:
-            response = self._handler(WasiRequest(head.method, head.uri, head.headers, body, head.version))
+            response = self._handler(WasiRequest(head.method, head.uri, head.headers, body, head.version, trailers))
             keepAlive = self._negotiate(head, response)
             encoded = response.encode(head.method)
         except Exception:
@@ -117,7 +119,10 @@ class RequestLoop:
             response.setHeader("Connection", "keep-alive")
         return keepAlive
 
-    async def _readBody(self, head: RequestHead, expects: bool) -> bytes | None:
+    async def _readBody(self, head: RequestHead, expects: bool) -> tuple[bytes, HeadersLike] | None:
+        """
+        @return: the body and the trailers; L{None} if the request has been refused.
+        """
         pieces: list[bytes] = []
         size = 0
         # The parser has seen to it that this is digits.
@@ -132,7 +137,7 @@ class RequestLoop:
         while True:
             event = await self._nextEvent()
             if isinstance(event, EndOfMessage):
-                return b"".join(pieces)
+                return b"".join(pieces), event.trailers
             assert isinstance(event, Data)
             size += len(event.data)
             if size > self._limits.body:

@@ -64,7 +64,7 @@ class Options(BaseOptions):
         if self["access-log"] is not None:
             if not self["http"]:
                 raise UsageError("--access-log: there is no HTTP endpoint whose requests could be logged")
-            if self["access-log"] == "-" and Launch(self).daemon:
+            if self["access-log"] == "-" and Launch.fromOptions(self).daemon:
                 raise UsageError("--access-log: a daemon has no standard output; give a file, or run twistd with -n")
 
 
@@ -140,7 +140,7 @@ class EchoService(MultiService):
 
     def __init__(self, options: Options, *, reactor: Any = None) -> None:
         super().__init__()
-        launch = Launch(options)
+        launch = Launch.fromOptions(options)
         self._reactor = reactor
         self._accessLog: AccessLogService | None = None
         if options["access-log"] is not None:

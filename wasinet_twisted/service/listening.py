@@ -9,6 +9,7 @@ import os
 import sys
 from typing import Any, NoReturn
 
+from attrs import frozen
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
@@ -43,19 +44,25 @@ def checkEndpoint(option: str, text: str) -> str:
     return text
 
 
+@frozen
 class Launch:
     """
     How this process was started, as far as a failing start needs to know.
+
+    @ivar daemon: does a parent wait for the start?
     """
 
-    def __init__(self, options: Options) -> None:
+    daemon: bool = False
+    _pidFile: str | None = None
+
+    @classmethod
+    def fromOptions(cls, options: Options) -> Launch:
         """
         @param options: the command's; their parents are twistd's or twist's.
         """
         parent = getattr(options, "parent", None)
         given: dict[str, Any] = {} if parent is None else dict(parent)
-        self.daemon = given.get("nodaemon") == 0
-        self._pidFile: str | None = given.get("pidfile")
+        return cls(given.get("nodaemon") == 0, given.get("pidfile"))
 
     def fail(self, error: Exception) -> NoReturn:
         """

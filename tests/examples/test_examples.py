@@ -1,0 +1,203 @@
+"""
+The article's programs, as processes: they print what the article prints, and end when told to.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.processes import ROOT, Client, freePort, run, running, script, takenPort, talk
+
+SERVERS = ["net_echo", "net_timeout_echo", "http_echo"]
+
+
+def example(name: str, *arguments: str) -> list[str]:
+    return [sys.executable, str(ROOT / "examples" / f"{name}.py"), *arguments]
+
+
+def test_eachIsTested() -> None:
+    assert {path.stem for path in (ROOT / "examples").glob("*.py")} == {*SERVERS, "http_client"}
+
+
+def test_netEcho(tmp_path: Path) -> None:
+    port = freePort()
+    with running(example("net_echo", "--port", str(port)), tmp_path) as process:
+        process.waitForPorts(port)
+        with Client(port) as one, Client(port) as other:
+            one.send(b"one")
+            assert one.receive(8) == b"echo:one"
+            other.send("späť".encode())
+            assert other.receive(11).decode() == "echo:späť"
+            one.send(b"again")
+            assert one.receive(10) == b"echo:again"
+        # Whoever ends its direction is closed, though nobody else connects.
+        assert talk(port, b"WasmEdge") == b"echo:WasmEdge"
+
+
+def test_netEchoEndsAfterAHundred(tmp_path: Path) -> None:
+    port = freePort()
+    with running(example("net_echo", "--port", str(port)), tmp_path) as process:
+        process.waitForPorts(port)
+        # The first was the one that found it listening.
+        for i in range(99):
+            assert talk(port, b"%d" % i) == b"echo:%d" % i
+        assert process.wait() == 0
+    assert (process.stdout(), process.stderr()) == ("", "")
+
+
+def test_netTimeoutEcho(tmp_path: Path) -> None:
+    """
+    It waits for connections and for data, but not for long; after ten of either it ends.
+    """
+    port = freePort()
+    with running(example("net_timeout_echo", "--port", str(port), "--timeout", "0.5"), tmp_path) as process:
+        process.waitForOutput("listen")
+        process.waitForPorts(port)
+        with Client(port) as silent, Client(port) as client:
+            client.send(b"WasmEdge")
+            assert client.receive(13) == b"echo:WasmEdge"
+            client.end()
+            assert client.receiveAll() == b""
+            # Nothing is sent, so it is closed by the other side.
+            assert silent.receiveAll() == b""
+        assert process.wait() == 0
+    assert process.stderr() == ""
+    lines = process.stdout().splitlines()
+    assert lines[0] == f"listen {port} ..."
+    assert "recv: WasmEdge" in lines
+    assert any(line.startswith("handle_client err: timed out") for line in lines)
+    peers = sum(line.startswith("127.0.0.1:") for line in lines)
+    refused = sum(line.startswith("accept err: timed out") for line in lines)
+    assert peers == lines.count("close") == 3
+    assert refused == 7
+
+
+def test_httpEcho(tmp_path: Path) -> None:
+    port = freePort()
+    with running(example("http_echo", "--port", str(port)), tmp_path) as process:
+        process.waitForPorts(port)
+        with Client(port) as client:
+            client.send(b"POST /a?b=1 HTTP/1.1\r\nHost: here\r\nX-Test: 1\r\nContent-Length: 8\r\n\r\nWasm")
+            client.send(b"Edge")
+            # It closes by itself.
+            answer = client.receiveAll()
+        assert answer.partition(b"\r\n\r\n")[2] == b"echo:WasmEdge"
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert process.stdout().splitlines() == [
+            f"listen {port} ...",
+            "version= HTTP/1.1",
+            "uri= /a?b=1",
+            "method= POST",
+            "headers= ['Host', 'X-Test', 'Content-Length']",
+            "body= WasmEdge",
+        ]
+        answer = talk(port, b"nonsense\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert process.stop(signal.SIGINT) in (0, -signal.SIGINT)
+    assert process.stderr() == ""
+
+
+def test_httpClient(tmp_path: Path) -> None:
+    """
+    Its two requests wait at the same time.
+    """
+    port = freePort()
+    (tmp_path / "server").mkdir()
+    server = [script("twistd"), "-n", "wasinet-echo", "--http", f"tcp:{port}:interface=127.0.0.1"]
+    with running(server, tmp_path / "server") as process:
+        process.waitForPorts(port)
+        client = run(example("http_client", "--connect", f"127.0.0.1:{port}"), tmp_path)
+    assert (client.process.returncode, client.stderr()) == (0, "")
+    lines = client.stdout().splitlines()
+    assert sorted(lines[:2]) == ["wait get", "wait post"]
+    # Either may be first; but each answer is followed by its request's end.
+    get, post = ["resp.body", "echo:", "get end"], ["resp.body", "echo:hello", "post end"]
+    assert lines[2:] in (get + post, post + get)
+
+
+@pytest.mark.parametrize("name", ["http_echo", "net_echo"])
+def test_httpClientAndAServerOfTheArticle(tmp_path: Path, name: str) -> None:
+    """
+    The article's HTTP server answers its client; its TCP server answers what is no HTTP, and the client says so.
+    """
+    port = freePort()
+    (tmp_path / "server").mkdir()
+    with running(example(name, "--port", str(port)), tmp_path / "server") as process:
+        process.waitForPorts(port)
+        client = run(example("http_client", "--connect", f"127.0.0.1:{port}"), tmp_path)
+    assert (client.process.returncode, client.stderr()) == (0, "")
+    lines = client.stdout().splitlines()
+    if name == "http_echo":
+        assert {"get end", "post end", "echo:", "echo:hello"} <= set(lines)
+    else:
+        assert sum(line.startswith("catch: a status line must be ") for line in lines) == 2
+
+
+def test_httpClientWithoutAServer(tmp_path: Path) -> None:
+    port = freePort()
+    client = run(example("http_client", "--connect", f"127.0.0.1:{port}"), tmp_path)
+    assert client.stderr() == ""
+    lines = client.stdout().splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith(f"catch: can't connect to 127.0.0.1:{port}: ") for line in lines)
+
+
+def test_httpClientAtNoAddress(tmp_path: Path) -> None:
+    client = run(example("http_client", "--connect", "nowhere"), tmp_path)
+    assert client.stderr() == ""
+    assert "nowhere" in client.stdout()
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_serversEndOnCtrlC(tmp_path: Path, name: str) -> None:
+    """
+    With connections open, and without a traceback.
+    """
+    port = freePort()
+    with running(example(name, "--port", str(port)), tmp_path) as process:
+        process.waitForPorts(port)
+        with Client(port) as idle, Client(port):
+            idle.send(b"GET")
+            if name != "http_echo":
+                assert idle.receive(8) == b"echo:GET"
+            assert process.stop(signal.SIGINT) in (0, -signal.SIGINT)
+    assert process.stderr() == ""
+    assert "Traceback" not in process.stdout()
+
+
+def test_theClientEndsOnCtrlC(tmp_path: Path) -> None:
+    """
+    While it waits for a server that says nothing.
+    """
+    with takenPort() as port, running(example("http_client", "--connect", f"127.0.0.1:{port}"), tmp_path) as process:
+        process.waitForOutput("wait get")
+        process.waitForOutput("wait post")
+        assert process.stop(signal.SIGINT) in (0, -signal.SIGINT)
+    assert process.stderr() == ""
+    assert "Traceback" not in process.stdout()
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_portInUse(tmp_path: Path, name: str) -> None:
+    with takenPort() as port:
+        process = run(example(name, "--port", str(port)), tmp_path)
+    assert process.process.returncode > 0
+    assert process.stderr() == f"can't listen on tcp:{port}: Address already in use\n"
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_noSuchPort(tmp_path: Path, name: str) -> None:
+    process = run(example(name, "--port", "65536"), tmp_path)
+    assert process.process.returncode > 0
+    assert process.stderr() == "a port must be a whole number from 0 to 65535, not 65536\n"
+
+
+@pytest.mark.parametrize("name", [*SERVERS, "http_client"])
+def test_help(tmp_path: Path, name: str) -> None:
+    process = run(example(name, "--help"), tmp_path)
+    assert (process.process.returncode, process.stderr()) == (0, "")
+    assert "usage: " in process.stdout()
