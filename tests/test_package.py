@@ -33,6 +33,7 @@ SURFACE = {
     "wasinet_twisted.http": {
         "REASONS",
         "Buffer",
+        "ContentError",
         "Data",
         "EndOfMessage",
         "Event",
@@ -48,6 +49,7 @@ SURFACE = {
         "WasiRequest",
         "WasiResponse",
         "encodeChunk",
+        "encodeEnd",
     },
     "wasinet_twisted.net": {
         "BusyError",

@@ -68,6 +68,12 @@ class MessageTooLarge(RemoteProtocolError, LimitExceeded):
     """
 
 
+class ContentError(RemoteProtocolError, ValueError):
+    """
+    A body is not what its fields say it is.
+    """
+
+
 class ConnectionClosed(WasinetError):
     """
     The connection or the listener is gone: closed by our side, or broken by

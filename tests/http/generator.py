@@ -11,6 +11,8 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from . import ingredients as some
+
 
 class Case(NamedTuple):
     """
@@ -27,9 +29,6 @@ class Case(NamedTuple):
     eof: bool = False
 
 
-# Most are usual, or few messages would get far enough to be interesting.
-
-
 class Generator:
     """
     Makes cases.
@@ -37,7 +36,7 @@ class Generator:
     @ivar damage: the share of messages that get something wrong with them.
     """
 
-    def __init__(self, seed: int, damage: float = 0.6) -> None:
+    def __init__(self, seed: int, damage: float = 0.4) -> None:
         self._chance = random.Random(seed)
         # Faster than choice() and randrange(), which count bits.
         self._share = self._chance.random
@@ -60,7 +59,7 @@ class Generator:
         """
         One to four pipelined responses, and what was done to them.
         """
-        method = self._pick(the.ANSWERED)
+        method = self._pick(some.ANSWERED)
         return Case("response", self._several(self._response), method, eof=self._share() < 0.5)
 
     def _pick(self, among: Sequence[bytes]) -> bytes:
@@ -73,8 +72,8 @@ class Generator:
             if share() < 0.1:
                 data += b"\r\n" * int(share() * 8)
             data += one(self._fault())
-        if share() < 0.3:
-            # Some bytes, wherever they fall; but not both kinds of damage more often than not.
+        if share() < 0.2:
+            # Some bytes, wherever they fall.
             data = self._bend(data)
         if share() < 0.02:
             data = self._stretch(data)
@@ -86,24 +85,24 @@ class Generator:
         """
         if self._share() > self.damage:
             return ""
-        return the.FAULTS[int(self._share() * len(the.FAULTS))]
+        return some.FAULTS[int(self._share() * len(some.FAULTS))]
 
     def _request(self, fault: str) -> bytes:
         share, pick = self._share, self._pick
-        method, target, version = pick(the.METHODS), pick(the.TARGETS), pick(the.VERSIONS)
+        method, target, version = pick(some.METHODS), pick(some.TARGETS), pick(some.VERSIONS)
         if share() < 0.1:
-            method = pick(the.ODD_METHODS)
+            method = pick(some.ODD_METHODS)
         if share() < 0.1:
-            target = pick(the.ODD_TARGETS)
+            target = pick(some.ODD_TARGETS)
         if method == b"CONNECT" and share() < 0.8:
             target = b"b:443"
         separators = [b" ", b" "]
         if fault == "start":
             which = int(share() * 5)
             if which == 0:
-                target = pick(the.BAD_TARGETS)
+                target = pick(some.BAD_TARGETS)
             elif which == 1:
-                version = pick(the.BAD_VERSIONS)
+                version = pick(some.BAD_VERSIONS)
             elif which == 2:
                 separators[int(share() * 2)] = pick((b"  ", b"\t", b"", b" \t", b"\x0b", b"\r\n", b"\x0c", b"\r"))
             elif which == 3:
@@ -122,7 +121,7 @@ class Generator:
                     )
                 )
             else:
-                version += pick(the.ENDS)
+                version += pick(some.ENDS)
         fields = [self._host(fault)]
         body = self._frame(fields, fault)
         return self._assemble(b"".join((method, separators[0], target, separators[1], version)), fields, body, fault)
@@ -133,26 +132,26 @@ class Generator:
             if share < 0.3:
                 return b"X: no host"
             if share < 0.5:
-                return self._pick(the.HOSTS) + b"\r\n" + self._pick(the.HOSTS)
-            return self._pick(the.BAD_HOSTS)
-        return self._pick(the.HOSTS)
+                return self._pick(some.HOSTS) + b"\r\n" + self._pick(some.HOSTS)
+            return self._pick(some.BAD_HOSTS)
+        return self._pick(some.HOSTS)
 
     def _response(self, fault: str) -> bytes:
         share, pick = self._share, self._pick
-        version, status, reason = pick(the.VERSIONS), pick(the.STATUSES), pick(the.REASONS)
+        version, status, reason = pick(some.VERSIONS), pick(some.STATUSES), pick(some.REASONS)
         separator = b" "
         if fault == "start":
             which = int(share() * 5)
             if which == 0:
-                status = pick(the.BAD_STATUSES)
+                status = pick(some.BAD_STATUSES)
             elif which == 1:
-                version = pick(the.BAD_VERSIONS)
+                version = pick(some.BAD_VERSIONS)
             elif which == 2:
                 separator = pick((b"  ", b"\t", b"", b"\x0b"))
             elif which == 3:
-                reason = pick(the.BAD_REASONS)
+                reason = pick(some.BAD_REASONS)
             else:
-                reason += pick(the.ENDS)
+                reason += pick(some.ENDS)
         fields: list[bytes] = []
         body = self._frame(fields, fault)
         return self._assemble(b"".join((version, separator, status, reason)), fields, body, fault)
@@ -164,75 +163,77 @@ class Generator:
         share, pick = self._share, self._pick
         how = share()
         if fault == "both":
-            fields += (self._length(3), pick(the.CODINGS)) if how < 0.5 else (pick(the.CODINGS), self._length(3))
+            fields += (self._length(3), pick(some.CODINGS)) if how < 0.5 else (pick(some.CODINGS), self._length(3))
             return self._chunked("") if share() < 0.7 else b"abc"
         if fault == "twice":
             size = int(share() * 3)
             fields += (self._length(size), self._length(size if how < 0.6 else 2))
             return b"abc"[:size]
         if fault == "length":
-            fields.append(pick(the.LENGTHS) + pick(the.BAD_LENGTHS))
-            return pick(the.BODIES)
+            fields.append(pick(some.LENGTHS) + pick(some.BAD_LENGTHS))
+            return pick(some.BODIES)
         if fault == "coding":
-            fields.append(b"Transfer-Encoding: " + pick(the.BAD_CODINGS))
+            fields.append(b"Transfer-Encoding: " + pick(some.BAD_CODINGS))
             if how < 0.2:
-                fields.append(pick(the.CODINGS))
+                fields.append(pick(some.CODINGS))
             return self._chunked("")
         if how < 0.35 or fault in ("chunk", "trailer"):
-            fields.append(pick(the.CODINGS))
+            fields.append(pick(some.CODINGS))
             return self._chunked(fault)
         if how < 0.7:
-            body = pick(the.BODIES)
+            body = pick(some.BODIES)
             fields.append(self._length(len(body)))
             return body
         return b""
 
     def _length(self, size: int) -> bytes:
-        return self._pick(the.LENGTHS) + (b"%d" if self._share() < 0.9 else b"00%d") % size
+        return self._pick(some.LENGTHS) + (b"%d" if self._share() < 0.9 else b"00%d") % size
 
     def _chunked(self, fault: str) -> bytes:
         share, pick = self._share, self._pick
         pieces = []
         bad = int(share() * 3) if fault == "chunk" else -1
         for number in range(int(share() * 3)):
-            data = pick(the.BODIES) or b"z"
-            size, extension, end = pick(the.SIZES), pick(the.EXTENSIONS), b"\r\n"
+            data = pick(some.BODIES) or b"z"
+            size, extension, end = pick(some.SIZES), pick(some.EXTENSIONS), b"\r\n"
             if number == bad:
                 which = share()
                 if which < 0.4:
-                    size = pick(the.BAD_SIZES)
+                    size = pick(some.BAD_SIZES)
                 elif which < 0.8:
-                    extension = pick(the.BAD_EXTENSIONS)
+                    extension = pick(some.BAD_EXTENSIONS)
                 else:
-                    end = pick(the.ENDS)
+                    end = pick(some.ENDS)
             pieces += (_format(size, len(data)), extension, b"\r\n", data, end)
         last = pick((b"0", b"0", b"0", b"000", b"0000000000000000"))
-        extension = pick(the.EXTENSIONS)
+        extension = pick(some.EXTENSIONS)
         if fault == "chunk" and bad >= len(pieces) // 5:
             if share() < 0.5:
-                last = _format(pick(the.BAD_SIZES), 0)
+                last = _format(pick(some.BAD_SIZES), 0)
             else:
-                extension = pick(the.BAD_EXTENSIONS)
+                extension = pick(some.BAD_EXTENSIONS)
         pieces += (last, extension, b"\r\n")
         while share() < 0.2:
-            pieces += (pick(the.TRAILERS), b"\r\n")
+            pieces += (pick(some.TRAILERS), b"\r\n")
         if fault == "trailer":
-            pieces += (pick(the.BAD_TRAILERS), b"\r\n")
+            pieces += (pick(some.BAD_TRAILERS), b"\r\n")
         pieces.append(b"\r\n")
         return b"".join(pieces)
 
     def _assemble(self, start: bytes, fields: list[bytes], body: bytes, fault: str) -> bytes:
         share, pick = self._share, self._pick
         while share() < 0.5:
-            fields.insert(int(share() * (len(fields) + 1)), pick(the.FIELDS))
+            fields.insert(int(share() * (len(fields) + 1)), pick(some.FIELDS))
         if share() < 0.05:
-            fields.append(pick(the.ODD_FIELDS))
+            fields.append(pick(some.ODD_FIELDS))
         if fault == "field":
-            fields.insert(int(share() * (len(fields) + 1)), pick(the.BAD_FIELDS))
+            fields.insert(int(share() * (len(fields) + 1)), pick(some.BAD_FIELDS))
         elif fault == "end" and fields:
             # Joined with CRLF below, so this one ends in its own way.
             where = int(share() * len(fields))
-            fields[where] += pick(the.ENDS) + (fields.pop(where + 1) if where + 1 < len(fields) and share() < 0.7 else b"")
+            fields[where] += pick(some.ENDS) + (
+                fields.pop(where + 1) if where + 1 < len(fields) and share() < 0.7 else b""
+            )
         elif fault == "blank":
             return (
                 b"\r\n".join((start, *fields))
@@ -247,9 +248,9 @@ class Generator:
             start = int(share() * (len(data) + 1))
             which = share()
             if which < 0.4:
-                data = data[:start] + self._pick(the.INSERTS) + data[start:]
+                data = data[:start] + self._pick(some.INSERTS) + data[start:]
             elif which < 0.6:
-                piece = self._pick(the.INSERTS)
+                piece = self._pick(some.INSERTS)
                 data = data[:start] + piece + data[start + len(piece) :]
             elif which < 0.75:
                 data = data[:start] + data[start + 1 + int(share() * 4) :]
@@ -271,10 +272,10 @@ class Generator:
         return data[:where] + what * times + data[where:]
 
 
-
 _LONG = (
-    (b"a", 8192 - 13), (b"a", 40000), (b"\r\n", 14), (b"\r\n", 1000), (b"X: y\r\n", 6 * 99), (b"X: y\r\n", 6 * 200), (b" ", 9000),
-    (b";a", 4096), (b";a", 2000), (b"a", 8192), (b"a", 32768 - 40), (b"0", 12), (b"X: yyyyyyyyyy\r\n", 8192),
+    (b"a", 8192 - 13), (b"a", 40000), (b"\r\n", 14), (b"\r\n", 1000), (b"X: y\r\n", 6 * 99), (b"X: y\r\n", 6 * 200),
+    (b" ", 9000), (b";a", 4096), (b";a", 2000), (b"a", 8192), (b"a", 32768 - 40), (b"0", 12),
+    (b"X: yyyyyyyyyy\r\n", 8192),
 )  # fmt: skip
 
 

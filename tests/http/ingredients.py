@@ -1,5 +1,8 @@
 """
-What the generator makes messages of: usual ones first, then odd and bad ones.
+What the generator makes messages of: what is usual, what is odd but valid, what is bad.
+
+The usual ones stand several times: else few messages would get far enough to be
+interesting. Of a size, C{%x} becomes the number.
 """
 
 from __future__ import annotations
@@ -8,7 +11,9 @@ METHODS = (
     *(b"GET",) * 8, b"POST", b"POST", b"POST", b"POST", b"POST", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"DELETE",
     b"PATCH",
 )  # fmt: skip
-ODD_METHODS = (b"get", b"CONNECT", b"FROB", b"M-SEARCH", b"PRI", b"!#$%&'*+-.^_`|~9", b"QUERY", b"G", b"GETS", b"TRACE")  # fmt: skip
+ODD_METHODS = (
+    *(b"CONNECT",) * 8, b"get", b"FROB", b"M-SEARCH", b"PRI", b"!#$%&'*+-.^_`|~9", b"QUERY", b"G", b"GETS", b"TRACE",
+)  # fmt: skip
 TARGETS = (*(b"/",) * 6, b"/path?query=1&b", b"/a/b/c", b"/%20", b"http://b/c", b"http://b:80/?q")
 ODD_TARGETS = (
     b"*", b'/|{}"<>\\^`[]', b"//x", b"http://b", b"HTTP://[::1]:8/", b"h+t-p.1://b/", b"https://b?q", b"a:1",
@@ -70,8 +75,12 @@ BAD_CODINGS = (
 STATUSES = (
     *(b"200",) * 10, b"404", b"500", b"204", b"304", b"205", b"206", b"100", b"103", b"101", b"102", b"301", b"599",
 )  # fmt: skip
-BAD_STATUSES = (b"099", b"600", b"999", b"000", b"20", b"2000", b"2x0", b"", b"-20", b" 200", b"20\x00", b"700", b"020")  # fmt: skip
-REASONS = (*(b" OK",) * 6, b"", b" ", b" Not Found", b" \xe9\xff", b" a  b ", b" \t", b"  OK", b" \x80", b" 200")  # fmt: skip
+BAD_STATUSES = (
+    b"099", b"600", b"999", b"000", b"20", b"2000", b"2x0", b"", b"-20", b" 200", b"20\x00", b"700", b"020",
+)  # fmt: skip
+REASONS = (
+    *(b" OK",) * 6, b"", b" ", b" Not Found", b" \xe9\xff", b" a  b ", b" \t", b"  OK", b" \x80", b" 200",
+)  # fmt: skip
 BAD_REASONS = (
     b"OK", b" a\x00", b" a\x7f", b" a\rb", b" a\nb", b" \x0b", b"\tOK", b" OK\r", b"\x0cOK", b" a\x1b[0m", b".1 OK",
 )  # fmt: skip

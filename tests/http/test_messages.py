@@ -11,7 +11,7 @@ import pytest
 from multidict import CIMultiDict
 
 from wasinet_twisted.errors import LocalProtocolError
-from wasinet_twisted.http import REASONS, Buffer, WasiRequest, WasiResponse, encodeChunk
+from wasinet_twisted.http import REASONS, Buffer, ContentError, WasiRequest, WasiResponse, encodeChunk, encodeEnd
 
 HOST = {"Host": "a"}
 Message = WasiRequest | WasiResponse
@@ -572,9 +572,132 @@ def test_repr() -> None:
 
 def test_encodeChunk() -> None:
     assert encodeChunk(b"a" * 26) == b"1a\r\n" + b"a" * 26 + b"\r\n"
+    assert encodeChunk(bytearray(b"ab")) == encodeChunk(memoryview(b"ab")) == b"2\r\nab\r\n"
     assert encodeChunk(b"") == b""
-    assert encodeChunk(b"", ";a") == b""
-    assert encodeChunk(b"x", ';a="\xe9";b') == b'1;a="\xe9";b\r\nx\r\n'
-    for bad in ("a", ";", ";a\r\n", ";a=\n", ";a b", ";\u20ac", ";a=\u20ac", ';a="', "\r\n", ' ;a="\u212a"', ";a\0"):
-        with pytest.raises(LocalProtocolError, match="extensions"):
+    assert encodeChunk(b"", {"a": None}) == b""
+    assert encodeChunk(b"x", {"a": "\xe9", "b": None}) == b'1;a="\xe9";b\r\nx\r\n'
+    assert encodeChunk(b"x", [("a", "t"), ("a", 'q"\\')]) == b'1;a=t;a="q\\"\\\\"\r\nx\r\n'
+    for bad in (
+        {"": "a"},
+        {"a b": "c"},
+        {"a\r\n": "b"},
+        {"a": "b\r\n"},
+        {"a": "\0"},
+        {"a": "\u20ac"},
+        {"\u212a": "a"},
+        {"a": 1},
+    ):
+        with pytest.raises(LocalProtocolError, match="chunk extension"):
             encodeChunk(b"x", bad)
+
+
+def test_aChunkMustBeBytes() -> None:
+    for bad in ("abc", 3, None, [1]):
+        with pytest.raises(LocalProtocolError, match=f"a chunk must be bytes, not {type(bad).__name__}"):
+            encodeChunk(bad)  # type: ignore[arg-type]
+
+
+def test_encodeEnd() -> None:
+    assert encodeEnd() == b"0\r\n\r\n"
+    assert encodeEnd({"X-Sum": "1"}) == b"0\r\nX-Sum: 1\r\n\r\n"
+    for bad in ({"Content-Length": "1"}, {"host": "a"}, {"If-Anything": "a"}, {"a": "b\r\nc: d"}):
+        with pytest.raises(LocalProtocolError):
+            encodeEnd(bad)
+
+
+def test_streamedOutput() -> None:
+    request = WasiRequest("POST", headers=HOST)
+    wire = request.encodeHead() + encodeChunk(b"abc", {"n": "1"}) + encodeChunk(b"defg") + encodeEnd({"X-Sum": "7"})
+    expected = WasiRequest(
+        "POST", "/", [*HOST.items(), ("Transfer-Encoding", "chunked")], b"abcdefg", trailers={"X-Sum": "7"}
+    )
+    buffer = Buffer()
+    buffer.append(wire)
+    assert buffer.parseRequest() == expected
+    assert request == WasiRequest("POST", headers=HOST)
+    response = WasiResponse(headers={"Content-Length": "3"})
+    assert response.encodeHead() == b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
+    assert WasiResponse(version="HTTP/1.0").encodeHead() == b"HTTP/1.0 200 OK\r\n\r\n"
+    assert WasiResponse().encodeHead() == b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        WasiRequest("POST", headers=HOST, body=b"x"),
+        WasiRequest("POST", headers=HOST, version="HTTP/1.0"),
+        WasiRequest("POST"),
+        WasiRequest("CONNECT", "a:1", headers={**HOST, "Content-Length": "1"}),
+        WasiResponse(body=b"x"),
+        WasiResponse(trailers={"a": "b"}),
+        WasiResponse(204),
+        WasiResponse(100),
+        WasiResponse(304),
+        WasiResponse(205),
+        WasiResponse(headers={"a": "b\r\nc"}),
+    ],
+    ids=repr,
+)
+def test_noStreamedOutput(message: WasiRequest | WasiResponse) -> None:
+    with pytest.raises(LocalProtocolError):
+        message.encodeHead()
+
+
+# What the body says
+
+
+def saying(contentType: str | None, body: bytes) -> WasiResponse:
+    return WasiResponse(headers={} if contentType is None else {"Content-Type": contentType}, body=body)
+
+
+@pytest.mark.parametrize(
+    ("contentType", "body", "text"),
+    [
+        (None, "h\xe9".encode(), "h\xe9"),
+        ("text/plain", "h\xe9".encode(), "h\xe9"),
+        ("text/plain", b"\xef\xbb\xbfa", "a"),
+        ("text/plain; charset=ISO-8859-1", b"h\xe9", "h\xe9"),
+        ('text/plain;charset="utf-16le"', "h\xe9".encode("utf-16-le"), "h\xe9"),
+        ('text/plain; x="; charset=latin-1"; CHARSET=utf-8', "h\xe9".encode(), "h\xe9"),
+        ('text/plain; charset="ut\\f-8"', b"a", "a"),
+        ("text/plain; ; charset=ascii", b"a", "a"),
+        ("text/plain; charset=latin-1; charset=utf-8", b"h\xe9", "h\xe9"),
+        ("no media type; charset=latin-1", "h\xe9".encode(), "h\xe9"),
+        ("text/plain", b"", ""),
+    ],
+)
+def test_text(contentType: str | None, body: bytes, text: str) -> None:
+    assert saying(contentType, body).text() == text
+    assert WasiRequest(headers=saying(contentType, body).headers, body=body).text() == text
+
+
+@pytest.mark.parametrize(
+    ("contentType", "body", "status"),
+    [
+        ("text/plain", b"\xff", 400),
+        ("text/plain; charset=ascii", b"\xe9", 400),
+        *(
+            (f"text/plain; charset={name}", b"a", 415)
+            for name in ("nonsense", "hex", "utf-7", "U7", "idna", "unicode_escape")
+        ),
+        ('text/plain; charset="a b"', b"a", 415),
+    ],
+)
+def test_noText(contentType: str, body: bytes, status: int) -> None:
+    with pytest.raises(ContentError) as caught:
+        saying(contentType, body).text()
+    assert caught.value.statusHint == status
+    assert isinstance(caught.value, ValueError)
+
+
+def test_json() -> None:
+    assert saying("application/json", b'{"a": [1, 2.5, null, "h\xc3\xa9"]}').json() == {"a": [1, 2.5, None, "h\xe9"]}
+    # RFC 8259 section 11: the parameter is not defined for it.
+    assert saying("application/json; charset=latin-1", b'"h\xc3\xa9"').json() == "h\xe9"
+    assert saying(None, b"\xef\xbb\xbf1").json() == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"NaN", b"[-Infinity]", b"[" * 200_000, b"1" * 5000, b"'a'"])
+def test_noJson(body: bytes) -> None:
+    with pytest.raises(ContentError, match="no JSON"):
+        saying("application/json", body).json()

@@ -11,6 +11,7 @@ goes as well with a blocking socket, asyncio or trio.
 """
 
 from ..errors import (
+    ContentError,
     IncompleteRead,
     LimitExceeded,
     LocalProtocolError,
@@ -19,14 +20,15 @@ from ..errors import (
     RemoteProtocolError,
 )
 from .buffer import Buffer
-from .chunked import encodeChunk
 from .events import Data, EndOfMessage, Event, RequestHead, ResponseHead
 from .limits import Limits
 from .messages import REASONS, WasiRequest, WasiResponse
+from .output import encodeChunk, encodeEnd
 
 __all__ = [
     "REASONS",
     "Buffer",
+    "ContentError",
     "Data",
     "EndOfMessage",
     "Event",
@@ -42,4 +44,5 @@ __all__ = [
     "WasiRequest",
     "WasiResponse",
     "encodeChunk",
+    "encodeEnd",
 ]

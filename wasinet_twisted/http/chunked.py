@@ -1,5 +1,5 @@
 """
-The chunked coding, both ways, with its trailers. RFC 9112 section 7.1.
+Decoding the chunked coding, and its trailers. RFC 9112 section 7.1. Encoding it is in C{output.py}.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from ..errors import LocalProtocolError, MessageTooLarge, RemoteProtocolError
+from ..errors import MessageTooLarge, RemoteProtocolError
 from . import grammar
 from .bytequeue import ByteQueue
 from .fields import FieldSection, Pair
@@ -180,21 +180,3 @@ def lineContent(line: bytes, most: int, tooLong: Callable[[], RemoteProtocolErro
         # RFC 9112 section 2.2 lets a recipient take a bare LF; when some do and some don't, requests are smuggled.
         raise RemoteProtocolError("a line that ends with a bare LF (RFC 9112 section 2.2)")
     return line[:end]
-
-
-def encodeChunk(data: bytes, extensions: str = "") -> bytes:
-    """
-    One chunk.
-
-    @param data: what it holds; an empty one would end the body, so it gives C{b""}.
-    @param extensions: as they stand after the size, C{;name=value} each (RFC 9112 section 7.1.1).
-    @raise LocalProtocolError: the extensions are not valid.
-    """
-    if not data:
-        return b""
-    if extensions:
-        raw = extensions.encode("latin-1", "replace")
-        if grammar.chunkExtensions(raw) is None or raw.decode("latin-1") != extensions:
-            raise LocalProtocolError(f"chunk extensions must be ;name or ;name=value, not {extensions!r}")
-        return b"%x%b\r\n%b\r\n" % (len(data), raw, data)
-    return b"%x\r\n%b\r\n" % (len(data), data)

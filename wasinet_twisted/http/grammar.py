@@ -62,3 +62,7 @@ chunkSize = re.compile(rb"[0-9A-Fa-f]{1,16}+").match
 chunkExtensions = re.compile(
     rb"(?:[\t ]*+;[\t ]*+" + _TOKEN + rb"(?:[\t ]*+=[\t ]*+(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?+)*+"
 ).fullmatch
+
+# RFC 9110 section 5.6.6: parameters, as Content-Type has them after its type
+parameter = re.compile(rb"[\t ]*+;[\t ]*+(?:(" + _TOKEN + rb")=(" + _TOKEN + rb"|" + _QUOTED + rb"))?+").match
+mediaType = re.compile(rb"[\t ]*+" + _TOKEN + rb"/" + _TOKEN).match

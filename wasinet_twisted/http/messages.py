@@ -5,17 +5,17 @@ Whole messages: L{WasiRequest}, L{WasiResponse}, and their encoding.
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Self
+from typing import Any, Self
 
 from multidict import CIMultiDict
 
 from ..errors import LocalProtocolError
 from . import grammar
-from .chunked import encodeChunk
+from .content import decodeJson, decodeText
 from .events import Head, HeadersLike, RequestHead, ResponseHead, toHeaders
 from .fields import Pair
 from .framing import FramingFields
-from .output import checkVersion, encodeFields, encodeTrailers, framingOf, targetFault, toWire
+from .output import checkVersion, encodeChunk, encodeEnd, encodeFields, framingOf, targetFault, toWire
 
 # The phrases RFC 9110 section 15 gives, by the standard library's table.
 REASONS = {status.value: status.phrase for status in HTTPStatus}
@@ -77,6 +77,22 @@ class _Message(Head):
     def trailers(self, given: HeadersLike) -> None:
         self._trailers = toHeaders(given)
 
+    def text(self) -> str:
+        """
+        The body as text, by the charset its Content-Type names, else as UTF-8.
+
+        @raise ContentError: nobody knows that charset, or the body isn't in it.
+        """
+        return decodeText(self._body, self.getHeader("Content-Type"))
+
+    def json(self) -> Any:
+        """
+        The body as JSON, which is UTF-8 whatever the Content-Type says (RFC 8259 section 8.1).
+
+        @raise ContentError: it is none.
+        """
+        return decodeJson(self._body)
+
     def _key(self) -> tuple[object, ...]:
         return (self.version, self.fields(), self._body, list(self.trailers.items()))
 
@@ -87,6 +103,20 @@ class _Message(Head):
         return self._key() == other._key()
 
     __hash__ = None  # type: ignore[assignment]  # mutable, so not hashable; mypy knows no other way to say it
+
+    def _headFields(self, pairs: list[Pair], framing: FramingFields) -> bytes:
+        """
+        The fields of a head whose body is sent by and by.
+        """
+        if self._body or self._trailers:
+            raise LocalProtocolError("encodeHead() is for a body that is sent by and by, but there is one already")
+        if framing.contentLength is None and not framing.chunked:
+            if self.version == "HTTP/1.1":
+                pairs.append(("Transfer-Encoding", "chunked"))
+            elif isinstance(self, RequestHead):
+                # RFC 9112 section 6.3 item 7: it would end where its head ends.
+                raise LocalProtocolError("a request in HTTP/1.0 needs a Content-Length for its body")
+        return encodeFields(pairs)
 
     def _frame(self, pairs: list[Pair], framing: FramingFields, wanted: bool, lengthOnly: bool = False) -> bytes:
         """
@@ -99,7 +129,7 @@ class _Message(Head):
         body = self._body
         trailers = list(self.trailers.items()) if self._trailers else []
         if framing.chunked:
-            return encodeChunk(body) + b"0\r\n" + encodeTrailers(trailers)
+            return encodeChunk(body) + encodeEnd(trailers)
         if trailers:
             raise LocalProtocolError("trailers need Transfer-Encoding: chunked (RFC 9112 section 7.1.2)")
         if framing.contentLength is not None:
@@ -145,16 +175,20 @@ class WasiRequest(_Message, RequestHead):
         @raise LocalProtocolError: it would not parse back as the same request. Nothing is repaired.
         """
         pairs, rest = self._plan()
-        return (
-            b"%b %b %b\r\n"
-            % (
-                self.method.encode("ascii"),
-                self.uri.encode("ascii"),
-                self.version.encode("ascii"),
-            )
-            + encodeFields(pairs)
-            + rest
-        )
+        return self._startLine() + encodeFields(pairs) + rest
+
+    def encodeHead(self) -> bytes:
+        """
+        The head of a request whose body is sent by and by: in pieces that add up
+        to its Content-Length, or, if it has none, chunked, by C{encodeChunk} and C{encodeEnd}.
+
+        @raise LocalProtocolError: it would not parse back, or the body is there already.
+        """
+        pairs, framing = self._check()
+        return self._startLine() + self._headFields(pairs, framing)
+
+    def _startLine(self) -> bytes:
+        return f"{self.method} {self.uri} {self.version}\r\n".encode("ascii")
 
     def framed(self) -> Self:
         """
@@ -165,6 +199,11 @@ class WasiRequest(_Message, RequestHead):
         return type(self)(self.method, self.uri, pairs, self._body, self.version, self.trailers)
 
     def _plan(self) -> tuple[list[Pair], bytes]:
+        pairs, framing = self._check()
+        wanted = bool(self._body) or self.method in _EXPECTS_BODY
+        return pairs, self._frame(pairs, framing, wanted)
+
+    def _check(self) -> tuple[list[Pair], FramingFields]:
         checkVersion(self.version)
         method = toWire("the method", self.method)
         if grammar.token(method) is None:
@@ -181,8 +220,7 @@ class WasiRequest(_Message, RequestHead):
             raise LocalProtocolError("a request in HTTP/1.1 needs a Host (RFC 9112 section 3.2)")
         if self.method == "CONNECT" and self._body:
             raise LocalProtocolError("a CONNECT has no body (RFC 9110 section 9.3.6)")
-        wanted = bool(self._body) or self.method in _EXPECTS_BODY
-        return pairs, self._frame(pairs, framing, wanted)
+        return pairs, framing
 
 
 class WasiResponse(_Message, ResponseHead):
@@ -222,16 +260,24 @@ class WasiResponse(_Message, ResponseHead):
         pairs, rest = self._plan(requestMethod)
         if requestMethod == "HEAD":
             rest = b""
-        return (
-            b"%b %d %b\r\n"
-            % (
-                self.version.encode("ascii"),
-                self.status,
-                self.reason.encode("latin-1"),
-            )
-            + encodeFields(pairs)
-            + rest
-        )
+        return self._startLine() + encodeFields(pairs) + rest
+
+    def encodeHead(self) -> bytes:
+        """
+        The head of a response whose body is sent by and by: in pieces that add
+        up to its Content-Length, or, if it has none, chunked, by C{encodeChunk}
+        and C{encodeEnd}; in HTTP/1.0 until the connection is closed.
+
+        @raise LocalProtocolError: it would not parse back, the body is there
+            already, or a response of this status has none.
+        """
+        pairs, framing = self._check()
+        if self.status < 200 or self.status in (204, 205, 304):
+            raise LocalProtocolError(f"a {self.status} has no body that could be sent by and by")
+        return self._startLine() + self._headFields(pairs, framing)
+
+    def _startLine(self) -> bytes:
+        return f"{self.version} {self.status} {self.reason}\r\n".encode("latin-1")
 
     def framed(self, requestMethod: str = "GET") -> Self:
         """
@@ -249,14 +295,17 @@ class WasiResponse(_Message, ResponseHead):
             () if bodiless else self.trailers,
         )
 
-    def _plan(self, requestMethod: str) -> tuple[list[Pair], bytes]:
+    def _check(self) -> tuple[list[Pair], FramingFields]:
         checkVersion(self.version)
         if type(self.status) is not int or not 100 <= self.status <= 599:
             raise LocalProtocolError(f"the status must be a whole number from 100 to 599, not {self.status!r}")
         if grammar.reason(toWire("the reason", self.reason)) is None:
             raise LocalProtocolError(f"the reason holds a control character: {self.reason!r}")
         pairs = self.fields()
-        framing = framingOf(pairs, self.version, None)
+        return pairs, framingOf(pairs, self.version, None)
+
+    def _plan(self, requestMethod: str) -> tuple[list[Pair], bytes]:
+        pairs, framing = self._check()
         status = self.status
         tunnel = requestMethod == "CONNECT" and 200 <= status < 300
         if status < 200 or status == 204 or tunnel:

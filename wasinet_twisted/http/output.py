@@ -8,13 +8,13 @@ made of it (RFC 9112 section 11.1, response splitting).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..errors import LocalProtocolError, RemoteProtocolError
 from . import grammar
 from .chunked import forbiddenInTrailers
-from .fields import Pair
+from .events import HeadersLike, toHeaders
 from .framing import KINDS, PLAIN, FramingFields, fieldMeaning, validLiteral
 
 
@@ -56,16 +56,53 @@ def encodeFields(pairs: Iterable[tuple[Any, Any]]) -> bytes:
     return b"".join([encodeField(name, value) for name, value in pairs]) + b"\r\n"
 
 
-def encodeTrailers(pairs: list[Pair]) -> bytes:
+def encodeChunk(data: bytes | bytearray | memoryview, extensions: HeadersLike = ()) -> bytes:
     """
-    A trailer section.
+    One chunk of a body that is sent with C{Transfer-Encoding: chunked}.
 
-    @raise LocalProtocolError: a field has no place there (RFC 9110 section 6.5.1).
+    @param data: what it holds; an empty one would end the body, so it gives C{b""}.
+    @param extensions: names and values as a mapping or pairs; a value of
+        L{None} is a name alone (RFC 9112 section 7.1.1).
+    @raise LocalProtocolError: the data is not bytes, or an extension not valid.
     """
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise LocalProtocolError(f"a chunk must be bytes, not {type(data).__name__}")
+    size = memoryview(data).nbytes
+    if not size:
+        return b""
+    pairs = extensions.items() if isinstance(extensions, Mapping) else extensions
+    rest = b"".join([_encodeExtension(name, value) for name, value in pairs])
+    return b"%x%b\r\n%b\r\n" % (size, rest, bytes(data))
+
+
+def _encodeExtension(name: Any, value: Any) -> bytes:
+    rawName = toWire("the name of a chunk extension", name)
+    if grammar.token(rawName) is None:
+        raise LocalProtocolError(f"the name of a chunk extension must be a token, not {name!r}")
+    if value is None:
+        return b";" + rawName
+    rawValue = toWire(f"the chunk extension {name}", value)
+    if grammar.fieldValue(rawValue) is None:
+        raise LocalProtocolError(f"the chunk extension {name} holds a control character: {value!r}")
+    if grammar.token(rawValue) is None:
+        # RFC 9110 section 5.6.4: quoted-string
+        rawValue = b'"%b"' % rawValue.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+    return b";%b=%b" % (rawName, rawValue)
+
+
+def encodeEnd(trailers: HeadersLike = ()) -> bytes:
+    """
+    The end of a body that is sent with C{Transfer-Encoding: chunked}.
+
+    @param trailers: fields to send after it; to a client only if it said C{TE:
+        trailers} (RFC 9110 section 6.5.1).
+    @raise LocalProtocolError: a field is not valid, or has no place there.
+    """
+    pairs = list(toHeaders(trailers).items())
     for name, _ in pairs:
-        if isinstance(name, str) and forbiddenInTrailers(name):
+        if forbiddenInTrailers(name):
             raise LocalProtocolError(f"the field {name} is not allowed in trailers (RFC 9110 section 6.5.1)")
-    return encodeFields(pairs)
+    return b"0\r\n" + encodeFields(pairs)
 
 
 def checkVersion(version: Any) -> None:
