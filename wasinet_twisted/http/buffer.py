@@ -21,6 +21,7 @@ from .framing import CHUNKED, TUNNEL, UNTIL_CLOSE
 from .head import AnyHead, HeadReader
 from .limits import DEFAULT_LIMITS, Limits
 from .messages import WasiRequest, WasiResponse
+from .pieces import Pieces
 from .quick import quickRequest, quickResponse
 
 Role = Literal["request", "response"]
@@ -39,7 +40,9 @@ class _State(Enum):
     FAILED = auto()
 
 
+# An enumeration's members cost more to look up than a module's names, and these two are looked at for each message.
 _IDLE = _State.IDLE
+_FAILED = _State.FAILED
 
 
 class Buffer:
@@ -96,7 +99,7 @@ class Buffer:
         self._decoder: ChunkedDecoder | None = None
         # Is it being collected, with these pieces of its body, or streamed?
         self._collecting = False
-        self._pieces: list[bytes] = []
+        self._pieces = Pieces()
         # What had been taken of the bytes when something was handed out last; only looked at within a message.
         self._handedOut = 0
 
@@ -107,13 +110,13 @@ class Buffer:
 
         @raise LocalProtocolError: C{data} is not bytes-like, or L{eof} has been told.
         """
-        if not isinstance(data, bytes):
+        if data.__class__ is not bytes and not isinstance(data, bytes):
             if not isinstance(data, bytearray | memoryview):
                 raise LocalProtocolError(f"append() takes bytes, not {type(data).__name__}")
             data = bytes(data)
         if self._ended and data:
             raise LocalProtocolError(f"append() of {len(data)} bytes after eof()")
-        if self._failure is None:
+        if self._state is not _FAILED:
             self._queue.append(data)
 
     def eof(self) -> None:
@@ -312,14 +315,14 @@ class Buffer:
                 raise _tooLarge(most)
             pieces = self._pieces
             while data := self._nextData(most):
-                pieces.append(data)
+                pieces.add(data)
             if self._state is not _State.END:
                 return None
         except (RemoteProtocolError, IncompleteRead) as error:
             self._fail(error)
             raise
         assert isinstance(message, kind)
-        message._body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        message._body = pieces.join()
         trailers = self._decoder.trailers if self._decoder is not None else None
         message._trailers = CIMultiDict(trailers) if trailers else None
         self._finish(message)
@@ -334,7 +337,7 @@ class Buffer:
         self._queue.clear()
         self._between()
         self._failure = error
-        self._state = _State.FAILED
+        self._state = _FAILED
         self._handedOut = self._queue.taken
 
     def _nextHead(self, kind: type[AnyHead]) -> AnyHead | None:
@@ -443,7 +446,7 @@ class Buffer:
 
     def _incomplete(self, where: str) -> IncompleteRead:
         # In a body nothing but an unfinished line of the chunked coding can be left, which is no part of it.
-        partial = self._queue.takeAll() if self._state is _State.HEAD else b"".join(self._pieces)
+        partial = self._queue.takeAll() if self._state is _State.HEAD else self._pieces.join()
         message = self._message
         expected = message._length if message is not None and self._state is _State.LENGTH else None
         of = "" if expected is None else f" after {self._got} of {expected} bytes"

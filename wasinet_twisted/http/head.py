@@ -30,7 +30,9 @@ class HeadReader:
     Reads one head off a L{ByteQueue}, line by line.
     """
 
-    __slots__ = ("_emptyLines", "_framing", "_isRequest", "_limits", "_section", "_size", "_start")
+    __slots__ = (
+        "_emptyLines", "_framing", "_isRequest", "_limits", "_most", "_section", "_size", "_start", "_tooLong",
+    )  # fmt: skip
 
     def __init__(self, isRequest: bool, limits: Limits) -> None:
         self._isRequest = isRequest
@@ -39,6 +41,9 @@ class HeadReader:
         # The bytes of this message that have been taken.
         self._size = 0
         self._start: StartLine | None = None
+        self._most: int
+        self._tooLong: Callable[[], RemoteProtocolError]
+        self._boundNextLine()
 
     def read(self, queue: ByteQueue, kind: type[AnyHead], method: str) -> AnyHead | None:
         """
@@ -50,11 +55,10 @@ class HeadReader:
         @raise RemoteProtocolError: a line is not valid or too long.
         """
         while queue.size:
-            most, tooLong = self._bound()
-            line = queue.takeLine(most)
+            line = queue.takeLine(self._most)
             if line is None:
                 return None
-            content = lineContent(line, most, tooLong)
+            content = lineContent(line, self._most, self._tooLong)
             self._size += len(line)
             if self._start is None:
                 self._startLine(content)
@@ -64,6 +68,7 @@ class HeadReader:
                     self._framing.add(field[1], field[2], field[0][1])
             else:
                 return self._finish(self._start, kind, method)
+            self._boundNextLine()
         return None
 
     @property
@@ -73,15 +78,18 @@ class HeadReader:
         """
         return self._start is not None
 
-    def _bound(self) -> tuple[int, Callable[[], RemoteProtocolError]]:
-        # Which bound would this line pass first? Deciding it before the line is seen makes the answer independent
+    def _boundNextLine(self) -> None:
+        # Which bound would the next line pass first? Deciding it before the line is seen makes the answer independent
         # of how much of it has come.
         limits = self._limits
         left = limits.head - self._size
         if self._isRequest and self._start is None and limits.requestLine <= left:
-            return limits.requestLine, self._longLine
-        # With nothing left even an empty line is too long: -1 lets none pass.
-        return max(left, -1), self._longHead
+            self._most = limits.requestLine
+            self._tooLong = self._longLine
+        else:
+            # With nothing left even an empty line is too long: -1 lets none pass.
+            self._most = max(left, -1)
+            self._tooLong = self._longHead
 
     def _longLine(self) -> MessageTooLarge:
         return MessageTooLarge(f"a request line of more than {self._limits.requestLine} bytes", statusHint=414)

@@ -17,8 +17,13 @@ from .fields import Pair
 from .framing import FramingFields
 from .output import checkVersion, encodeChunk, encodeEnd, encodeFields, framingOf, targetFault, toWire
 
-# The phrases RFC 9110 section 15 gives, by the standard library's table.
-REASONS = {status.value: status.phrase for status in HTTPStatus}
+# The phrases that RFC 9110 section 15 gives, which the standard library has for all but these since Python 3.13 only.
+REASONS = {status.value: status.phrase for status in HTTPStatus} | {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
 
 # RFC 9110 section 8.6: user agents send Content-Length: 0 with these.
 _EXPECTS_BODY = frozenset(("POST", "PUT", "PATCH"))
@@ -277,7 +282,7 @@ class WasiResponse(_Message, ResponseHead):
         return self._startLine() + self._headFields(pairs, framing)
 
     def _startLine(self) -> bytes:
-        return f"{self.version} {self.status} {self.reason}\r\n".encode("latin-1")
+        return f"{self.version} {int(self.status)} {self.reason}\r\n".encode("latin-1")
 
     def framed(self, requestMethod: str = "GET") -> Self:
         """
@@ -297,7 +302,8 @@ class WasiResponse(_Message, ResponseHead):
 
     def _check(self) -> tuple[list[Pair], FramingFields]:
         checkVersion(self.version)
-        if type(self.status) is not int or not 100 <= self.status <= 599:
+        # HTTPStatus is an int, and so is bool.
+        if not isinstance(self.status, int) or not 100 <= self.status <= 599:
             raise LocalProtocolError(f"the status must be a whole number from 100 to 599, not {self.status!r}")
         if grammar.reason(toWire("the reason", self.reason)) is None:
             raise LocalProtocolError(f"the reason holds a control character: {self.reason!r}")

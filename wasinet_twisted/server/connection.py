@@ -15,6 +15,7 @@ from ..errors import ConnectionClosed, IncompleteRead, NotSupported, RemoteProto
 from ..http import Buffer, Data, EndOfMessage, Event, Limits, RequestHead, WasiRequest, WasiResponse
 from ..http.events import HeadersLike
 from ..http.limits import DEFAULT_LIMITS
+from ..http.pieces import Pieces
 from ..net import WasiTcpConn
 from ..net.connection import theReactor
 from .accesslog import AccessLog
@@ -123,8 +124,7 @@ class RequestLoop:
         """
         @return: the body and the trailers; L{None} if the request has been refused.
         """
-        pieces: list[bytes] = []
-        size = 0
+        pieces = Pieces()
         # The parser has seen to it that this is digits.
         length = int(head.headers.get("Content-Length", "0"))
         if length > self._limits.body:
@@ -137,13 +137,12 @@ class RequestLoop:
         while True:
             event = await self._nextEvent()
             if isinstance(event, EndOfMessage):
-                return b"".join(pieces), event.trailers
+                return pieces.join(), event.trailers
             assert isinstance(event, Data)
-            size += len(event.data)
-            if size > self._limits.body:
+            pieces.add(event.data)
+            if pieces.size > self._limits.body:
                 await self._tooLarge()
                 return None
-            pieces.append(event.data)
 
     async def _tooLarge(self) -> None:
         await self._refuse(413, f"a body of more than {self._limits.body} bytes")
