@@ -124,7 +124,9 @@ class _Reader:
                 return
             after = len(self.buffer)
             if took is None:
-                assert after == before, f"nothing was handed out, but len() went from {before} to {after}"
+                # In the events view what only frames the data counts as handed out with it.
+                same = after <= before if self._streams() else after == before
+                assert same, f"nothing was handed out, but len() went from {before} to {after}"
                 return
             assert after <= before - took, f"{took} bytes were handed out, but len() went from {before} to {after}"
 
@@ -268,13 +270,12 @@ def judge(raw: bytes) -> Outcome:
         ("whole, warm cache", (), "parse", False, False, False),
         ("whole, the plain way", (), "parse", False, True, True),
         ("byte by byte", each, "parse", False, False, True),
-        ("byte by byte, late", each, "parse", True, True, False),
         ("cut", some, "parse", False, False, False),
+        ("cut at line ends, late", lines, "parse", True, True, False),
         ("whole, events", (), "events", False, False, False),
         ("byte by byte, events", each, "events", False, True, True),
         ("cut at line ends, events", lines, "events", False, False, False),
         ("cut, events, late", some, "events", True, False, True),
-        ("whole, mixed", (), "mixed", False, True, False),
         ("cut, mixed", some, "mixed", False, False, False),
     )
     for name, cuts, view, late, plain, cold in ways:

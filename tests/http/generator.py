@@ -33,7 +33,8 @@ class Generator:
     """
     Makes cases.
 
-    @ivar damage: the share of messages that get something wrong with them.
+    @ivar damage: the share of messages that get something wrong with them; 0: all are valid, but for what one
+        kind of field does to another.
     """
 
     def __init__(self, seed: int, damage: float = 0.4) -> None:
@@ -72,10 +73,10 @@ class Generator:
             if share() < 0.1:
                 data += b"\r\n" * int(share() * 8)
             data += one(self._fault())
-        if share() < 0.2:
+        if share() < self.damage / 2:
             # Some bytes, wherever they fall.
             data = self._bend(data)
-        if share() < 0.02:
+        if share() < self.damage / 20:
             data = self._stretch(data)
         return data
 

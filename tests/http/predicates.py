@@ -133,7 +133,7 @@ def sizeLines(it: Disagreement) -> list[bytes]:
     if _valueOf(it, b"transfer-encoding") is None:
         return []
     lines, at = [], 0
-    while line := it.body[at:].partition(b"\r\n")[0]:
+    while line := it.body[at:].partition(b"\r\n")[0].removesuffix(b"\r"):
         if _digits(line) is None:
             break
         lines.append(line)

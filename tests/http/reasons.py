@@ -115,13 +115,13 @@ REASONS = (
         lambda it: it.name in (b"content-length", b"transfer-encoding") and waits(it),
     ),
     _we(
-        "skips a bare CR in front of a message",
+        "skips a bare CR or LF in front of a message",
         "RFC 9112 2.2",
         _HTTPTOOLS,
         _START,
-        lambda it: it.content.startswith(b"\r"),
+        lambda it: it.line[:1] in (b"\r", b"\n"),
     ),
-    _we("takes a bare LF", "RFC 9112 2.2", _BOTH, _ANYWHERE, lambda it: re.search(rb"(?<!\r)\n$", it.line)),
+    _we("takes a bare LF", "RFC 9112 2.2", _H11, _ANYWHERE, lambda it: re.search(rb"(?<!\r)\n$", it.line)),
     # We refuse: the request line
     _we(
         "has no limit on the request line",
@@ -226,7 +226,7 @@ REASONS = (
         "RFC 9110 5.5",
         _H11,
         _LINES,
-        lambda it: b":" in it.content and controls(it.content.partition(b":")[2]),
+        lambda it: controls(it.content if it.line[:1] in (b" ", b"\t") else it.content.partition(b":")[2]),
     ),
     _we(
         "has no limit on the head",

@@ -157,12 +157,16 @@ class Buffer:
         """
         if self._state is _IDLE and self._role == "request":
             # The hot path: whatever has come whole and holds nothing unusual is done with here.
-            request = quickRequest(self._queue, self._limits, WasiRequest)
+            queue = self._queue
+            size = queue.size
+            request = quickRequest(queue, self._limits, WasiRequest)
             if request is not None:
-                if not request._length:
-                    request._body = b""
+                length = request._length
+                if 0 <= length <= self._limits.body and length <= len(queue.chunk) - queue.position:
+                    request._body = queue.take(length) if length else b""
                     request._trailers = None
                     return request
+                self._handedOut = queue.taken + queue.size - size
                 self._begin(request, True)
         else:
             self._assumeRole("request")
@@ -199,7 +203,7 @@ class Buffer:
             raise LocalProtocolError('nextEvent() needs to know what it reads: Buffer("request") or Buffer("response")')
         if self._collecting:
             raise LocalProtocolError("nextEvent() inside a message that parse…() is collecting")
-        event: Event
+        event: Event | None = None
         try:
             if self._message is None:
                 head = self._nextHead(RequestHead if self._role == "request" else ResponseHead)
@@ -213,11 +217,10 @@ class Buffer:
                 trailers = self._decoder.trailers if self._decoder is not None else None
                 self._finish(self._message)
                 return EndOfMessage(CIMultiDict(trailers or ()))
-            else:
-                return None
         except (RemoteProtocolError, IncompleteRead) as error:
             self._fail(error)
             raise
+        # What only frames the data counts as handed out with it.
         self._handedOut = self._queue.taken
         return event
 
@@ -348,12 +351,12 @@ class Buffer:
         if self._state is _IDLE:
             if not queue.size:
                 return None
+            self._handedOut = queue.taken
             head = self._quickHead(kind)
             if head is not None:
                 return head
             self._state = _State.HEAD
             self._headReader = HeadReader(self._role == "request", self._limits)
-            self._handedOut = queue.taken
         elif self._state is not _State.HEAD:
             if self._failure is not None:
                 raise self._failure.with_traceback(None)
