@@ -40,9 +40,8 @@ class _State(Enum):
     FAILED = auto()
 
 
-# An enumeration's members cost more to look up than a module's names, and these two are looked at for each message.
+# An enumeration's members cost more to look up than a module's names, and this one is looked at for each message.
 _IDLE = _State.IDLE
-_FAILED = _State.FAILED
 
 
 class Buffer:
@@ -61,7 +60,7 @@ class Buffer:
 
     __slots__ = (
         "_collecting", "_decoder", "_ended", "_failure", "_got", "_handedOut", "_headReader", "_limits", "_message",
-        "_method", "_pieces", "_queue", "_role", "_state",
+        "_method", "_open", "_pieces", "_queue", "_role", "_state",
     )  # fmt: skip
 
     def __init__(self, role: Role | None = None, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -83,6 +82,8 @@ class Buffer:
         self._queue.clear()
         self._failure: WasinetError | None = None
         self._ended = False
+        # Does it take more bytes? Not after eof(), and not after a failure.
+        self._open = True
         # What the next final response answers; None is as good as GET.
         self._method: str | None = None
         self._between()
@@ -110,13 +111,16 @@ class Buffer:
 
         @raise LocalProtocolError: C{data} is not bytes-like, or L{eof} has been told.
         """
-        if data.__class__ is not bytes and not isinstance(data, bytes):
+        if self._open and data.__class__ is bytes:
+            self._queue.append(data)
+            return
+        if not isinstance(data, bytes):
             if not isinstance(data, bytearray | memoryview):
                 raise LocalProtocolError(f"append() takes bytes, not {type(data).__name__}")
             data = bytes(data)
         if self._ended and data:
             raise LocalProtocolError(f"append() of {len(data)} bytes after eof()")
-        if self._state is not _FAILED:
+        if self._open:
             self._queue.append(data)
 
     def eof(self) -> None:
@@ -125,6 +129,7 @@ class Buffer:
         a message that was cut makes the next call raise L{IncompleteRead}.
         """
         self._ended = True
+        self._open = False
 
     def __len__(self) -> int:
         """
@@ -317,6 +322,11 @@ class Buffer:
             if message._length > most:
                 raise _tooLarge(most)
             pieces = self._pieces
+            if (decoder := self._decoder) is not None:
+                # Nearly all of a chunked body, without a step of the machine for each piece.
+                decoder.most = most
+                while data := decoder.nextData(self._queue):
+                    pieces.add(data)
             while data := self._nextData(most):
                 pieces.add(data)
             if self._state is not _State.END:
@@ -340,7 +350,8 @@ class Buffer:
         self._queue.clear()
         self._between()
         self._failure = error
-        self._state = _FAILED
+        self._open = False
+        self._state = _State.FAILED
         self._handedOut = self._queue.taken
 
     def _nextHead(self, kind: type[AnyHead]) -> AnyHead | None:

@@ -69,7 +69,7 @@ class ChunkedDecoder:
             needed, and when C{trailers} shows that it is complete.
         @raise RemoteProtocolError: it is not valid.
         """
-        while queue.size:
+        while queue.size and self.trailers is None:
             left = self._left
             if left > 2:
                 chunk, start = queue.chunk, queue.position
@@ -87,7 +87,7 @@ class ChunkedDecoder:
             elif self._trailerBytes is None:
                 if not self._takeSize(queue):
                     break
-            elif not self._takeTrailer(queue) or self.trailers is not None:
+            elif not self._takeTrailer(queue):
                 break
         return b""
 
