@@ -30,6 +30,7 @@ from wasinet_twisted.http import (
 )
 from wasinet_twisted.http import buffer as bufferModule
 from wasinet_twisted.http import fields as fieldsModule
+from wasinet_twisted.http import machine as machineModule
 
 DEFAULTS = Limits()
 
@@ -162,7 +163,7 @@ class Taker:
         """
         Take one thing; was there one?
         """
-        raise NotImplementedError
+        raise AssertionError("each view has its own")
 
     def drain(self) -> None:
         if self.failure is not None:
@@ -232,13 +233,20 @@ def plainWay() -> Iterator[None]:
     """
     Without the quick path.
     """
-    module: Any = bufferModule
-    kept = module.quickRequest, module.quickResponse
-    module.quickRequest = module.quickResponse = lambda queue, limits, kind: None
+    # Each module that has them, by name.
+    places: list[tuple[Any, str]] = [
+        (bufferModule, "quickRequest"),
+        (machineModule, "quickRequest"),
+        (machineModule, "quickResponse"),
+    ]
+    kept = [getattr(module, name) for module, name in places]
+    for module, name in places:
+        setattr(module, name, lambda queue, limits, kind: None)
     try:
         yield
     finally:
-        module.quickRequest, module.quickResponse = kept
+        for (module, name), function in zip(places, kept, strict=True):
+            setattr(module, name, function)
 
 
 @contextmanager

@@ -1,50 +1,27 @@
 """
 L{Buffer}: bytes in, messages or events out.
 
-There is one state machine: L{Buffer._nextHead}, L{Buffer._nextData} and
-L{Buffer._finish}. L{Buffer.nextEvent} shows it as it goes;
-L{Buffer.parseRequest} and L{Buffer.parseResponse} collect what it gives.
+There is one state machine, in C{machine.py}. L{Buffer.nextEvent} shows it as it
+goes; L{Buffer.parseRequest} and L{Buffer.parseResponse} collect what it gives.
 """
 
 from __future__ import annotations
 
-from enum import Enum, auto
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from multidict import CIMultiDict
 
-from ..errors import IncompleteRead, LocalProtocolError, MessageTooLarge, RemoteProtocolError, WasinetError
-from .bytequeue import ByteQueue
-from .chunked import ChunkedDecoder
+from ..errors import IncompleteRead, LocalProtocolError, RemoteProtocolError
 from .events import Data, EndOfMessage, Event, RequestHead, ResponseHead
-from .framing import CHUNKED, TUNNEL, UNTIL_CLOSE
-from .head import AnyHead, HeadReader
 from .limits import DEFAULT_LIMITS, Limits
+from .machine import IDLE, Machine, Role, State, tooLarge
 from .messages import WasiRequest, WasiResponse
-from .pieces import Pieces
-from .quick import quickRequest, quickResponse
+from .quick import quickRequest
 
-Role = Literal["request", "response"]
 _Message = TypeVar("_Message", WasiRequest, WasiResponse)
 
 
-class _State(Enum):
-    IDLE = auto()  # between two messages
-    HEAD = auto()  # a head has begun, and is read line by line
-    LENGTH = auto()  # a body of a known length
-    CHUNKED = auto()
-    UNTIL_CLOSE = auto()
-    END = auto()  # the body is complete, the end has not been told
-    CONNECT = auto()  # a CONNECT has been told: nobody knows yet what follows
-    TUNNEL = auto()  # what follows is no HTTP
-    FAILED = auto()
-
-
-# An enumeration's members cost more to look up than a module's names, and this one is looked at for each message.
-_IDLE = _State.IDLE
-
-
-class Buffer:
+class Buffer(Machine):
     """
     An incremental parser for the messages of one direction of one connection.
 
@@ -58,10 +35,7 @@ class Buffer:
     trusted.
     """
 
-    __slots__ = (
-        "_collecting", "_decoder", "_ended", "_failure", "_got", "_handedOut", "_headReader", "_limits", "_message",
-        "_method", "_open", "_pieces", "_queue", "_role", "_state",
-    )  # fmt: skip
+    __slots__ = ()
 
     def __init__(self, role: Role | None = None, limits: Limits = DEFAULT_LIMITS) -> None:
         """
@@ -70,39 +44,13 @@ class Buffer:
         """
         if role not in (None, "request", "response"):
             raise LocalProtocolError(f'the role of a Buffer must be "request" or "response", not {role!r}')
-        self._role = role
-        self._limits = limits
-        self._queue = ByteQueue()
-        self.clear()
+        super().__init__(role, limits)
 
     def clear(self) -> None:
         """
         Forget all bytes and whatever has begun, a failure too; only the role stays.
         """
-        self._queue.clear()
-        self._failure: WasinetError | None = None
-        self._ended = False
-        # Does it take more bytes? Not after eof(), and not after a failure.
-        self._open = True
-        # What the next final response answers; None is as good as GET.
-        self._method: str | None = None
-        self._between()
-
-    def _between(self) -> None:
-        """
-        Nothing has begun.
-        """
-        self._state = _IDLE
-        self._headReader: HeadReader | None = None
-        # The message whose head has come, and how much of its body has.
-        self._message: AnyHead | None = None
-        self._got = 0
-        self._decoder: ChunkedDecoder | None = None
-        # Is it being collected, with these pieces of its body, or streamed?
-        self._collecting = False
-        self._pieces = Pieces()
-        # What had been taken of the bytes when something was handed out last; only looked at within a message.
-        self._handedOut = 0
+        self._reset()
 
     def append(self, data: bytes | bytearray | memoryview) -> None:
         """
@@ -137,7 +85,7 @@ class Buffer:
         message or as events.
         """
         queue = self._queue
-        return queue.size if self._state is _IDLE else queue.size + queue.taken - self._handedOut
+        return queue.size if self._state is IDLE else queue.size + queue.taken - self._handedOut
 
     @property
     def byteLength(self) -> int:
@@ -160,7 +108,7 @@ class Buffer:
         @raise IncompleteRead: the stream ended inside it.
         @raise LocalProtocolError: this Buffer reads responses, or is streaming a message.
         """
-        if self._state is _IDLE and self._role == "request":
+        if self._state is IDLE and self._role == "request":
             # The hot path: whatever has come whole and holds nothing unusual is done with here.
             queue = self._queue
             size = queue.size
@@ -218,7 +166,7 @@ class Buffer:
                 event = head
             elif data := self._nextData(None):
                 event = Data(data)
-            elif self._state is _State.END:
+            elif self._state is State.END:
                 trailers = self._decoder.trailers if self._decoder is not None else None
                 self._finish(self._message)
                 return EndOfMessage(CIMultiDict(trailers or ()))
@@ -262,9 +210,9 @@ class Buffer:
         """
         self._assumeRole("request")
         # Once a head has been looked for, bytes of the tunnel may have been taken as empty lines.
-        if self._state not in (_IDLE, _State.CONNECT):
+        if self._state not in (IDLE, State.CONNECT):
             raise LocalProtocolError("acceptTunnel() inside a message")
-        self._state = _State.TUNNEL
+        self._state = State.TUNNEL
         self._handedOut = self._queue.taken
 
     def declineTunnel(self) -> None:
@@ -273,9 +221,9 @@ class Buffer:
 
         @raise LocalProtocolError: there was no CONNECT.
         """
-        if self._state is not _State.CONNECT:
+        if self._state is not State.CONNECT:
             raise LocalProtocolError("declineTunnel() without a CONNECT")
-        self._state = _IDLE
+        self._state = IDLE
 
     def takeRest(self) -> bytes:
         """
@@ -286,7 +234,7 @@ class Buffer:
         """
         if self._failure is not None:
             raise self._failure.with_traceback(None)
-        if self._state is not _State.TUNNEL:
+        if self._state is not State.TUNNEL:
             raise LocalProtocolError("takeRest() without a tunnel")
         rest = self._queue.takeAll()
         self._handedOut = self._queue.taken
@@ -298,7 +246,7 @@ class Buffer:
         Is what follows no HTTP any more? True after a 101, after a 2xx to a
         CONNECT, and after L{acceptTunnel}.
         """
-        return self._state is _State.TUNNEL
+        return self._state is State.TUNNEL
 
     def _assumeRole(self, role: Role) -> None:
         if self._role != role:
@@ -320,7 +268,7 @@ class Buffer:
             elif not self._collecting:
                 raise LocalProtocolError("parse…() inside a message that nextEvent() is streaming")
             if message._length > most:
-                raise _tooLarge(most)
+                raise tooLarge(most)
             pieces = self._pieces
             if (decoder := self._decoder) is not None:
                 # Nearly all of a chunked body, without a step of the machine for each piece.
@@ -329,7 +277,7 @@ class Buffer:
                     pieces.add(data)
             while data := self._nextData(most):
                 pieces.add(data)
-            if self._state is not _State.END:
+            if self._state is not State.END:
                 return None
         except (RemoteProtocolError, IncompleteRead) as error:
             self._fail(error)
@@ -340,132 +288,3 @@ class Buffer:
         message._trailers = CIMultiDict(trailers) if trailers else None
         self._finish(message)
         return message
-
-    def _fail(self, error: RemoteProtocolError | IncompleteRead) -> None:
-        """
-        Nothing after this can be trusted: only the error stays.
-        """
-        if isinstance(error, RemoteProtocolError):
-            error.offset = self._queue.mark
-        self._queue.clear()
-        self._between()
-        self._failure = error
-        self._open = False
-        self._state = _State.FAILED
-        self._handedOut = self._queue.taken
-
-    def _nextHead(self, kind: type[AnyHead]) -> AnyHead | None:
-        """
-        The next head, made as C{kind}.
-        """
-        queue = self._queue
-        if self._state is _IDLE:
-            if not queue.size:
-                return None
-            self._handedOut = queue.taken
-            head = self._quickHead(kind)
-            if head is not None:
-                return head
-            self._state = _State.HEAD
-            self._headReader = HeadReader(self._role == "request", self._limits)
-        elif self._state is not _State.HEAD:
-            if self._failure is not None:
-                raise self._failure.with_traceback(None)
-            return None
-        reader = self._headReader
-        assert reader is not None
-        head = reader.read(queue, kind, self._method or "GET")
-        # Empty lines alone are no message.
-        if head is None and self._ended and (queue.size or reader.begun):
-            raise self._incomplete("a head")
-        return head
-
-    def _quickHead(self, kind: type[AnyHead]) -> AnyHead | None:
-        if issubclass(kind, RequestHead):
-            return quickRequest(self._queue, self._limits, kind)
-        # An answer to HEAD or CONNECT is framed by more than its fields.
-        return quickResponse(self._queue, self._limits, kind) if self._method in (None, "GET", "POST") else None
-
-    def _begin(self, head: AnyHead, collecting: bool) -> None:
-        """
-        A head has come; what follows it?
-        """
-        self._message = head
-        self._collecting = collecting
-        self._headReader = None
-        self._got = 0
-        # Whoever finds the body too long names this place.
-        self._queue.mark = self._queue.taken
-        # RFC 9110 section 15.2: an interim response doesn't answer the request; 101 is the last one in HTTP.
-        if not (isinstance(head, ResponseHead) and head.status < 200 and head.status != 101):
-            # Used up; what is said from now on is of the next response.
-            self._method = None
-        length = head._length
-        if length > 0:
-            self._state = _State.LENGTH
-        elif length == CHUNKED:
-            self._state = _State.CHUNKED
-            self._decoder = ChunkedDecoder(self._limits, unfolds=self._role == "response")
-        elif length == UNTIL_CLOSE:
-            self._state = _State.UNTIL_CLOSE
-        else:
-            self._state = _State.END
-
-    def _nextData(self, most: int | None) -> bytes:
-        """
-        The next piece of the body.
-
-        @param most: the bound on the body; L{None}: it is streamed.
-        @return: C{b""} while more bytes are needed, and at the end, which the state tells.
-        """
-        queue = self._queue
-        state = self._state
-        if state is _State.LENGTH:
-            message = self._message
-            assert message is not None
-            data = queue.take(message._length - self._got)
-            self._got += len(data)
-            if self._got == message._length:
-                self._state = _State.END
-        elif state is _State.CHUNKED:
-            decoder = self._decoder
-            assert decoder is not None
-            decoder.most = most
-            data = decoder.nextData(queue)
-            if decoder.trailers is not None:
-                self._state = _State.END
-        elif state is _State.UNTIL_CLOSE:
-            data = queue.take(queue.size)
-            self._got += len(data)
-            if most is not None and self._got > most:
-                raise _tooLarge(most)
-            if not data and self._ended:
-                # RFC 9112 section 6.3 item 8: the end of the stream is the end of the message.
-                self._state = _State.END
-        else:
-            return b""
-        if not data and self._ended and self._state is not _State.END:
-            raise self._incomplete("a body")
-        return data
-
-    def _finish(self, head: AnyHead) -> None:
-        """
-        The message is complete; what follows it?
-        """
-        self._between()
-        if head._length == TUNNEL:
-            # Whether a CONNECT opens a tunnel is for the answer to say; a response has said it.
-            self._state = _State.CONNECT if self._role == "request" else _State.TUNNEL
-            self._handedOut = self._queue.taken
-
-    def _incomplete(self, where: str) -> IncompleteRead:
-        # In a body nothing but an unfinished line of the chunked coding can be left, which is no part of it.
-        partial = self._queue.takeAll() if self._state is _State.HEAD else self._pieces.join()
-        message = self._message
-        expected = message._length if message is not None and self._state is _State.LENGTH else None
-        of = "" if expected is None else f" after {self._got} of {expected} bytes"
-        return IncompleteRead(f"the stream ended inside {where}{of}", partial, expected)
-
-
-def _tooLarge(most: int) -> MessageTooLarge:
-    return MessageTooLarge(f"a body of more than {most} bytes", statusHint=413)

@@ -31,6 +31,7 @@ from zope.interface import implementer
 from ..errors import BusyError, ConnectionClosed, InvalidArgument, LimitExceeded, NotSupported, TimedOut, WasinetError
 from .addresses import formatAddress
 from .reading import Incoming
+from .writing import Written, fire
 
 log = Logger()
 
@@ -118,7 +119,7 @@ class ConnectionProtocol(Protocol):
         """
         finishers, self._finishers = self._finishers, None
         self.resumeProducing()
-        _fire(finishers)
+        fire(finishers)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.lost = True
@@ -135,7 +136,7 @@ class ConnectionProtocol(Protocol):
         closers, self._writers, self._finishers, self._closers = self._closers, None, None, None
         if self._gone is not None:
             self._gone(self)
-        _fire(closers)
+        fire(closers)
 
     # IPushProducer: the transport tells how the peer takes what we write
 
@@ -152,7 +153,7 @@ class ConnectionProtocol(Protocol):
         self._writePaused = False
         self._queued = 0
         writers, self._writers = self._writers, None
-        _fire(writers)
+        fire(writers)
 
     def stopProducing(self) -> None:
         """
@@ -214,7 +215,7 @@ class ConnectionProtocol(Protocol):
             self._transport().write(data)
             if self._writePaused:
                 self._queued += len(data)
-        return _Written(self)
+        return Written(self)
 
     def _overflows(self, size: int) -> bool:
         if not self._queued or self._queued + size <= WRITE_BUFFER:
@@ -227,7 +228,7 @@ class ConnectionProtocol(Protocol):
         self.abort()
         return True
 
-    def awaitWritable(self, written: _Written) -> None:
+    def awaitWritable(self, written: Written) -> None:
         """
         Fire C{written} when the peer has taken enough, or when the connection breaks.
         """
@@ -241,7 +242,7 @@ class ConnectionProtocol(Protocol):
             self._immediate += 1
             if self._immediate > IMMEDIATE:
                 self._immediate = 0
-                self.reactor.callLater(0, _fire, [written])
+                self.reactor.callLater(0, fire, [written])
             else:
                 written.callback(None)
 
@@ -399,56 +400,3 @@ class ConnectionProtocol(Protocol):
     def _forgetCloser(self, closed: Deferred[None]) -> None:
         if self._closers is not None and closed in self._closers:
             self._closers.remove(closed)
-
-
-class _Written(Deferred[None]):
-    """
-    What a write returns. It asks how the peer takes the bytes only when
-    somebody waits for it: a write that nobody awaits leaves nothing behind, and
-    no failure that nobody handles.
-    """
-
-    def __init__(self, protocol: ConnectionProtocol) -> None:
-        super().__init__()
-        self._protocol: ConnectionProtocol | None = protocol
-
-    def _ask(self) -> None:
-        protocol, self._protocol = self._protocol, None
-        if protocol is not None and not self.called:
-            protocol.awaitWritable(self)
-
-    # Each is the way in for somebody: coroutines come by addBoth.
-
-    def addCallbacks(self, *args: Any, **kwargs: Any) -> Any:
-        """
-        As every Deferred's.
-        """
-        self._ask()
-        return super().addCallbacks(*args, **kwargs)
-
-    def addCallback(self, *args: Any, **kwargs: Any) -> Any:
-        """
-        As every Deferred's.
-        """
-        self._ask()
-        return super().addCallback(*args, **kwargs)
-
-    def addErrback(self, *args: Any, **kwargs: Any) -> Any:
-        """
-        As every Deferred's.
-        """
-        self._ask()
-        return super().addErrback(*args, **kwargs)
-
-    def addBoth(self, *args: Any, **kwargs: Any) -> Any:
-        """
-        As every Deferred's.
-        """
-        self._ask()
-        return super().addBoth(*args, **kwargs)
-
-
-def _fire(waiting: list[Deferred[None]] | None) -> None:
-    for deferred in waiting or ():
-        if not deferred.called:
-            deferred.callback(None)

@@ -1,0 +1,218 @@
+"""
+The state machine between bytes and messages, for both roles.
+
+L{Machine._nextHead}, then L{Machine._nextData} until the state is
+L{State.END}, then L{Machine._finish}: that is a message.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Literal
+
+from ..errors import IncompleteRead, MessageTooLarge, RemoteProtocolError, WasinetError
+from .bytequeue import ByteQueue
+from .chunked import ChunkedDecoder
+from .events import RequestHead, ResponseHead
+from .framing import CHUNKED, TUNNEL, UNTIL_CLOSE
+from .head import AnyHead, HeadReader
+from .limits import Limits
+from .pieces import Pieces
+from .quick import quickRequest, quickResponse
+
+Role = Literal["request", "response"]
+
+
+class State(Enum):
+    """
+    Where in the stream of messages we are.
+    """
+
+    IDLE = auto()  # between two messages
+    HEAD = auto()  # a head has begun, and is read line by line
+    LENGTH = auto()  # a body of a known length
+    CHUNKED = auto()
+    UNTIL_CLOSE = auto()
+    END = auto()  # the body is complete, the end has not been told
+    CONNECT = auto()  # a CONNECT has been told: nobody knows yet what follows
+    TUNNEL = auto()  # what follows is no HTTP
+    FAILED = auto()
+
+
+# An enumeration's members cost more to look up than a module's names, and this one is looked at for each message.
+IDLE = State.IDLE
+
+
+class Machine:
+    """
+    What L{Buffer<wasinet_twisted.http.Buffer>} shows, and what it knows.
+    """
+
+    __slots__ = (
+        "_collecting", "_decoder", "_ended", "_failure", "_got", "_handedOut", "_headReader", "_limits", "_message",
+        "_method", "_open", "_pieces", "_queue", "_role", "_state",
+    )  # fmt: skip
+
+    def __init__(self, role: Role | None, limits: Limits) -> None:
+        self._role = role
+        self._limits = limits
+        self._queue = ByteQueue()
+        self._reset()
+
+    def _reset(self) -> None:
+        self._queue.clear()
+        self._failure: WasinetError | None = None
+        self._ended = False
+        # Does it take more bytes? Not after eof(), and not after a failure.
+        self._open = True
+        # What the next final response answers; None is as good as GET.
+        self._method: str | None = None
+        self._between()
+
+    def _between(self) -> None:
+        """
+        Nothing has begun.
+        """
+        self._state = IDLE
+        self._headReader: HeadReader | None = None
+        # The message whose head has come, and how much of its body has.
+        self._message: AnyHead | None = None
+        self._got = 0
+        self._decoder: ChunkedDecoder | None = None
+        # Is it being collected, with these pieces of its body, or streamed?
+        self._collecting = False
+        self._pieces = Pieces()
+        # What had been taken of the bytes when something was handed out last; only looked at within a message.
+        self._handedOut = 0
+
+    def _fail(self, error: RemoteProtocolError | IncompleteRead) -> None:
+        """
+        Nothing after this can be trusted: only the error stays.
+        """
+        if isinstance(error, RemoteProtocolError):
+            error.offset = self._queue.mark
+        self._queue.clear()
+        self._between()
+        self._failure = error
+        self._open = False
+        self._state = State.FAILED
+        self._handedOut = self._queue.taken
+
+    def _nextHead(self, kind: type[AnyHead]) -> AnyHead | None:
+        """
+        The next head, made as C{kind}.
+        """
+        queue = self._queue
+        if self._state is IDLE:
+            if not queue.size:
+                return None
+            self._handedOut = queue.taken
+            head = self._quickHead(kind)
+            if head is not None:
+                return head
+            self._state = State.HEAD
+            self._headReader = HeadReader(self._role == "request", self._limits)
+        elif self._state is not State.HEAD:
+            if self._failure is not None:
+                raise self._failure.with_traceback(None)
+            return None
+        reader = self._headReader
+        assert reader is not None
+        head = reader.read(queue, kind, self._method or "GET")
+        # Empty lines alone are no message.
+        if head is None and self._ended and (queue.size or reader.begun):
+            raise self._incomplete("a head")
+        return head
+
+    def _quickHead(self, kind: type[AnyHead]) -> AnyHead | None:
+        if issubclass(kind, RequestHead):
+            return quickRequest(self._queue, self._limits, kind)
+        # An answer to HEAD or CONNECT is framed by more than its fields.
+        return quickResponse(self._queue, self._limits, kind) if self._method in (None, "GET", "POST") else None
+
+    def _begin(self, head: AnyHead, collecting: bool) -> None:
+        """
+        A head has come; what follows it?
+        """
+        self._message = head
+        self._collecting = collecting
+        self._headReader = None
+        self._got = 0
+        # Whoever finds the body too long names this place.
+        self._queue.mark = self._queue.taken
+        # RFC 9110 section 15.2: an interim response doesn't answer the request; 101 is the last one in HTTP.
+        if not (isinstance(head, ResponseHead) and head.status < 200 and head.status != 101):
+            # Used up; what is said from now on is of the next response.
+            self._method = None
+        length = head._length
+        if length > 0:
+            self._state = State.LENGTH
+        elif length == CHUNKED:
+            self._state = State.CHUNKED
+            self._decoder = ChunkedDecoder(self._limits, unfolds=self._role == "response")
+        elif length == UNTIL_CLOSE:
+            self._state = State.UNTIL_CLOSE
+        else:
+            self._state = State.END
+
+    def _nextData(self, most: int | None) -> bytes:
+        """
+        The next piece of the body.
+
+        @param most: the bound on the body; L{None}: it is streamed.
+        @return: C{b""} while more bytes are needed, and at the end, which the state tells.
+        """
+        queue = self._queue
+        state = self._state
+        if state is State.LENGTH:
+            message = self._message
+            assert message is not None
+            data = queue.take(message._length - self._got)
+            self._got += len(data)
+            if self._got == message._length:
+                self._state = State.END
+        elif state is State.CHUNKED:
+            decoder = self._decoder
+            assert decoder is not None
+            decoder.most = most
+            data = decoder.nextData(queue)
+            if decoder.trailers is not None:
+                self._state = State.END
+        elif state is State.UNTIL_CLOSE:
+            data = queue.take(queue.size)
+            self._got += len(data)
+            if most is not None and self._got > most:
+                raise tooLarge(most)
+            if not data and self._ended:
+                # RFC 9112 section 6.3 item 8: the end of the stream is the end of the message.
+                self._state = State.END
+        else:
+            return b""
+        if not data and self._ended and self._state is not State.END:
+            raise self._incomplete("a body")
+        return data
+
+    def _finish(self, head: AnyHead) -> None:
+        """
+        The message is complete; what follows it?
+        """
+        self._between()
+        if head._length == TUNNEL:
+            # Whether a CONNECT opens a tunnel is for the answer to say; a response has said it.
+            self._state = State.CONNECT if self._role == "request" else State.TUNNEL
+            self._handedOut = self._queue.taken
+
+    def _incomplete(self, where: str) -> IncompleteRead:
+        # In a body nothing but an unfinished line of the chunked coding can be left, which is no part of it.
+        partial = self._queue.takeAll() if self._state is State.HEAD else self._pieces.join()
+        message = self._message
+        expected = message._length if message is not None and self._state is State.LENGTH else None
+        of = "" if expected is None else f" after {self._got} of {expected} bytes"
+        return IncompleteRead(f"the stream ended inside {where}{of}", partial, expected)
+
+
+def tooLarge(most: int) -> MessageTooLarge:
+    """
+    The refusal of a body.
+    """
+    return MessageTooLarge(f"a body of more than {most} bytes", statusHint=413)
