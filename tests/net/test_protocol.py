@@ -4,14 +4,20 @@ Connections on a transport in memory and a clock: what time, faults and cancella
 
 from __future__ import annotations
 
+import contextlib
 import gc
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.address import IPv4Address, UNIXAddress
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, inlineCallbacks
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, inlineCallbacks, succeed
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IHalfCloseableDescriptor, IHalfCloseableProtocol, IPushProducer
+from twisted.internet.interfaces import (
+    IHalfCloseableDescriptor,
+    IHalfCloseableProtocol,
+    IProtocolNegotiationFactory,
+    IPushProducer,
+)
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
@@ -26,6 +32,7 @@ from wasinet_twisted.errors import (
     LimitExceeded,
     NotSupported,
     TimedOut,
+    WasinetError,
 )
 from wasinet_twisted.net import ConnectionFactory, IConnection, WasiTcpConn
 from wasinet_twisted.net.protocol import IMMEDIATE, READ_BUFFER, WRITE_BUFFER, ConnectionProtocol
@@ -156,13 +163,19 @@ class ReadTests(Case):
 
     def test_twoReadsAtOnce(self) -> None:
         first = self.conn.read()
-        error = self.assertRaises(BusyError, self.conn.read)
+        error = self.failureResultOf(self.conn.read(), BusyError).value
         self.assertIn("192.0.2.1:54321", str(error))
         self.protocol.dataReceived(b"abc")
         self.assertEqual(self.successResultOf(first), b"abc")
 
     def test_badArguments(self) -> None:
-        for arguments, named in (((0,), "maxBytes"), ((-1,), "maxBytes"), ((1.5,), "maxBytes"), ((1, -1), "timeout")):
+        for arguments, named in (
+            ((0,), "maxBytes"),
+            ((-1,), "maxBytes"),
+            ((1.5,), "maxBytes"),
+            ((1, -1), "timeout"),
+            ((1, "5"), "timeout"),
+        ):
             error = self.assertRaises(InvalidArgument, self.conn.read, *arguments)
             self.assertIn(named, str(error))
             self.assertIn(repr(arguments[-1]), str(error))
@@ -295,6 +308,42 @@ class FlowControlTests(Case):
         self.protocol.resumeProducing()
         self.assertEqual(results, [None] * 4)
 
+    def test_aWriteMayBeReturnedFromACallback(self) -> None:
+        results: list[Any] = []
+        succeed(None).addCallback(lambda _: self.conn.write(b"a")).addCallback(results.append)
+        self.protocol.pauseProducing()
+        succeed(None).addCallback(lambda _: self.conn.write(b"b")).addCallback(results.append)
+        self.assertEqual(results, [None])
+        self.protocol.resumeProducing()
+        self.assertEqual(results, [None, None])
+
+    def test_aWaitingWriteSucceedsWhenCloseHasSentIt(self) -> None:
+        self.protocol.pauseProducing()
+        writing = self.conn.write(b"abc")
+        self.conn.close()
+        self.assertNoResult(writing)
+        self.lose()
+        self.successResultOf(writing)
+
+    def test_aWaitingWriteFailsWhenCloseHasNotSentIt(self) -> None:
+        self.protocol.pauseProducing()
+        writing = self.conn.write(b"abc")
+        self.conn.close()
+        self.lose(ConnectionLost)
+        self.failureResultOf(writing, ConnectionClosed)
+
+    def test_aGivenUpWriteIsForgotten(self) -> None:
+        self.protocol.pauseProducing()
+        for end in (self.protocol.resumeProducing, lambda: self.lose(ConnectionLost)):
+            writing = self.conn.write(b"abc")
+            writing.cancel()
+            self.failureResultOf(writing, CancelledError)
+            end()
+            self.protocol.pauseProducing()
+
+    def test_textWithoutUtf8(self) -> None:
+        self.assertIn("UTF-8", str(self.assertRaises(InvalidArgument, self.conn.write, "\ud800")))
+
     def test_aWriteAfterCloseRaisesAtOnce(self) -> None:
         self.conn.close()
         error = self.assertRaises(ConnectionClosed, self.conn.write, b"abc")
@@ -328,6 +377,47 @@ class FlowControlTests(Case):
         self.failureResultOf(spinning, CancelledError)
 
 
+class LoopTests(Case):
+    """
+    No loop keeps the reactor from its turn, whatever its calls raise.
+    """
+
+    def roundsOf(self, call: Callable[[], Deferred[Any]]) -> int:
+        rounds = 0
+
+        async def forEver() -> None:
+            nonlocal rounds
+            while True:
+                with contextlib.suppress(WasinetError):
+                    await call()
+                rounds += 1
+
+        spinning = ensureDeferred(forEver())
+        self.assertNoResult(spinning)
+        turn(self.clock)
+        self.assertNoResult(spinning)
+        spinning.cancel()
+        self.failureResultOf(spinning, CancelledError)
+        return rounds
+
+    def test_writesToAGonePeer(self) -> None:
+        self.lose(ConnectionLost)
+        self.assertLess(self.roundsOf(lambda: self.conn.write(b"x")), 3 * IMMEDIATE)
+
+    def test_readsWhileAnotherWaits(self) -> None:
+        reading = self.conn.read()
+        self.assertLess(self.roundsOf(self.conn.read), 3 * IMMEDIATE)
+        self.protocol.dataReceived(b"abc")
+        self.assertEqual(self.successResultOf(reading), b"abc")
+
+    def test_anErrorIsNoOneElses(self) -> None:
+        self.lose(ConnectionLost)
+        errors = [self.failureResultOf(self.conn.write(b"x"), ConnectionClosed).value for _ in range(2)]
+        self.assertIsNot(errors[0], errors[1])
+        self.assertEqual(str(errors[0]), str(errors[1]))
+        self.assertIsInstance(errors[1].__cause__, ConnectionLost)
+
+
 class CloseTests(Case):
     def test_closeWaitsForTheEnd(self) -> None:
         closing = self.conn.close()
@@ -350,6 +440,41 @@ class CloseTests(Case):
         self.lose(ConnectionLost)
         self.successResultOf(closing)
         self.assertRaises(InvalidArgument, self.conn.close, -1)
+
+    def test_theEarlierDeadlineHolds(self) -> None:
+        self.conn.close(timeout=30)
+        self.conn.close(timeout=3)
+        self.conn.close(timeout=20)
+        self.clock.advance(3)
+        self.assertTrue(self.transport.aborted)
+
+    def test_evenNoTimeIsATurn(self) -> None:
+        self.conn.close(timeout=0)
+        turn(self.clock)
+        self.assertFalse(self.transport.aborted)
+        self.clock.advance(1)
+        self.assertTrue(self.transport.aborted)
+
+    def test_aPausedPeerIsHeardWhileClosing(self) -> None:
+        self.protocol.dataReceived(b"x" * (READ_BUFFER + 1))
+        self.assertEqual(self.transport.producerState, "paused")
+        self.conn.close()
+        self.assertEqual(self.transport.producerState, "producing")
+        self.protocol.dataReceived(b"late")
+        self.failureResultOf(self.conn.read(), ConnectionClosed)
+        self.assertEqual(self.successResultOf(self.conn.read()), b"")
+
+    def test_finishThenClose(self) -> None:
+        finishing = self.conn.finish()
+        self.conn.close()
+        self.lose()
+        self.successResultOf(finishing)
+
+    def test_anUnawaitedFinishIsSilent(self) -> None:
+        self.conn.finish()
+        self.lose(ConnectionLost)
+        gc.collect()
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_abort(self) -> None:
         reading = self.conn.read()
@@ -506,6 +631,60 @@ class FactoryTests(SynchronousTestCase):
         protocol.connectionLost(Failure(ConnectionLost()))
         self.successResultOf(stopping)
 
+    def test_stoppingKeepsItsDeadline(self) -> None:
+        async def handler(conn: WasiTcpConn) -> None:
+            conn.write(b"x")
+
+        factory, protocol, transport = self.start(handler)
+        self.assertTrue(transport.disconnecting)
+        stopping = factory.stop(5)
+        self.clock.advance(5)
+        self.assertTrue(transport.aborted)
+        protocol.connectionLost(Failure(ConnectionLost()))
+        self.successResultOf(stopping)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_stoppingCancelsHandlersWhoseConnectionIsGone(self) -> None:
+        waiting: Deferred[None] = Deferred()
+
+        async def handler(conn: WasiTcpConn) -> None:
+            await waiting
+
+        factory, protocol, _ = self.start(handler)
+        protocol.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual((len(factory.connections), len(factory.tasks)), (0, 1))
+        self.successResultOf(factory.stop(5))
+        self.assertTrue(waiting.called)
+        self.assertEqual(factory.tasks, set())
+
+    def test_stoppingDoesNotWaitForEver(self) -> None:
+        forEver: Deferred[None] = Deferred()
+
+        async def handler(conn: WasiTcpConn) -> None:
+            try:
+                await conn.read()
+            except CancelledError:
+                await forEver
+
+        factory, protocol, _ = self.start(handler)
+        stopping = factory.stop(5)
+        protocol.connectionLost(Failure(ConnectionLost()))
+        self.assertNoResult(stopping)
+        self.clock.advance(6)
+        self.successResultOf(stopping)
+        forEver.callback(None)
+        self.assertEqual(factory.tasks, set())
+
+    def test_stoppingWithNothingToStop(self) -> None:
+        self.successResultOf(ConnectionFactory(None, reactor=self.clock).stop(5))  # type: ignore[arg-type]
+
+    def test_applicationProtocols(self) -> None:
+        factory = ConnectionFactory(None, alpn=["http/1.1"], reactor=self.clock)  # type: ignore[arg-type]
+        self.assertTrue(verifyObject(IProtocolNegotiationFactory, factory))
+        self.assertEqual(factory.acceptableProtocols(), [b"http/1.1"])
+        plain = ConnectionFactory(None, reactor=self.clock)  # type: ignore[arg-type]
+        self.assertFalse(IProtocolNegotiationFactory.providedBy(plain))
+
     def test_aHandlerThatSwallowsItsCancellationCannotKeepTheConnection(self) -> None:
         forEver: Deferred[None] = Deferred()
 
@@ -521,4 +700,5 @@ class FactoryTests(SynchronousTestCase):
         self.assertFalse(transport.aborted)
         self.clock.advance(5)
         self.assertTrue(transport.aborted)
+        self.clock.advance(1)
         forEver.callback(None)

@@ -4,6 +4,7 @@ Connections and listeners on real sockets, on loopback.
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import struct
@@ -165,7 +166,7 @@ async def test_aResetDoesNotDisturbOthers(loggedErrors: Any) -> None:
     assert await honest.read(timeout=5) == b"b"
     await honest.close()
     await sleep(0.05)
-    assert factory.tasks == {}
+    assert factory.tasks == factory.connections == set()
     messages = loggedErrors()
     assert len([message for message in messages if name in message]) == 1
     # The reset is told to the handler by its read, as an exception; nothing else is logged.
@@ -299,6 +300,45 @@ async def test_aClosedServer() -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_acceptsThatCancelEachOtherWhenTheServerCloses() -> None:
+    server = WasiTcpServer(0, LOCAL)
+    first, second, third = [server.accept() for _ in range(3)]
+    first.addErrback(lambda _: second.cancel())
+    await server.close()
+    with pytest.raises(CancelledError):
+        await second
+    with pytest.raises(ConnectionClosed):
+        await third
+
+
+@pytest_twisted.ensureDeferred
+async def test_aConnectionInACycleCloses() -> None:
+    server, theirs, ours = await pair()
+    # At the end of the stream, with nothing to send, the reactor doesn't know the transport any more.
+    await ours.finish()
+    assert await theirs.read(timeout=5) == b""
+    cycle: list[Any] = [theirs]
+    cycle.append(cycle)
+    del theirs, cycle
+    gc.collect()
+    assert await ours.read(timeout=5) == b""
+    await closeAll(ours, server)
+
+
+@pytest_twisted.ensureDeferred
+async def test_whatADroppedConnectionHadQueuedArrives() -> None:
+    server, theirs, ours = await pair()
+    writing = ours.write(bytes(3_000_000))
+    del ours
+    received = 0
+    while data := await theirs.read(timeout=5):
+        received += len(data)
+    assert received == 3_000_000
+    await writing
+    await closeAll(theirs, server)
+
+
+@pytest_twisted.ensureDeferred
 async def test_acceptingPausesWhileManyWait() -> None:
     server = WasiTcpServer(0, LOCAL)
     count = WAITING + 150
@@ -314,7 +354,7 @@ async def test_acceptingPausesWhileManyWait() -> None:
 async def test_thePortInUse() -> None:
     server = WasiTcpServer(0, LOCAL)
     number = server.local().port
-    with pytest.raises(ListenFailed, match=f"can't listen on tcp:{number}: Address already in use"):
+    with pytest.raises(ListenFailed, match=f"can't listen on tcp:{number}:interface={LOCAL}: Address already in use"):
         WasiTcpServer(number, LOCAL)
     await server.close()
 
@@ -361,6 +401,12 @@ async def test_badArgumentsOfServers() -> None:
 def test_thereIsNoSuchTarget(target: Any) -> None:
     with pytest.raises(InvalidArgument):
         connect(target)
+
+
+@pytest.mark.parametrize(("target", "port"), [("127.0.0.1:80", 5), (("127.0.0.1", 1), 2)])
+def test_aPortThatGoesWithNoHost(target: Any, port: int) -> None:
+    with pytest.raises(InvalidArgument, match=f"port={port}|timeout={port}"):
+        connect(target, port)
 
 
 def test_badTimeouts() -> None:

@@ -72,7 +72,7 @@ class RequestLoopCase(SynchronousTestCase):
     def assertClosed(self, peer: MemoryPeer) -> None:
         self.assertTrue(peer.transport.gone)
         self.assertFalse(peer.transport.aborted, "reset, not closed")
-        self.assertEqual(self.factory.tasks, {})
+        self.assertEqual(self.factory.tasks, set())
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def assertOpen(self, peer: MemoryPeer) -> None:
@@ -173,7 +173,7 @@ class AnswerTests(RequestLoopCase):
             peer = self.connect(sent)
             peer.reset()
             self.assertEqual(peer.take(), b"")
-            self.assertEqual(self.factory.tasks, {})
+            self.assertEqual(self.factory.tasks, set())
 
     def test_aPeerThatResetsBeforeItHasTakenTheAnswer(self) -> None:
         for sent in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"nonsense\r\n"):
@@ -181,7 +181,7 @@ class AnswerTests(RequestLoopCase):
             peer.transport.producer.pauseProducing()
             peer.send(sent)
             peer.reset()
-            self.assertEqual(self.factory.tasks, {})
+            self.assertEqual(self.factory.tasks, set())
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
@@ -544,13 +544,13 @@ class LingerTests(RequestLoopCase):
     def test_withoutHalfCloseThePeerEndsIt(self) -> None:
         peer = self.refused(MemoryTransport)
         peer.end()
-        self.assertEqual(self.factory.tasks, {})
+        self.assertEqual(self.factory.tasks, set())
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_thePeerResets(self) -> None:
         peer = self.refused()
         peer.reset()
-        self.assertEqual(self.factory.tasks, {})
+        self.assertEqual(self.factory.tasks, set())
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_aPeerThatTakesNothing(self) -> None:
@@ -570,7 +570,7 @@ class LingerTests(RequestLoopCase):
         peer.settle()
         self.assertTrue(peer.transport.gone)
         self.assertTrue(peer.transport.aborted)
-        self.assertEqual(self.factory.tasks, {})
+        self.assertEqual(self.factory.tasks, set())
 
 
 class LoggedRequestTests(RequestLoopCase):

@@ -51,3 +51,12 @@ def checkPort(port: object, least: int = 0) -> int:
     if type(port) is not int or not least <= port <= 65535:
         raise InvalidArgument(f"a port must be a whole number from {least} to 65535, not {port!r}")
     return port
+
+
+def checkTimeout(timeout: object) -> None:
+    """
+    @raise InvalidArgument: it is neither L{None} nor a number of seconds.
+    """
+    if timeout is None or (isinstance(timeout, int | float) and timeout >= 0):
+        return
+    raise InvalidArgument(f"timeout must be a number of seconds, at least 0, not {timeout!r}")

@@ -13,6 +13,7 @@ from twisted.python import threadable
 from zope.interface import implementer
 
 from ..errors import InvalidArgument
+from .addresses import checkTimeout
 from .interfaces import IConnection
 from .protocol import ConnectionProtocol
 
@@ -74,7 +75,10 @@ class WasiTcpConn:
         """
         if not isinstance(data, bytes):
             if isinstance(data, str):
-                data = data.encode("utf-8")
+                try:
+                    data = data.encode("utf-8")
+                except UnicodeEncodeError as error:
+                    raise InvalidArgument(f"write() of a str that has no UTF-8: {error}") from None
             elif isinstance(data, bytearray | memoryview):
                 data = bytes(data)
             else:
@@ -92,16 +96,21 @@ class WasiTcpConn:
         """
         return self._protocol.finish()
 
-    def close(self, timeout: float = CLOSE_TIMEOUT) -> Deferred[None]:
+    def close(self, timeout: float | None = CLOSE_TIMEOUT) -> Deferred[None]:
         """
-        Send what is queued, then close. More than one close does no harm.
+        Send what is queued, then close. More than one close does no harm; the
+        earliest of their deadlines holds.
 
-        @param timeout: how many seconds the peer has to take it; then the connection is reset.
+        If the peer has sent something that was not read, the kernel resets the
+        connection, and what is queued may not arrive. Where that matters,
+        L{finish} and read to the end first.
+
+        @param timeout: how many seconds the peer has to take what is queued;
+            then the connection is reset. 30 by default.
         @return: fires when the connection is gone.
         """
-        if not timeout >= 0:
-            raise InvalidArgument(f"timeout must be at least 0 seconds, not {timeout!r}")
-        self._protocol.close(timeout)
+        checkTimeout(timeout)
+        self._protocol.close(CLOSE_TIMEOUT if timeout is None else timeout)
         return self._protocol.whenClosed()
 
     def abort(self) -> None:

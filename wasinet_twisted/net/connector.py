@@ -14,7 +14,7 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from ..errors import ConnectFailed, InvalidArgument, TimedOut
-from .addresses import checkPort, splitAddress
+from .addresses import checkPort, checkTimeout, splitAddress
 from .connection import WasiTcpConn, theReactor
 from .protocol import ConnectionProtocol
 
@@ -59,10 +59,9 @@ def connect(
     @raise InvalidArgument: C{target} is none.
     """
     reactor = theReactor(reactor)
+    checkTimeout(timeout)
     if timeout is None:
         timeout = _CONNECT_TIMEOUT
-    elif not timeout >= 0:
-        raise InvalidArgument(f"timeout must be at least 0 seconds, not {timeout!r}")
     name, endpoint = _endpoint(reactor, target, port)
     connecting = endpoint.connect(_ConnectFactory(reactor))
     cancelled = False
@@ -104,11 +103,16 @@ def _endpoint(reactor: Any, target: Target, port: int | None) -> tuple[str, IStr
         # An address has one colon outside brackets; an endpoint string a known prefix, and two colons or a path.
         if target.startswith("unix:/") or (target.startswith(_PREFIXES) and target.count(":") > 1):
             try:
-                return target, clientFromString(reactor, target)
+                own = "" if ":timeout=" in target else f":timeout={_ENDPOINT_TIMEOUT:.0f}"
+                return target, clientFromString(reactor, target + own)
             except Exception as error:
                 raise InvalidArgument(f"no client endpoint: {target!r}: {type(error).__name__}: {error}") from error
         target = splitAddress(target)
-    elif port is not None and isinstance(target, str):
+    elif port is not None:
+        if not isinstance(target, str):
+            raise InvalidArgument(f"port={port!r} goes with a host, not with {target!r}")
+        if ":" in target and not isIPv6Address(target):
+            raise InvalidArgument(f"{target!r} is no host; to give a timeout, write timeout={port!r}")
         target = (target, port)
     if isinstance(target, tuple) and len(target) == 2 and isinstance(target[0], str):
         host, number = target[0], checkPort(target[1], least=1)

@@ -15,9 +15,10 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from ..errors import ConnectionClosed, InvalidArgument, ListenFailed, TimedOut, WasinetError
-from .addresses import checkPort
+from .addresses import checkPort, checkTimeout
 from .connection import WasiTcpConn, theReactor
 from .protocol import ConnectionProtocol
+from .writing import again
 
 # How many connections the kernel keeps for us, and how many we keep for accept().
 BACKLOG = 1024
@@ -44,8 +45,9 @@ class WasiTcpServer:
         async for conn in server:
             ensureDeferred(handleClient(conn))
 
-    While 128 connections wait for C{accept}, no more are taken from the
-    kernel's queue. For the reactor's thread only.
+    While 128 connections or more wait for C{accept}, no more are taken from the
+    kernel's queue; Twisted takes up to some hundred at a time. For the reactor's
+    thread only.
     """
 
     def __init__(
@@ -63,6 +65,8 @@ class WasiTcpServer:
         """
         self._reactor = theReactor(reactor)
         self._name = f"tcp:{endpoint}" if isinstance(endpoint, int) else str(endpoint)
+        if interface:
+            self._name += f":interface={interface}"
         self._waiting: deque[WasiTcpConn] = deque()
         self._accepts: deque[Deferred[WasiTcpConn]] = deque()
         self._port: IListeningPort | None = None
@@ -94,6 +98,9 @@ class WasiTcpServer:
             port.stopListening()
 
     def _failed(self, failure: Failure) -> None:
+        if self._failure is not None:
+            # Closed before it had begun.
+            return
         self._failure = listenFailed(self._name, failure.value)
         self._endAccepts()
 
@@ -124,8 +131,7 @@ class WasiTcpServer:
         @raise ConnectionClosed: the server is closed.
         @raise ListenFailed: it could not be started.
         """
-        if timeout is not None and not timeout >= 0:
-            raise InvalidArgument(f"timeout must be at least 0 seconds, not {timeout!r}")
+        checkTimeout(timeout)
         if self._waiting:
             conn = self._waiting.popleft()
             if len(self._waiting) < WAITING // 2:
@@ -134,10 +140,10 @@ class WasiTcpServer:
         if self._failure is not None:
             if not self._told:
                 self._told = True
-                return fail(self._failure)
+                return fail(again(self._failure))
             # A loop that goes on in spite of this must not keep the reactor from its turn.
-            late: Deferred[WasiTcpConn] = Deferred(lambda _: again.cancel())
-            again: IDelayedCall = self._reactor.callLater(0, lambda: late.errback(self._failure))
+            late: Deferred[WasiTcpConn] = Deferred(lambda _: call.cancel())
+            call: IDelayedCall = self._reactor.callLater(0, late.errback, again(self._failure))
             return late
         accepting: Deferred[WasiTcpConn] = Deferred(self._accepts.remove)
         self._accepts.append(accepting)
@@ -151,10 +157,10 @@ class WasiTcpServer:
         accepting.errback(TimedOut(f"timed out: no connection came to {self._name} in {timeout:g} s"))
 
     def _endAccepts(self) -> None:
-        accepts, self._accepts = self._accepts, deque()
-        for accepting in accepts:
+        assert self._failure is not None
+        while self._accepts:
             self._told = True
-            accepting.errback(self._failure)
+            self._accepts.popleft().errback(again(self._failure))
 
     def local(self) -> IAddress:
         """
@@ -173,20 +179,20 @@ class WasiTcpServer:
 
         @return: fires when the socket is closed.
         """
+        port, self._port = self._port, None
+        done = None if port is None else port.stopListening()
         if self._failure is None:
             self._failure = ConnectionClosed(f"the server on {self._name} is closed")
+            self._listening.cancel()
             while self._waiting:
                 self._waiting.popleft().abort()
             self._endAccepts()
-        port, self._port = self._port, None
-        if port is None:
-            return succeed(None)
-        stopped: Deferred[None] = Deferred()
-        done = port.stopListening()
+        closed: Deferred[None] = Deferred()
         if done is None:
-            return succeed(None)
-        done.addBoth(lambda _: stopped.callback(None))
-        return stopped
+            closed.callback(None)
+        else:
+            done.addBoth(lambda _: closed.callback(None))
+        return closed
 
     def __aiter__(self) -> Self:
         """

@@ -29,9 +29,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..errors import BusyError, ConnectionClosed, InvalidArgument, LimitExceeded, NotSupported, TimedOut, WasinetError
-from .addresses import formatAddress
+from .addresses import checkTimeout, formatAddress
 from .reading import Incoming
-from .writing import Written, fire
+from .writing import Written, again, failAll, succeedAll
 
 log = Logger()
 
@@ -42,6 +42,12 @@ READ_BUFFER = 64 * 1024
 WRITE_BUFFER = 16 * 1024 * 1024
 # So many awaits in a row may complete at once; then the reactor gets its turn.
 IMMEDIATE = 64
+# The shortest time that close() gives what is queued, in seconds: timed calls run before the sockets in a turn.
+_TURN = 0.01
+
+# Every connection there is. One that neither reads nor writes stands in none of the reactor's tables; what holds it
+# then may be a cycle of references, and it is to be closed, not collected.
+_connections: set[ConnectionProtocol] = set()
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
@@ -68,8 +74,8 @@ class ConnectionProtocol(Protocol):
     _immediate = 0
     _closeTimer: IDelayedCall | None = None
     # Made when needed.
-    _writers: list[Deferred[None]] | None = None
-    _finishers: list[Deferred[None]] | None = None
+    _writers: list[Written] | None = None
+    _finishers: list[Written] | None = None
     _closers: list[Deferred[None]] | None = None
 
     def __init__(
@@ -90,6 +96,7 @@ class ConnectionProtocol(Protocol):
     # Twisted calls these
 
     def connectionMade(self) -> None:
+        _connections.add(self)
         transport = self._transport()
         self._peer = transport.getPeer()
         if ITCPTransport.providedBy(transport):
@@ -99,6 +106,9 @@ class ConnectionProtocol(Protocol):
         self._made(self)
 
     def dataReceived(self, data: bytes) -> None:
+        if self.closing:
+            # Nobody will read it.
+            return
         given = self._incoming.arrived(data)
         if given is not None:
             self._immediate = 0
@@ -119,24 +129,31 @@ class ConnectionProtocol(Protocol):
         """
         finishers, self._finishers = self._finishers, None
         self.resumeProducing()
-        fire(finishers)
+        succeedAll(finishers)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        _connections.discard(self)
         self.lost = True
+        done = reason.check(ConnectionDone) is not None
+        # Closed by us and not reset by anybody: then all that was queued has been sent.
+        flushed = self.closing and done
         if self._broken is None:
             self._broken = ConnectionClosed(f"the connection with {self.peerName()} is gone: {reason.value}")
             self._broken.__cause__ = reason.value
         if self._closeTimer is not None:
             self._closeTimer.cancel()
             self._closeTimer = None
-        self._endReading(None if reason.check(ConnectionDone) else self._broken)
-        for waiting in (self._writers, self._finishers):
-            for deferred in waiting or ():
-                deferred.errback(self._broken)
-        closers, self._writers, self._finishers, self._closers = self._closers, None, None, None
+        self._endReading(None if done else self._broken)
+        writers, finishers, closers = self._writers, self._finishers, self._closers
+        self._writers = self._finishers = self._closers = None
+        for waiting in (writers, finishers):
+            if flushed:
+                succeedAll(waiting)
+            else:
+                failAll(waiting, self._broken)
         if self._gone is not None:
             self._gone(self)
-        fire(closers)
+        succeedAll(closers)
 
     # IPushProducer: the transport tells how the peer takes what we write
 
@@ -153,7 +170,7 @@ class ConnectionProtocol(Protocol):
         self._writePaused = False
         self._queued = 0
         writers, self._writers = self._writers, None
-        fire(writers)
+        succeedAll(writers)
 
     def stopProducing(self) -> None:
         """
@@ -170,11 +187,12 @@ class ConnectionProtocol(Protocol):
             waiting read keeps the handle alive.
         """
         if self._reader is not None:
-            raise BusyError(f"a read of the connection with {self.peerName()} is waiting already")
+            busy: Deferred[bytes] = Deferred()
+            self._soon(busy.errback, BusyError(f"a read of the connection with {self.peerName()} is waiting already"))
+            return busy
         if type(most) is not int or most < 1:
             raise InvalidArgument(f"maxBytes must be a whole number of at least 1, not {most!r}")
-        if timeout is not None and not timeout >= 0:
-            raise InvalidArgument(f"timeout must be at least 0 seconds, not {timeout!r}")
+        checkTimeout(timeout)
         reader: Deferred[bytes] = Deferred(canceller)
         self._immediate += 1
         if self._immediate > IMMEDIATE and (self._incoming.size or self._incoming.ended):
@@ -184,7 +202,7 @@ class ConnectionProtocol(Protocol):
         try:
             given = self._incoming.read(most)
         except WasinetError as error:
-            reader.errback(error)
+            reader.errback(again(error))
             return reader
         if given is None:
             self._wait(
@@ -215,7 +233,27 @@ class ConnectionProtocol(Protocol):
             self._transport().write(data)
             if self._writePaused:
                 self._queued += len(data)
-        return Written(self)
+        written = Written()
+        if self._broken is not None:
+            self._soon(written.fail, self._broken)
+        elif self._writePaused:
+            if self._writers is None:
+                self._writers = []
+            self._writers.append(written)
+        else:
+            self._soon(written.callback, None)
+        return written
+
+    def _soon(self, tell: Callable[[Any], object], what: object) -> None:
+        """
+        Tell at once; but now and then only after the reactor's turn, lest a loop keep it from it.
+        """
+        self._immediate += 1
+        if self._immediate > IMMEDIATE:
+            self._immediate = 0
+            self.reactor.callLater(0, tell, what)
+        else:
+            tell(what)
 
     def _overflows(self, size: int) -> bool:
         if not self._queued or self._queued + size <= WRITE_BUFFER:
@@ -228,24 +266,6 @@ class ConnectionProtocol(Protocol):
         self.abort()
         return True
 
-    def awaitWritable(self, written: Written) -> None:
-        """
-        Fire C{written} when the peer has taken enough, or when the connection breaks.
-        """
-        if self._broken is not None:
-            written.errback(self._broken)
-        elif self._writePaused:
-            if self._writers is None:
-                self._writers = []
-            self._writers.append(written)
-        else:
-            self._immediate += 1
-            if self._immediate > IMMEDIATE:
-                self._immediate = 0
-                self.reactor.callLater(0, fire, [written])
-            else:
-                written.callback(None)
-
     def finish(self) -> Deferred[None]:
         """
         See L{WasiTcpConn.finish<wasinet_twisted.net.connection.WasiTcpConn.finish>}.
@@ -255,7 +275,7 @@ class ConnectionProtocol(Protocol):
         if not halfCloseable or ISSLTransport.providedBy(transport):
             # A TLS transport passes the request on to TCP, whose end without a close_notify is a truncation.
             raise NotSupported(f"{type(transport).__name__} can't end one direction only")
-        done: Deferred[None] = Deferred()
+        done = Written()
         if self.lost or self.closing:
             raise ConnectionClosed(f"finish() after the connection with {self.peerName()} was closed")
         if self.finished and self._finishers is None:
@@ -275,10 +295,20 @@ class ConnectionProtocol(Protocol):
         """
         Send what is queued, then close; reset after C{timeout} seconds if the peer doesn't take it.
         """
-        if self.closing or self.lost:
+        if self.lost:
+            return
+        timeout = max(timeout, _TURN)
+        if self.closing:
+            # The earlier of two deadlines holds.
+            if self._closeTimer is not None and self.reactor.seconds() + timeout < self._closeTimer.getTime():
+                self._closeTimer.reset(timeout)
             return
         self._stopReading("closed")
         transport = self._transport()
+        if self._readPaused:
+            # Over TLS the peer has a say in the end; nothing else is heard any more.
+            self._readPaused = False
+            transport.resumeProducing()
         if not self.finished:
             transport.unregisterProducer()
         self._closeTimer = self.reactor.callLater(timeout, self._closeExpired)
@@ -358,7 +388,7 @@ class ConnectionProtocol(Protocol):
         try:
             given = self._incoming.read(self._readMost)
         except WasinetError as error:
-            reader.errback(error)
+            reader.errback(again(error))
             return
         assert given is not None
         reader.callback(given)
@@ -377,14 +407,10 @@ class ConnectionProtocol(Protocol):
         Our side is done with the connection: what has arrived is forgotten, a waiting read and the next one are told.
         """
         self.closing = True
-        error = ConnectionClosed(f"the connection with {self.peerName()} was {done} by this side")
         if self._broken is None:
-            self._broken = error
-        writers, self._writers = self._writers, None
+            self._broken = ConnectionClosed(f"the connection with {self.peerName()} was {done} by this side")
         self._incoming.discard()
         self._endReading(self._broken)
-        for writer in writers or ():
-            writer.errback(self._broken)
 
     def _resumeReading(self) -> None:
         if self._readPaused and self._incoming.size <= READ_BUFFER // 4:

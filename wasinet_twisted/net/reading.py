@@ -23,11 +23,13 @@ class Incoming:
     @ivar ended: will nothing more arrive?
     """
 
-    __slots__ = ("_chunks", "_failure", "ended", "size", "waiting")
+    __slots__ = ("_chunks", "_failure", "_offset", "ended", "size", "waiting")
 
     def __init__(self) -> None:
         # Made for the first bytes that nobody waits for: most connections never have any.
         self._chunks: deque[bytes] | None = None
+        # How much of the first of them has been read.
+        self._offset = 0
         self._failure: Exception | None = None
         self.size = 0
         self.waiting = 0
@@ -80,23 +82,27 @@ class Incoming:
         Forget what has arrived: nobody will read it.
         """
         self._chunks = None
+        self._offset = 0
         self.size = 0
 
     def _take(self, most: int) -> bytes:
-        chunks = self._chunks
+        chunks, offset = self._chunks, self._offset
         assert chunks
-        if len(chunks) == 1 and self.size <= most:
+        if len(chunks) == 1 and not offset and self.size <= most:
             self.size = 0
             return chunks.popleft()
         taken = []
         left = most
         while chunks and left:
-            chunk = chunks.popleft()
-            if len(chunk) > left:
-                chunks.appendleft(chunk[left:])
-                chunk = chunk[:left]
-            taken.append(chunk)
-            left -= len(chunk)
+            chunk = chunks[0]
+            piece = chunk[offset : offset + left]
+            taken.append(piece)
+            left -= len(piece)
+            offset += len(piece)
+            if offset == len(chunk):
+                chunks.popleft()
+                offset = 0
+        self._offset = offset
         self.size -= most - left
         return b"".join(taken)
 

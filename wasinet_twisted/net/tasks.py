@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from .connection import WasiTcpConn
 from .protocol import ConnectionProtocol
+from .writing import succeedAll
 
 log = Logger()
 
@@ -28,13 +29,34 @@ class Task:
     half an answer look like a whole one.
     """
 
-    __slots__ = ("_cancelled", "_deferred", "_protocol")
+    __slots__ = ("_cancelled", "_deferred", "_done", "_protocol", "done")
 
     def __init__(self, handler: Handler, protocol: ConnectionProtocol) -> None:
+        """
+        Start it.
+        """
+        self.done = False
         self._cancelled = False
         self._protocol = protocol
+        self._done: list[Deferred[None]] = []
         self._deferred: Deferred[Any] = ensureDeferred(_run(handler, WasiTcpConn(protocol)))
         self._deferred.addErrback(self._failed)
+        self._deferred.addBoth(self._ended)
+
+    def whenDone(self) -> Deferred[None]:
+        """
+        Fires when the handler has ended, whatever the way.
+        """
+        done: Deferred[None] = Deferred()
+        if self.done:
+            done.callback(None)
+        else:
+            self._done.append(done)
+        return done
+
+    def _ended(self, _: object) -> None:
+        self.done = True
+        succeedAll(self._done)
 
     def cancel(self) -> None:
         """

@@ -1,69 +1,54 @@
 """
-What a write returns, and how those who wait for it are told.
+What those get who wait for a connection to take bytes, or to end.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
-
 from twisted.internet.defer import Deferred
 
-
-class _Writable(Protocol):
-    def awaitWritable(self, written: Written) -> None: ...
+from ..errors import WasinetError
 
 
 class Written(Deferred[None]):
     """
-    What a write returns. It asks how the peer takes the bytes only when
-    somebody waits for it: a write that nobody awaits leaves nothing behind, and
-    no failure that nobody handles.
+    What a write returns. Most are never looked at, so a failure that nobody
+    asks for is not reported as unhandled.
     """
 
-    def __init__(self, protocol: _Writable) -> None:
-        super().__init__()
-        self._protocol: _Writable | None = protocol
-
-    def _ask(self) -> None:
-        protocol, self._protocol = self._protocol, None
-        if protocol is not None and not self.called:
-            protocol.awaitWritable(self)
-
-    # Each is the way in for somebody: coroutines come by addBoth.
-
-    def addCallbacks(self, *args: Any, **kwargs: Any) -> Any:
+    def fail(self, error: WasinetError) -> None:
         """
-        As every Deferred's.
+        Tell C{error} to whoever waits, now or later.
         """
-        self._ask()
-        return super().addCallbacks(*args, **kwargs)
-
-    def addCallback(self, *args: Any, **kwargs: Any) -> Any:
-        """
-        As every Deferred's.
-        """
-        self._ask()
-        return super().addCallback(*args, **kwargs)
-
-    def addErrback(self, *args: Any, **kwargs: Any) -> Any:
-        """
-        As every Deferred's.
-        """
-        self._ask()
-        return super().addErrback(*args, **kwargs)
-
-    def addBoth(self, *args: Any, **kwargs: Any) -> Any:
-        """
-        As every Deferred's.
-        """
-        self._ask()
-        return super().addBoth(*args, **kwargs)
+        self.errback(again(error))
+        if self._debugInfo is not None:
+            # It is what reports a failure when it is collected; to handle the failure here would hide it from those
+            # who come later.
+            self._debugInfo.failResult = None
 
 
-def fire(waiting: list[Deferred[None]] | None) -> None:
+def again(error: WasinetError) -> WasinetError:
+    """
+    The same error, for somebody else. One instance raised over and over would gather their tracebacks, and keep what
+    these hold.
+    """
+    copy = type(error)(*error.args)
+    copy.__cause__ = error.__cause__
+    return copy
+
+
+def succeedAll(waiting: list[Deferred[None]] | list[Written] | None) -> None:
     """
     Tell all who wait, but for those who have given up.
     """
     for deferred in waiting or ():
         if not deferred.called:
             deferred.callback(None)
+
+
+def failAll(waiting: list[Written] | None, error: WasinetError) -> None:
+    """
+    Tell C{error} to all who wait, but for those who have given up.
+    """
+    for deferred in waiting or ():
+        if not deferred.called:
+            deferred.fail(error)

@@ -96,7 +96,7 @@ class RequestLoop:
         body, trailers = read
         try:
             response = self._handler(WasiRequest(head.method, head.uri, head.headers, body, head.version, trailers))
-            keepAlive = self._negotiate(head, response)
+            response, keepAlive = self._negotiate(head, response)
             encoded = response.encode(head.method)
         except Exception:
             # What it tripped over, or gave that is no response, is for the log, not for the peer.
@@ -107,18 +107,21 @@ class RequestLoop:
         return keepAlive
 
     @staticmethod
-    def _negotiate(head: RequestHead, response: WasiResponse) -> bool:
+    def _negotiate(head: RequestHead, response: WasiResponse) -> tuple[WasiResponse, bool]:
         """
-        Say in C{response} whether the connection stays. RFC 9112 section 9.3.
+        Settle whether the connection stays. RFC 9112 section 9.3.
 
-        @return: does it?
+        @return: the response that says so, and does it? The handler's own isn't
+            touched: it may be one that it gives every time.
         """
         keepAlive = head.keepAlive and response.keepAlive
-        if not keepAlive:
-            response.setHeader("Connection", "close")
-        elif head.version == "HTTP/1.0":
-            response.setHeader("Connection", "keep-alive")
-        return keepAlive
+        if keepAlive and head.version != "HTTP/1.0":
+            return response, True
+        sent = WasiResponse(
+            response.status, response.headers, response.body, response.reason, response.version, response.trailers
+        )
+        sent.setHeader("Connection", "keep-alive" if keepAlive else "close")
+        return sent, keepAlive
 
     async def _readBody(self, head: RequestHead, expects: bool) -> tuple[bytes, HeadersLike] | None:
         """

@@ -146,9 +146,9 @@ class EchoService(MultiService):
         if options["access-log"] is not None:
             self._accessLog = AccessLogService(options["access-log"], launch, reactor=reactor)
             self._accessLog.setServiceParent(self)
-        for kind, handler in (("http", self._serveHttp), ("tcp", echoTcp)):
+        for kind, handler, alpn in (("http", self._serveHttp, ("http/1.1",)), ("tcp", echoTcp, ())):
             for endpoint in options[kind]:
-                factory = ConnectionFactory(handler, reactor=reactor)
+                factory = ConnectionFactory(handler, alpn=alpn, reactor=reactor)
                 ListeningService(endpoint, factory, launch, reactor=reactor).setServiceParent(self)
 
     async def _serveHttp(self, conn: WasiTcpConn) -> None:
