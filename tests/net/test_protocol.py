@@ -28,6 +28,7 @@ from zope.interface.verify import verifyObject
 from wasinet_twisted.errors import (
     BusyError,
     ConnectionClosed,
+    IncompleteRead,
     InvalidArgument,
     LimitExceeded,
     NotSupported,
@@ -35,7 +36,8 @@ from wasinet_twisted.errors import (
     WasinetError,
 )
 from wasinet_twisted.net import ConnectionFactory, IConnection, WasiTcpConn
-from wasinet_twisted.net.protocol import IMMEDIATE, READ_BUFFER, WRITE_BUFFER, ConnectionProtocol
+from wasinet_twisted.net.protocol import WRITE_BUFFER, ConnectionProtocol
+from wasinet_twisted.net.receiving import IMMEDIATE, READ_BUFFER
 
 HOST = IPv4Address("TCP", "192.0.2.2", 8000)
 PEER = IPv4Address("TCP", "192.0.2.1", 54321)
@@ -247,6 +249,136 @@ class ReadTests(Case):
         while not reading.called:
             turn(self.clock)
         self.assertEqual(got, sent)
+
+
+class ParticularReadTests(Case):
+    """
+    Reads of something particular. What they give is settled in test_reading; here is what time and faults do.
+    """
+
+    def reads(self) -> list[Callable[..., Deferred[bytes]]]:
+        conn = self.conn
+        return [
+            lambda **more: conn.readExactly(4, **more),
+            lambda **more: conn.readUntil(b"--", **more),
+            lambda **more: conn.readLine(**more),
+            lambda **more: conn.readToEnd(100, **more),
+        ]
+
+    def test_inPieces(self) -> None:
+        for read, rest, given in zip(self.reads(), (b"cd", b"--", b"\n"), (b"abcd", b"ab--", b"ab\n"), strict=False):
+            reading = read()
+            self.protocol.dataReceived(b"a")
+            self.protocol.dataReceived(b"b")
+            self.assertNoResult(reading)
+            self.protocol.dataReceived(rest + b"more")
+            self.assertEqual(self.successResultOf(reading), given)
+            self.assertEqual(self.successResultOf(self.conn.read()), b"more")
+
+    def test_timedOutTheyTakeNothing(self) -> None:
+        for read in self.reads():
+            reading = read(timeout=3)
+            self.protocol.dataReceived(b"ab")
+            self.clock.advance(3)
+            self.failureResultOf(reading, TimedOut)
+            self.assertEqual(self.successResultOf(self.conn.read()), b"ab")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_cancelledTheyTakeNothing(self) -> None:
+        for read in self.reads():
+            reading = read()
+            self.protocol.dataReceived(b"ab")
+            reading.cancel()
+            self.failureResultOf(reading, CancelledError)
+            self.assertEqual(self.successResultOf(self.conn.read()), b"ab")
+
+    def test_overTheirLimitTheyTakeNothing(self) -> None:
+        for reading in (self.conn.readUntil(b"x", 3), None):
+            reading = reading or self.conn.readToEnd(3)
+            self.protocol.dataReceived(b"ab")
+            self.protocol.dataReceived(b"cd")
+            self.assertIn("3 bytes", str(self.failureResultOf(reading, LimitExceeded).value))
+            self.assertEqual(self.successResultOf(self.conn.read()), b"abcd")
+        self.protocol.dataReceived(b"abcd")
+        self.failureResultOf(self.conn.readLine(3), LimitExceeded)
+        self.assertEqual(self.successResultOf(self.conn.readExactly(4)), b"abcd")
+
+    def test_theStreamEnds(self) -> None:
+        reading = self.conn.readExactly(10)
+        self.protocol.dataReceived(b"abc")
+        self.protocol.readConnectionLost()
+        error = self.failureResultOf(reading, IncompleteRead).value
+        self.assertEqual((error.partial, error.expected), (b"abc", 10))
+        self.assertEqual(str(error), "the stream ended after 3 of 10 bytes")
+        self.assertEqual(self.successResultOf(self.conn.readLine()), b"")
+        self.assertEqual(self.successResultOf(self.conn.readToEnd(0)), b"")
+        self.failureResultOf(self.conn.readUntil(b"x"), IncompleteRead)
+
+    def test_aResetComesFirstAndTakesNothing(self) -> None:
+        reading = self.conn.readToEnd(100)
+        self.protocol.dataReceived(b"abc")
+        self.lose(ConnectionLost)
+        self.failureResultOf(reading, ConnectionClosed)
+        self.assertEqual(self.successResultOf(self.conn.readToEnd(100)), b"abc")
+
+    def test_moreThanTheBoundMayBeWaitedFor(self) -> None:
+        self.protocol.dataReceived(b"x" * (READ_BUFFER + 1))
+        self.assertEqual(self.transport.producerState, "paused")
+        reading = self.conn.readExactly(3 * READ_BUFFER)
+        self.assertEqual(self.transport.producerState, "producing")
+        self.protocol.dataReceived(b"x" * READ_BUFFER)
+        self.assertEqual(self.transport.producerState, "producing")
+        self.protocol.dataReceived(b"x" * READ_BUFFER)
+        self.assertEqual(len(self.successResultOf(reading)), 3 * READ_BUFFER)
+        self.protocol.dataReceived(b"x" * READ_BUFFER * 2)
+        self.assertEqual(self.transport.producerState, "paused")
+
+    def test_nothingIsThereAtOnce(self) -> None:
+        self.assertEqual(self.successResultOf(self.conn.readExactly(0)), b"")
+
+    def test_manyInARowYieldAndKeepTheirTimeout(self) -> None:
+        self.protocol.dataReceived(b"x" * (IMMEDIATE + 1))
+        for _ in range(IMMEDIATE):
+            self.assertEqual(self.successResultOf(self.conn.readExactly(1)), b"x")
+        reading = self.conn.readExactly(2, timeout=5)
+        turn(self.clock)
+        self.assertNoResult(reading)
+        self.clock.advance(5)
+        self.failureResultOf(reading, TimedOut)
+        self.assertEqual(self.successResultOf(self.conn.read()), b"x")
+
+    def test_unread(self) -> None:
+        self.protocol.dataReceived(b"abcdef")
+        self.assertEqual(self.successResultOf(self.conn.readExactly(4)), b"abcd")
+        self.conn.unread(memoryview(b"cd"))
+        self.assertEqual(self.successResultOf(self.conn.readExactly(4)), b"cdef")
+        self.protocol.readConnectionLost()
+        self.conn.unread(b"again")
+        self.assertEqual(self.successResultOf(self.conn.read()), b"again")
+        self.assertEqual(self.successResultOf(self.conn.read()), b"")
+
+    def test_unreadAtTheWrongTime(self) -> None:
+        self.assertRaises(InvalidArgument, self.conn.unread, "text")
+        reading = self.conn.read()
+        self.assertRaises(BusyError, self.conn.unread, b"x")
+        self.conn.close()
+        self.failureResultOf(reading, ConnectionClosed)
+        self.assertRaises(ConnectionClosed, self.conn.unread, b"x")
+
+    def test_badArguments(self) -> None:
+        conn = self.conn
+        for call, arguments in (
+            (conn.readExactly, (-1,)),
+            (conn.readExactly, ("1",)),
+            (conn.readUntil, (b"",)),
+            (conn.readUntil, ("x",)),
+            (conn.readUntil, (b"x", 0)),
+            (conn.readLine, (0,)),
+            (conn.readToEnd, (-1,)),
+            (conn.readToEnd, (1, "x")),
+        ):
+            error = self.assertRaises(InvalidArgument, call, *arguments)
+            self.assertIn(repr(arguments[-1]), str(error))
 
 
 class FlowControlTests(Case):

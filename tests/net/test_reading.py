@@ -5,65 +5,150 @@ doubled or reordered.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from twisted.trial.unittest import SynchronousTestCase
 
-from wasinet_twisted.errors import ConnectionClosed
-from wasinet_twisted.net.reading import Incoming
+from wasinet_twisted.errors import ConnectionClosed, IncompleteRead, LimitExceeded
+from wasinet_twisted.net.reading import Exactly, Incoming, Line, ToEnd, Until, Want
+
+# Few kinds of bytes, so that separators and parts of them are frequent.
+ALPHABET = b"a-\n"
+WAIT = object()
+
+# A want, and what it is to give: of the bytes that are there, and at the end of the stream.
+Model = Callable[[bytes, bool], object]
+
+
+def exactly(size: int) -> tuple[Want, Model]:
+    def model(pending: bytes, ended: bool) -> object:
+        return pending[:size] if len(pending) >= size else IncompleteRead if ended else WAIT
+
+    return Exactly(size), model
+
+
+def until(separator: bytes, most: int) -> tuple[Want, Model]:
+    def model(pending: bytes, ended: bool) -> object:
+        end = pending.find(separator) + len(separator)
+        if separator in pending and end <= most:
+            return pending[:end]
+        if len(pending) >= most or separator in pending:
+            return LimitExceeded
+        return IncompleteRead if ended else WAIT
+
+    return Until(separator, most), model
+
+
+def line(most: int) -> tuple[Want, Model]:
+    _, whole = until(b"\n", most)
+
+    def model(pending: bytes, ended: bool) -> object:
+        given = whole(pending, ended)
+        return pending if given is IncompleteRead else given
+
+    return Line(most), model
+
+
+def toEnd(most: int) -> tuple[Want, Model]:
+    def model(pending: bytes, ended: bool) -> object:
+        return LimitExceeded if len(pending) > most else pending if ended else WAIT
+
+    return ToEnd(most), model
+
+
+def some(most: int) -> tuple[int, Model]:
+    def model(pending: bytes, ended: bool) -> object:
+        return pending[:most] if pending or ended else WAIT
+
+    return most, model
+
+
+SIZES = st.integers(1, 12)
+ASKED = st.one_of(
+    st.builds(some, SIZES),
+    st.builds(some, SIZES),
+    st.builds(exactly, st.integers(0, 12)),
+    st.builds(until, st.sampled_from([b"\n", b"-\n", b"--", b"a-a\n"]), SIZES),
+    st.builds(line, SIZES),
+    st.builds(toEnd, st.integers(0, 30)),
+)
 
 
 class IncomingMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.incoming = Incoming()
-        self.sent = b""
-        self.received = b""
-        self.count = 0
-        self.waiting = 0
+        # What has arrived and has not been given to anybody, as it should be.
+        self.pending = b""
+        self.model: Model | None = None
+        self.asked: Any = None
         self.untold: Exception | None = None
 
-    @precondition(lambda self: not self.incoming.ended)
-    @rule(size=st.integers(1, 12))
-    def arrive(self, size: int) -> None:
-        data = bytes((self.count + index) % 251 for index in range(size))
-        self.count += size
-        self.sent += data
-        given = self.incoming.arrived(data)
-        assert (given is not None) == bool(self.waiting)
-        if given is not None:
-            assert 0 < len(given) <= self.waiting
-            self.received += given
-            self.waiting = 0
+    def ask(self) -> bytes | None:
+        return self.incoming.read(self.asked) if isinstance(self.asked, int) else self.incoming.ask(self.asked)
 
-    @precondition(lambda self: not self.waiting)
-    @rule(most=st.integers(1, 15))
-    def read(self, most: int) -> None:
-        pending = len(self.sent) - len(self.received)
+    def judge(self, call: Callable[[], bytes | None]) -> None:
+        """
+        See that what C{call} gives to the read is what it should get.
+        """
+        assert self.model is not None
+        expected = self.model(self.pending, self.incoming.ended)
+        if self.incoming.ended and self.untold is not None:
+            # A failure comes before what only the end would give.
+            early = self.model(self.pending, False)
+            if early is WAIT:
+                expected, self.untold = self.untold, None
+            else:
+                expected = early
         try:
-            given = self.incoming.read(most)
+            given: object = call()
+        except IncompleteRead as error:
+            assert expected is IncompleteRead
+            assert error.partial == self.pending
+            self.pending = b""
+        except LimitExceeded:
+            assert expected is LimitExceeded
         except ConnectionClosed as error:
-            assert not pending
-            assert error is self.untold
-            self.untold = None
-            return
-        if given is None:
-            assert not pending
-            assert not self.incoming.ended
-            self.waiting = most
-        elif given:
-            assert len(given) == min(most, pending)
-            self.received += given
+            assert error is expected
         else:
-            assert self.incoming.ended
-            assert not pending
-            assert self.untold is None
+            if given is None:
+                assert expected is WAIT
+                return
+            assert given == expected
+            assert isinstance(given, bytes)
+            self.pending = self.pending[len(given) :]
+        self.model = None
 
-    @precondition(lambda self: self.waiting)
+    @precondition(lambda self: not self.incoming.ended)
+    @rule(data=st.lists(st.sampled_from(ALPHABET), min_size=1, max_size=12).map(bytes))
+    def arrive(self, data: bytes) -> None:
+        self.pending += data
+        if self.model is None:
+            assert self.incoming.arrived(data) is None
+        else:
+            self.judge(lambda: self.incoming.arrived(data))
+
+    @precondition(lambda self: self.model is None)
+    @rule(asked=ASKED)
+    def read(self, asked: tuple[Any, Model]) -> None:
+        self.asked, self.model = asked
+        self.judge(self.ask)
+
+    @precondition(lambda self: self.model is not None)
     @rule()
     def cancel(self) -> None:
-        self.incoming.waiting = self.waiting = 0
+        self.incoming.cancel()
+        self.model = None
+
+    @precondition(lambda self: self.model is None)
+    @rule(data=st.lists(st.sampled_from(ALPHABET), max_size=5).map(bytes))
+    def unread(self, data: bytes) -> None:
+        self.incoming.unread(data)
+        self.pending = data + self.pending
 
     @rule(failing=st.booleans())
     def end(self, failing: bool) -> None:
@@ -71,18 +156,18 @@ class IncomingMachine(RuleBasedStateMachine):
         if not self.incoming.ended:
             self.untold = failure
         waited = self.incoming.end(failure)
-        assert waited == bool(self.waiting)
-        self.waiting = 0
+        assert waited == (self.model is not None)
+        if waited:
+            self.judge(self.ask)
 
     @invariant()
     def nothingLost(self) -> None:
-        assert self.sent.startswith(self.received)
-        assert self.incoming.size == len(self.sent) - len(self.received)
-        assert self.incoming.waiting == self.waiting
+        assert self.incoming.size == len(self.pending)
+        assert (self.incoming.waiting > 0 or self.incoming.want is not None) == (self.model is not None)
 
 
 TestIncomingMachine = IncomingMachine.TestCase
-TestIncomingMachine.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestIncomingMachine.settings = settings(max_examples=500, stateful_step_count=40, deadline=None)
 
 
 class IncomingTests(SynchronousTestCase):

@@ -1,5 +1,5 @@
 """
-Addresses as people write them.
+Addresses as people write them, and the checks of what users give.
 """
 
 from __future__ import annotations
@@ -60,3 +60,13 @@ def checkTimeout(timeout: object) -> None:
     if timeout is None or (isinstance(timeout, int | float) and timeout >= 0):
         return
     raise InvalidArgument(f"timeout must be a number of seconds, at least 0, not {timeout!r}")
+
+
+def checkSize(what: str, size: object, least: int) -> int:
+    """
+    @param what: the argument's name.
+    @raise InvalidArgument: it is no number of bytes, or too few.
+    """
+    if type(size) is not int or size < least:
+        raise InvalidArgument(f"{what} must be a whole number of at least {least}, not {size!r}")
+    return size

@@ -13,9 +13,10 @@ from twisted.python import threadable
 from zope.interface import implementer
 
 from ..errors import InvalidArgument
-from .addresses import checkTimeout
+from .addresses import checkSize, checkTimeout
 from .interfaces import IConnection
 from .protocol import ConnectionProtocol
+from .reading import Exactly, Line, ToEnd, Until
 
 # How long close() waits for the peer to take what is queued, in seconds.
 CLOSE_TIMEOUT = 30.0
@@ -60,7 +61,74 @@ class WasiTcpConn:
             side. Raised once; from then on reads give C{b""}.
         @raise BusyError: another read is waiting.
         """
-        return self._protocol.read(maxBytes, timeout, self._cancelRead)
+        return self._protocol.read(checkSize("maxBytes", maxBytes, 1), timeout, self._cancelRead)
+
+    def readExactly(self, size: int, timeout: float | None = None) -> Deferred[bytes]:
+        """
+        Read C{size} bytes, no more and no fewer.
+
+        @param size: how many bytes; 0 gives C{b""} at once.
+        @param timeout: seconds to wait; L{None} waits for ever.
+        @raise IncompleteRead: the stream ended first; its C{partial} holds what came.
+        @raise TimedOut: nothing is lost, the bytes so far stay for the next read.
+        @raise ConnectionClosed: as L{read} has it; the bytes so far stay.
+        @raise BusyError: another read is waiting.
+        """
+        return self._protocol.read(Exactly(checkSize("size", size, 0)), timeout, self._cancelRead)
+
+    def readUntil(self, separator: bytes, maxBytes: int = 65536, timeout: float | None = None) -> Deferred[bytes]:
+        """
+        Read up to C{separator}, which is included.
+
+        @param maxBytes: how much that may be, the separator counted.
+        @param timeout: seconds to wait; L{None} waits for ever.
+        @raise LimitExceeded: there is no separator so soon. Nothing is lost, the bytes stay for the next read.
+        @raise IncompleteRead: the stream ended first; its C{partial} holds what came.
+        @raise TimedOut: nothing is lost, the bytes so far stay for the next read.
+        @raise ConnectionClosed: as L{read} has it; the bytes so far stay.
+        @raise BusyError: another read is waiting.
+        """
+        if not isinstance(separator, bytes) or not separator:
+            raise InvalidArgument(f"separator must be bytes, at least one, not {separator!r}")
+        return self._protocol.read(Until(separator, checkSize("maxBytes", maxBytes, 1)), timeout, self._cancelRead)
+
+    def readLine(self, maxBytes: int = 65536, timeout: float | None = None) -> Deferred[bytes]:
+        """
+        Read a line, its LF included, as files give them: the last one may have
+        none, and C{b""} is the end of the stream.
+
+        @param maxBytes: how long it may be, the LF counted.
+        @param timeout: seconds to wait; L{None} waits for ever.
+        @raise LimitExceeded: it is longer. Nothing is lost, the bytes stay for the next read.
+        @raise TimedOut: nothing is lost, the bytes so far stay for the next read.
+        @raise ConnectionClosed: as L{read} has it; the bytes so far stay.
+        @raise BusyError: another read is waiting.
+        """
+        return self._protocol.read(Line(checkSize("maxBytes", maxBytes, 1)), timeout, self._cancelRead)
+
+    def readToEnd(self, maxBytes: int, timeout: float | None = None) -> Deferred[bytes]:
+        """
+        Read all there will be, to the end of the stream.
+
+        @param maxBytes: how much that may be.
+        @param timeout: seconds to wait; L{None} waits for ever.
+        @raise LimitExceeded: it is more. Nothing is lost, the bytes stay for the next read.
+        @raise TimedOut: nothing is lost, the bytes so far stay for the next read.
+        @raise ConnectionClosed: as L{read} has it; the bytes so far stay.
+        @raise BusyError: another read is waiting.
+        """
+        return self._protocol.read(ToEnd(checkSize("maxBytes", maxBytes, 0)), timeout, self._cancelRead)
+
+    def unread(self, data: bytes | bytearray | memoryview) -> None:
+        """
+        Give bytes back: the next read begins with them.
+
+        @raise BusyError: a read is waiting.
+        @raise ConnectionClosed: this side has closed.
+        """
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise InvalidArgument(f"unread() takes bytes, not {type(data).__name__}")
+        self._protocol.unread(bytes(data))
 
     def write(self, data: bytes | bytearray | memoryview | str) -> Deferred[None]:
         """

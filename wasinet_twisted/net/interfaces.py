@@ -19,6 +19,31 @@ class IConnection(Interface):
         Read what has arrived, at least one byte; C{b""} at the end of the stream.
         """
 
+    def readExactly(size: int, timeout: float | None = None) -> Deferred[bytes]:
+        """
+        Read C{size} bytes.
+        """
+
+    def readUntil(separator: bytes, maxBytes: int = ..., timeout: float | None = None) -> Deferred[bytes]:
+        """
+        Read up to C{separator}, which is included.
+        """
+
+    def readLine(maxBytes: int = ..., timeout: float | None = None) -> Deferred[bytes]:
+        """
+        Read a line, its LF included.
+        """
+
+    def readToEnd(maxBytes: int, timeout: float | None = None) -> Deferred[bytes]:
+        """
+        Read to the end of the stream.
+        """
+
+    def unread(data: bytes | bytearray | memoryview) -> None:
+        """
+        Give bytes back to the next read.
+        """
+
     def write(data: bytes | bytearray | memoryview | str) -> Deferred[None]:
         """
         Queue C{data}; awaited, returns when the peer has taken enough.
@@ -29,7 +54,7 @@ class IConnection(Interface):
         End the stream in our direction only.
         """
 
-    def close(timeout: float = ...) -> Deferred[None]:
+    def close(timeout: float | None = ...) -> Deferred[None]:
         """
         Send what is queued, then close.
         """

@@ -28,20 +28,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..errors import BusyError, ConnectionClosed, InvalidArgument, LimitExceeded, NotSupported, TimedOut, WasinetError
-from .addresses import checkTimeout, formatAddress
-from .reading import Incoming
-from .writing import Written, again, failAll, succeedAll
+from ..errors import ConnectionClosed, LimitExceeded, NotSupported, WasinetError
+from .addresses import formatAddress
+from .receiving import Receiving
+from .writing import Written, failAll, succeedAll
 
 log = Logger()
 
-# Above this many unread bytes the transport is paused, and resumed when a quarter is left. asyncio streams take twice
-# their limit of 64 KiB.
-READ_BUFFER = 64 * 1024
 # What may wait to be sent by callers who never await their writes.
 WRITE_BUFFER = 16 * 1024 * 1024
-# So many awaits in a row may complete at once; then the reactor gets its turn.
-IMMEDIATE = 64
 # The shortest time that close() gives what is queued, in seconds: timed calls run before the sockets in a turn.
 _TURN = 0.01
 
@@ -51,7 +46,7 @@ _connections: set[ConnectionProtocol] = set()
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
-class ConnectionProtocol(Protocol):
+class ConnectionProtocol(Receiving, Protocol):
     """
     @ivar closing: has our side closed or aborted?
     @ivar finished: has our side ended its direction?
@@ -65,13 +60,8 @@ class ConnectionProtocol(Protocol):
     _local: IAddress | None = None
     # The failure that awaiting writers get once the connection is gone.
     _broken: WasinetError | None = None
-    _reader: Deferred[bytes] | None = None
-    _readMost = 0
-    _readTimer: IDelayedCall | None = None
-    _readPaused = False
     _writePaused = False
     _queued = 0
-    _immediate = 0
     _closeTimer: IDelayedCall | None = None
     # Made when needed.
     _writers: list[Written] | None = None
@@ -91,7 +81,7 @@ class ConnectionProtocol(Protocol):
         self.reactor = reactor
         self._made = made
         self._gone = gone
-        self._incoming = Incoming()
+        self.beginReading()
 
     # Twisted calls these
 
@@ -104,18 +94,6 @@ class ConnectionProtocol(Protocol):
             transport.setTcpNoDelay(True)
         transport.registerProducer(self, True)
         self._made(self)
-
-    def dataReceived(self, data: bytes) -> None:
-        if self.closing:
-            # Nobody will read it.
-            return
-        given = self._incoming.arrived(data)
-        if given is not None:
-            self._immediate = 0
-            self._takeReader().callback(given)
-        elif self._incoming.size > READ_BUFFER and not self._readPaused:
-            self._readPaused = True
-            self._transport().pauseProducing()
 
     def readConnectionLost(self) -> None:
         """
@@ -179,47 +157,6 @@ class ConnectionProtocol(Protocol):
 
     # The handle calls these
 
-    def read(self, most: int, timeout: float | None, canceller: Callable[[Deferred[Any]], None]) -> Deferred[bytes]:
-        """
-        See L{WasiTcpConn.read<wasinet_twisted.net.connection.WasiTcpConn.read>}.
-
-        @param canceller: calls L{cancelRead}. It is the handle's, so that a
-            waiting read keeps the handle alive.
-        """
-        if self._reader is not None:
-            busy: Deferred[bytes] = Deferred()
-            self._soon(busy.errback, BusyError(f"a read of the connection with {self.peerName()} is waiting already"))
-            return busy
-        if type(most) is not int or most < 1:
-            raise InvalidArgument(f"maxBytes must be a whole number of at least 1, not {most!r}")
-        checkTimeout(timeout)
-        reader: Deferred[bytes] = Deferred(canceller)
-        self._immediate += 1
-        if self._immediate > IMMEDIATE and (self._incoming.size or self._incoming.ended):
-            # Whoever reads on and on without ever waiting would keep the reactor from its turn.
-            self._wait(reader, most, self.reactor.callLater(0, self._readAgain))
-            return reader
-        try:
-            given = self._incoming.read(most)
-        except WasinetError as error:
-            reader.errback(again(error))
-            return reader
-        if given is None:
-            self._wait(
-                reader, most, None if timeout is None else self.reactor.callLater(timeout, self._expire, timeout)
-            )
-        else:
-            reader.callback(given)
-            self._resumeReading()
-        return reader
-
-    def cancelRead(self) -> None:
-        """
-        The waiting read was cancelled: what arrives stays for the next one.
-        """
-        self._incoming.waiting = 0
-        self._takeReader()
-
     def write(self, data: bytes) -> Deferred[None]:
         """
         See L{WasiTcpConn.write<wasinet_twisted.net.connection.WasiTcpConn.write>}.
@@ -243,17 +180,6 @@ class ConnectionProtocol(Protocol):
         else:
             self._soon(written.callback, None)
         return written
-
-    def _soon(self, tell: Callable[[Any], object], what: object) -> None:
-        """
-        Tell at once; but now and then only after the reactor's turn, lest a loop keep it from it.
-        """
-        self._immediate += 1
-        if self._immediate > IMMEDIATE:
-            self._immediate = 0
-            self.reactor.callLater(0, tell, what)
-        else:
-            tell(what)
 
     def _overflows(self, size: int) -> bool:
         if not self._queued or self._queued + size <= WRITE_BUFFER:
@@ -365,43 +291,6 @@ class ConnectionProtocol(Protocol):
         # Twisted's interfaces each describe a part of a transport, none of them all that a connection has.
         return self.transport
 
-    def _wait(self, reader: Deferred[bytes], most: int, timer: IDelayedCall | None) -> None:
-        self._reader = reader
-        self._readMost = most
-        self._readTimer = timer
-
-    def _takeReader(self) -> Deferred[bytes]:
-        reader, self._reader = self._reader, None
-        assert reader is not None
-        if self._readTimer is not None:
-            if self._readTimer.active():
-                self._readTimer.cancel()
-            self._readTimer = None
-        return reader
-
-    def _readAgain(self) -> None:
-        """
-        Answer the waiting read from what there is now.
-        """
-        self._immediate = 0
-        reader = self._takeReader()
-        try:
-            given = self._incoming.read(self._readMost)
-        except WasinetError as error:
-            reader.errback(again(error))
-            return
-        assert given is not None
-        reader.callback(given)
-        self._resumeReading()
-
-    def _expire(self, timeout: float) -> None:
-        self._incoming.waiting = 0
-        self._takeReader().errback(TimedOut(f"timed out: nothing came from {self.peerName()} in {timeout:g} s"))
-
-    def _endReading(self, failure: WasinetError | None) -> None:
-        if self._incoming.end(failure):
-            self._readAgain()
-
     def _stopReading(self, done: str) -> None:
         """
         Our side is done with the connection: what has arrived is forgotten, a waiting read and the next one are told.
@@ -411,12 +300,6 @@ class ConnectionProtocol(Protocol):
             self._broken = ConnectionClosed(f"the connection with {self.peerName()} was {done} by this side")
         self._incoming.discard()
         self._endReading(self._broken)
-
-    def _resumeReading(self) -> None:
-        if self._readPaused and self._incoming.size <= READ_BUFFER // 4:
-            self._readPaused = False
-            if not (self._incoming.ended or self.closing):
-                self._transport().resumeProducing()
 
     def _closeExpired(self) -> None:
         self._closeTimer = None

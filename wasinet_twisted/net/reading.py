@@ -4,14 +4,141 @@ Who waits for which bytes: the matching of reads to arrived data, without I/O.
 The rules, which L{Incoming} keeps whatever the order of events:
 
  - every byte is given to exactly one read, in order;
- - at most one read waits, and only while nothing is there for it;
+ - at most one read waits, and only while what it asks for isn't there;
  - a failure comes after the bytes that came before it, and is told once; then,
-   and at the end of the stream, reads give C{b""} at once.
+   and at the end of the stream, reads give C{b""} at once;
+ - a read that can't be answered, for a limit or a failure, takes nothing; only
+   L{IncompleteRead} hands out, as C{partial}, what there was.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
+
+from ..errors import IncompleteRead, LimitExceeded
+
+
+class Want:
+    """
+    What a read asks for, when it isn't just whatever there is.
+
+    It is shown the bytes one piece after the other, each once, so that waiting
+    for much costs no more than its size.
+    """
+
+    __slots__ = ("seen",)
+
+    def begin(self) -> None:
+        """
+        Forget what has been shown: it will be shown again.
+        """
+        self.seen = 0
+
+    def show(self, piece: bytes) -> int | None:
+        """
+        Look at the next piece.
+
+        @return: how many bytes, from the first one on, are what was asked for; L{None}: not yet.
+        @raise LimitExceeded: they will never be.
+        """
+        raise AssertionError("each kind has its own")
+
+    def atEnd(self) -> int:
+        """
+        There are no more bytes than have been shown.
+
+        @return: how many of them are what was asked for.
+        @raise IncompleteRead: they aren't; its C{partial} is for the caller to fill.
+        """
+        raise IncompleteRead(f"the stream ended after {self.seen} bytes")
+
+
+class Exactly(Want):
+    """
+    So many bytes.
+    """
+
+    __slots__ = ("_size",)
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def show(self, piece: bytes) -> int | None:
+        self.seen += len(piece)
+        return self._size if self.seen >= self._size else None
+
+    def atEnd(self) -> int:
+        size = self._size
+        raise IncompleteRead(f"the stream ended after {self.seen} of {size} bytes", expected=size)
+
+
+class Until(Want):
+    """
+    All up to a separator, which is included.
+    """
+
+    __slots__ = ("_most", "_separator", "_tail")
+
+    def __init__(self, separator: bytes, most: int) -> None:
+        self._separator = separator
+        self._most = most
+
+    def begin(self) -> None:
+        super().begin()
+        # The end of what was shown, in which a separator may have begun.
+        self._tail = b""
+
+    def show(self, piece: bytes) -> int | None:
+        separator, most = self._separator, self._most
+        before = self.seen - len(self._tail)
+        looked = self._tail + piece if self._tail else piece
+        found = looked.find(separator)
+        self.seen += len(piece)
+        end = before + found + len(separator)
+        if found >= 0 and end <= most:
+            return end
+        if found >= 0 or self.seen >= most:
+            raise LimitExceeded(f"no {separator!r} within {most} bytes")
+        self._tail = looked[-(len(separator) - 1) :] if len(separator) > 1 else b""
+        return None
+
+    def atEnd(self) -> int:
+        raise IncompleteRead(f"the stream ended after {self.seen} bytes without {self._separator!r}")
+
+
+class Line(Until):
+    """
+    A line, its LF included; the last one may have none.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, most: int) -> None:
+        super().__init__(b"\n", most)
+
+    def atEnd(self) -> int:
+        return self.seen
+
+
+class ToEnd(Want):
+    """
+    All there will be.
+    """
+
+    __slots__ = ("_most",)
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+
+    def show(self, piece: bytes) -> int | None:
+        self.seen += len(piece)
+        if self.seen > self._most:
+            raise LimitExceeded(f"more than {self._most} bytes before the end of the stream")
+        return None
+
+    def atEnd(self) -> int:
+        return self.seen
 
 
 class Incoming:
@@ -19,11 +146,12 @@ class Incoming:
     What has arrived and has not been read.
 
     @ivar size: how many bytes that is.
-    @ivar waiting: how many bytes the waiting read takes at the most; 0: no read waits.
+    @ivar waiting: how many bytes the waiting read takes at the most; 0: no such read waits.
+    @ivar want: what the waiting read wants, if it isn't whatever there is.
     @ivar ended: will nothing more arrive?
     """
 
-    __slots__ = ("_chunks", "_failure", "_offset", "ended", "size", "waiting")
+    __slots__ = ("_chunks", "_failure", "_offset", "ended", "size", "waiting", "want")
 
     def __init__(self) -> None:
         # Made for the first bytes that nobody waits for: most connections never have any.
@@ -33,6 +161,7 @@ class Incoming:
         self._failure: Exception | None = None
         self.size = 0
         self.waiting = 0
+        self.want: Want | None = None
         self.ended = False
 
     def read(self, most: int) -> bytes | None:
@@ -49,12 +178,42 @@ class Incoming:
         self.waiting = most
         return None
 
+    def ask(self, want: Want) -> bytes | None:
+        """
+        Ask for something particular.
+
+        @return: it; L{None} if the read waits now.
+        @raise LimitExceeded: it will never come.
+        @raise IncompleteRead: the stream has ended before it.
+        @raise Exception: the failure that ended the stream, once.
+        """
+        want.begin()
+        count = want.show(b"")
+        for piece in self._pieces():
+            if count is not None:
+                break
+            count = want.show(piece)
+        if count is None and self.ended:
+            if self._failure is not None:
+                return self._atEnd()
+            try:
+                count = want.atEnd()
+            except IncompleteRead as error:
+                error.partial = self._take(self.size)
+                raise
+        if count is None:
+            self.want = want
+            return None
+        return self._take(count)
+
     def arrived(self, data: bytes) -> bytes | None:
         """
         Bytes have arrived.
 
         @return: what the waiting read gets of them, if one waits.
+        @raise LimitExceeded: it gets nothing, and waits no longer.
         """
+        want = self.want
         most, self.waiting = self.waiting, 0
         if most >= len(data) and not self.size:
             return data
@@ -62,19 +221,51 @@ class Incoming:
             self._chunks = deque()
         self._chunks.append(data)
         self.size += len(data)
-        return self._take(most) if most else None
+        if want is None:
+            return self._take(most) if most else None
+        try:
+            count = want.show(data)
+        except LimitExceeded:
+            self.want = None
+            raise
+        if count is None:
+            return None
+        self.want = None
+        return self._take(count)
+
+    def unread(self, data: bytes) -> None:
+        """
+        Put C{data} back in front: the next read begins with it.
+        """
+        if not data:
+            return
+        if self._chunks is None:
+            self._chunks = deque()
+        if self._offset:
+            self._chunks[0] = self._chunks[0][self._offset :]
+            self._offset = 0
+        self._chunks.appendleft(data)
+        self.size += len(data)
+
+    def cancel(self) -> None:
+        """
+        No read waits any more; what has arrived stays.
+        """
+        self.waiting = 0
+        self.want = None
 
     def end(self, failure: Exception | None = None) -> bool:
         """
         Nothing more will arrive.
 
         @param failure: why, if it is not the regular end. The first one counts.
-        @return: was a read waiting? It is to call L{read} again.
+        @return: was a read waiting? It is to ask again.
         """
         if not self.ended:
             self.ended = True
             self._failure = failure
-        waited, self.waiting = self.waiting != 0, 0
+        waited = self.waiting != 0 or self.want is not None
+        self.cancel()
         return waited
 
     def discard(self) -> None:
@@ -85,7 +276,15 @@ class Incoming:
         self._offset = 0
         self.size = 0
 
+    def _pieces(self) -> Iterator[bytes]:
+        offset = self._offset
+        for chunk in self._chunks or ():
+            yield chunk[offset:] if offset else chunk
+            offset = 0
+
     def _take(self, most: int) -> bytes:
+        if not self.size or not most:
+            return b""
         chunks, offset = self._chunks, self._offset
         assert chunks
         if len(chunks) == 1 and not offset and self.size <= most:

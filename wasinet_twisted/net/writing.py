@@ -4,6 +4,8 @@ What those get who wait for a connection to take bytes, or to end.
 
 from __future__ import annotations
 
+from copy import copy
+
 from twisted.internet.defer import Deferred
 
 from ..errors import WasinetError
@@ -31,9 +33,9 @@ def again(error: WasinetError) -> WasinetError:
     The same error, for somebody else. One instance raised over and over would gather their tracebacks, and keep what
     these hold.
     """
-    copy = type(error)(*error.args)
-    copy.__cause__ = error.__cause__
-    return copy
+    another = copy(error)
+    another.__cause__ = error.__cause__
+    return another
 
 
 def succeedAll(waiting: list[Deferred[None]] | list[Written] | None) -> None:

@@ -1,0 +1,188 @@
+"""
+The reading half of a connection: bytes that arrive, and the one read that may wait for them.
+
+What each read gets is settled in C{reading.py}; here it meets the transport,
+the clock and the Deferreds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from ..errors import BusyError, ConnectionClosed, LimitExceeded, TimedOut, WasinetError
+from .addresses import checkTimeout
+from .reading import Incoming, Want
+from .writing import again
+
+# Above this many unread bytes the transport is paused, and resumed when a quarter is left. asyncio streams take twice
+# their limit of 64 KiB.
+READ_BUFFER = 64 * 1024
+# So many awaits in a row may complete at once; then the reactor gets its turn.
+IMMEDIATE = 64
+
+
+class Receiving:
+    """
+    To be mixed into a Protocol.
+    """
+
+    closing: bool
+    reactor: IReactorTime
+    peerName: Callable[[], str]
+    _transport: Callable[[], Any]
+
+    _incoming: Incoming
+    _reader: Deferred[bytes] | None = None
+    # What it asks for: at most so many bytes, or something particular.
+    _asked: int | Want = 0
+    _readTimer: IDelayedCall | None = None
+    _readPaused = False
+    # How many awaits in a row have completed at once.
+    _immediate = 0
+
+    def beginReading(self) -> None:
+        """
+        To be called before anything arrives.
+        """
+        self._incoming = Incoming()
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.closing:
+            # Nobody will read it.
+            return
+        incoming = self._incoming
+        try:
+            given = incoming.arrived(data)
+        except LimitExceeded as error:
+            self._takeReader().errback(error)
+            return
+        if given is not None:
+            self._immediate = 0
+            self._takeReader().callback(given)
+        elif incoming.size > READ_BUFFER and incoming.want is None and not self._readPaused:
+            self._readPaused = True
+            self._transport().pauseProducing()
+
+    def read(
+        self, asked: int | Want, timeout: float | None, canceller: Callable[[Deferred[Any]], None]
+    ) -> Deferred[bytes]:
+        """
+        See the reads of L{WasiTcpConn<wasinet_twisted.net.connection.WasiTcpConn>}.
+
+        @param asked: at most so many bytes, or something particular.
+        @param canceller: calls L{cancelRead}. It is the handle's, so that a
+            waiting read keeps the handle alive.
+        """
+        checkTimeout(timeout)
+        if self._reader is not None:
+            return self._failRead(BusyError(f"a read of the connection with {self.peerName()} is waiting already"))
+        reader: Deferred[bytes] = Deferred(canceller)
+        self._immediate += 1
+        if self._immediate > IMMEDIATE and (self._incoming.size or self._incoming.ended):
+            # Whoever reads on and on without ever waiting would keep the reactor from its turn.
+            self._wait(reader, asked, self.reactor.callLater(0, self._readAgain, timeout))
+            return reader
+        try:
+            given = self._ask(asked)
+        except WasinetError as error:
+            return self._failRead(again(error))
+        if given is not None:
+            reader.callback(given)
+            self._resumeReading()
+            return reader
+        self._waitFor(reader, asked, timeout)
+        return reader
+
+    def cancelRead(self) -> None:
+        """
+        The waiting read was cancelled: what arrives stays for the next one.
+        """
+        self._incoming.cancel()
+        self._takeReader()
+
+    def unread(self, data: bytes) -> None:
+        """
+        See L{WasiTcpConn.unread<wasinet_twisted.net.connection.WasiTcpConn.unread>}.
+        """
+        if self._reader is not None:
+            raise BusyError(f"unread() while a read of the connection with {self.peerName()} is waiting")
+        if self.closing:
+            raise ConnectionClosed(f"unread() after the connection with {self.peerName()} was closed")
+        self._incoming.unread(data)
+
+    def _failRead(self, error: WasinetError) -> Deferred[bytes]:
+        failed: Deferred[bytes] = Deferred()
+        self._soon(failed.errback, error)
+        return failed
+
+    def _soon(self, tell: Callable[[Any], object], what: object) -> None:
+        """
+        Tell at once; but now and then only after the reactor's turn, lest a loop keep it from it.
+        """
+        self._immediate += 1
+        if self._immediate > IMMEDIATE:
+            self._immediate = 0
+            self.reactor.callLater(0, tell, what)
+        else:
+            tell(what)
+
+    def _ask(self, asked: int | Want) -> bytes | None:
+        incoming = self._incoming
+        return incoming.read(asked) if isinstance(asked, int) else incoming.ask(asked)
+
+    def _waitFor(self, reader: Deferred[bytes], asked: int | Want, timeout: float | None) -> None:
+        self._wait(reader, asked, None if timeout is None else self.reactor.callLater(timeout, self._expire, timeout))
+        if self._readPaused:
+            # It waits for more than the bound; what it asks for has a bound of its own.
+            self._readPaused = False
+            self._transport().resumeProducing()
+
+    def _wait(self, reader: Deferred[bytes], asked: int | Want, timer: IDelayedCall | None) -> None:
+        self._reader = reader
+        self._asked = asked
+        self._readTimer = timer
+
+    def _takeReader(self) -> Deferred[bytes]:
+        reader, self._reader = self._reader, None
+        assert reader is not None
+        if self._readTimer is not None:
+            if self._readTimer.active():
+                self._readTimer.cancel()
+            self._readTimer = None
+        return reader
+
+    def _readAgain(self, timeout: float | None = None) -> None:
+        """
+        Answer the waiting read from what there is now.
+        """
+        self._immediate = 0
+        reader = self._takeReader()
+        try:
+            given = self._ask(self._asked)
+        except WasinetError as error:
+            reader.errback(again(error))
+            return
+        if given is None:
+            # It was put off, and what it asks for is not there yet.
+            self._waitFor(reader, self._asked, timeout)
+            return
+        reader.callback(given)
+        self._resumeReading()
+
+    def _expire(self, timeout: float) -> None:
+        self._incoming.cancel()
+        self._takeReader().errback(TimedOut(f"timed out: nothing came from {self.peerName()} in {timeout:g} s"))
+
+    def _endReading(self, failure: WasinetError | None) -> None:
+        if self._incoming.end(failure):
+            self._readAgain()
+
+    def _resumeReading(self) -> None:
+        if self._readPaused and self._incoming.size <= READ_BUFFER // 4:
+            self._readPaused = False
+            if not (self._incoming.ended or self.closing):
+                self._transport().resumeProducing()
