@@ -20,7 +20,7 @@ def example(name: str, *arguments: str) -> list[str]:
 
 
 def test_eachIsTested() -> None:
-    assert {path.stem for path in (ROOT / "examples").glob("*.py")} == {*SERVERS, "http_client"}
+    assert {path.stem for path in (ROOT / "examples").glob("*.py")} == {*SERVERS, "http_client", "line_chat"}
 
 
 def test_netEcho(tmp_path: Path) -> None:
@@ -196,8 +196,63 @@ def test_noSuchPort(tmp_path: Path, name: str) -> None:
     assert process.stderr() == "a port must be a whole number from 0 to 65535, not 65536\n"
 
 
-@pytest.mark.parametrize("name", [*SERVERS, "http_client"])
+@pytest.mark.parametrize("name", [*SERVERS, "http_client", "line_chat"])
 def test_help(tmp_path: Path, name: str) -> None:
     process = run(example(name, "--help"), tmp_path)
     assert (process.process.returncode, process.stderr()) == (0, "")
     assert "usage: " in process.stdout()
+
+
+def expect(client: Client, text: str) -> None:
+    assert client.receive(len(text.encode())).decode() == text
+
+
+def enter(client: Client, name: str, others: int) -> None:
+    expect(client, "Your name?\n")
+    client.send(f"{name}\n".encode())
+    expect(client, f"* hello {name}, beside you there are {others}\n")
+
+
+def test_lineChat(tmp_path: Path) -> None:
+    port = freePort()
+    with running(example("line_chat", "--port", str(port)), tmp_path) as process:
+        process.waitForPorts(port)
+        with Client(port) as eva, Client(port) as jan, Client(port) as ida:
+            enter(eva, "Eva", 0)
+            enter(jan, "Ján", 1)
+            expect(eva, "* Ján is here\n")
+            enter(ida, "Ida", 2)
+            expect(eva, "* Ida is here\n")
+            expect(jan, "* Ida is here\n")
+            # A line in pieces, two lines at once, and one that is too long.
+            eva.send(b"hel")
+            eva.send(b"lo\r\nall\n")
+            for other in (jan, ida):
+                expect(other, "Eva: hello\nEva: all\n")
+            ida.send(b"x" * 1001)
+            expect(ida, "A line has 1000 bytes at the most: good bye.\n")
+            for other in (eva, jan):
+                expect(other, "* Ida has left\n")
+            jan.end()
+            expect(eva, "* Ján has left\n")
+            assert process.stop(signal.SIGINT) in (0, -signal.SIGINT)
+            assert eva.receiveAll() == b""
+    assert process.stderr() == ""
+    assert "Traceback" not in process.stdout()
+
+
+def test_lineChatAsksTheSilentToLeave(tmp_path: Path) -> None:
+    port = freePort()
+    with running(example("line_chat", "--port", str(port), "--idle", "0.2"), tmp_path) as process:
+        process.waitForPorts(port)
+        with Client(port) as silent:
+            assert silent.receiveAll().decode() == "Your name?\nYou have said nothing for long: good bye.\n"
+
+
+@pytest.mark.parametrize("port", ["taken", "65536"])
+def test_lineChatCantListen(tmp_path: Path, port: str) -> None:
+    with takenPort() as taken:
+        process = run(example("line_chat", "--port", str(taken) if port == "taken" else port), tmp_path)
+    assert process.process.returncode > 0
+    assert process.stderr().count("\n") == 1
+    assert "listen on any" in process.stderr() or "0-65535" in process.stderr()

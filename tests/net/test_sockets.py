@@ -470,6 +470,55 @@ async def _writeMuch(conn: WasiTcpConn) -> None:
         await conn.write(bytes(100_000))
 
 
+@pytest_twisted.ensureDeferred
+async def test_sendFile(tmp_path: Path) -> None:
+    content = os.urandom(5_000_001)
+    (tmp_path / "file").write_bytes(content)
+    server, theirs, ours = await pair()
+    told: list[int] = []
+    with (tmp_path / "file").open("rb") as file:
+        file.seek(1)
+        sending = ours.sendFile(file, told.append)
+        # Nobody reads: it waits, with only a piece of the file in memory.
+        await sleep(0.1)
+        assert not sending.called
+        assert file.tell() < len(content)
+        assert await theirs.readExactly(len(content) - 1) == content[1:]
+        assert await sending == len(content) - 1
+    assert told == sorted(set(told))
+    assert told[-1] == len(content) - 1
+    await closeAll(theirs, ours, server)
+
+
+@pytest_twisted.ensureDeferred
+async def test_sendFileThatEndsEarly(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(bytes(50_000_000))
+    server, theirs, ours = await pair()
+    with (tmp_path / "file").open("rb") as file:
+        sending = ours.sendFile(file)
+        await sleep(0.1)
+        sending.cancel()
+        with pytest.raises(CancelledError):
+            await sending
+        stopped = file.tell()
+        assert len(await theirs.readExactly(stopped)) == stopped
+        sending = ours.sendFile(file)
+        theirs.abort()
+        with pytest.raises(ConnectionClosed):
+            await sending
+    with (tmp_path / "file").open(encoding="ascii") as text, pytest.raises((InvalidArgument, ConnectionClosed)):
+        await ours.sendFile(text)  # type: ignore[arg-type]
+    await server.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_writeLines() -> None:
+    server, theirs, ours = await pair()
+    await ours.writeLines(["h\xe9\n", b"b\n", bytearray(b"c\n")])
+    assert [await theirs.readLine() for _ in range(3)] == ["h\xe9\n".encode(), b"b\n", b"c\n"]
+    await closeAll(theirs, ours, server)
+
+
 _NOBODY_READS = """
 import sys
 from twisted.internet import reactor

@@ -4,10 +4,11 @@ L{WasiTcpConn}: the user's handle of a connection.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.python import threadable
 from zope.interface import implementer
@@ -20,6 +21,8 @@ from .reading import Exactly, Line, ToEnd, Until
 
 # How long close() waits for the peer to take what is queued, in seconds.
 CLOSE_TIMEOUT = 30.0
+# How much of a file is in memory at a time.
+_FILE_PIECE = 64 * 1024
 
 
 @implementer(IConnection)
@@ -141,17 +144,40 @@ class WasiTcpConn:
         @raise ConnectionClosed: this side has closed or finished; or, told to
             those who await only, the connection is gone.
         """
-        if not isinstance(data, bytes):
-            if isinstance(data, str):
-                try:
-                    data = data.encode("utf-8")
-                except UnicodeEncodeError as error:
-                    raise InvalidArgument(f"write() of a str that has no UTF-8: {error}") from None
-            elif isinstance(data, bytearray | memoryview):
-                data = bytes(data)
-            else:
-                raise InvalidArgument(f"write() takes bytes or str, not {type(data).__name__}")
-        return self._protocol.write(data)
+        return self._protocol.write(_toBytes(data))
+
+    def writeLines(self, lines: Iterable[bytes | bytearray | memoryview | str]) -> Deferred[None]:
+        """
+        Queue several pieces at once, as L{write} does one. As with files, no line ends are added.
+
+        @raise ConnectionClosed: as L{write} has it.
+        """
+        return self._protocol.write(b"".join([_toBytes(line) for line in lines]))
+
+    def sendFile(self, file: BinaryIO, progress: Callable[[int], object] | None = None) -> Deferred[int]:
+        """
+        Send a file from where it stands to its end, no faster than the peer
+        takes it and never more than 64 KiB of it in memory at a time.
+
+        The file is read in the reactor's thread.
+
+        @param file: a binary file.
+        @param progress: called with the number of bytes sent so far, after each piece.
+        @return: fires with how many bytes there were. Cancelling it stops between two pieces.
+        @raise ConnectionClosed: the connection is gone, or closed by this side.
+        """
+        return ensureDeferred(self._sendFile(file, progress))
+
+    async def _sendFile(self, file: BinaryIO, progress: Callable[[int], object] | None) -> int:
+        sent = 0
+        while piece := file.read(_FILE_PIECE):
+            if not isinstance(piece, bytes):
+                raise InvalidArgument(f"sendFile() takes a binary file, not one that gives {type(piece).__name__}")
+            await self.write(piece)
+            sent += len(piece)
+            if progress is not None:
+                progress(sent)
+        return sent
 
     def finish(self) -> Deferred[None]:
         """
@@ -252,6 +278,22 @@ class WasiTcpConn:
 
     def _cancelRead(self, deferred: Deferred[Any]) -> None:
         self._protocol.cancelRead()
+
+
+def _toBytes(data: bytes | bytearray | memoryview | str) -> bytes:
+    """
+    @raise InvalidArgument: it can't be written.
+    """
+    if isinstance(data, bytes):
+        return data
+    if isinstance(data, str):
+        try:
+            return data.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise InvalidArgument(f"write() of a str that has no UTF-8: {error}") from None
+    if isinstance(data, bytearray | memoryview):
+        return bytes(data)
+    raise InvalidArgument(f"write() takes bytes or str, not {type(data).__name__}")
 
 
 def theReactor(given: Any) -> IReactorTime | Any:

@@ -4,6 +4,9 @@ What the other rooms may rely on.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import BinaryIO
+
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from zope.interface import Interface
@@ -47,6 +50,16 @@ class IConnection(Interface):
     def write(data: bytes | bytearray | memoryview | str) -> Deferred[None]:
         """
         Queue C{data}; awaited, returns when the peer has taken enough.
+        """
+
+    def writeLines(lines: Iterable[bytes | bytearray | memoryview | str]) -> Deferred[None]:
+        """
+        Queue several pieces at once.
+        """
+
+    def sendFile(file: BinaryIO, progress: Callable[[int], object] | None = None) -> Deferred[int]:
+        """
+        Send a file, in constant memory.
         """
 
     def finish() -> Deferred[None]:
