@@ -115,8 +115,12 @@ class Buffer(Machine):
             request = quickRequest(queue, self._limits, WasiRequest)
             if request is not None:
                 length = request._length
-                if 0 <= length <= self._limits.body and length <= len(queue.chunk) - queue.position:
-                    request._body = queue.take(length) if length else b""
+                if not length:
+                    request._body = b""
+                    request._trailers = None
+                    return request
+                if 0 < length <= self._limits.body and length <= len(queue.chunk) - queue.position:
+                    request._body = queue.take(length)
                     request._trailers = None
                     return request
                 self._handedOut = queue.taken + queue.size - size

@@ -55,9 +55,9 @@ class ByteQueue:
         """
         Add C{data}, by reference.
         """
-        if self.position == len(self.chunk):
+        # What has been read is let go at once, so an empty chunk is one that has been.
+        if not self.chunk:
             self.chunk = data
-            self.position = 0
         elif data:
             self._rest.append(data)
         size = len(data)

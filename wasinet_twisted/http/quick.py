@@ -53,11 +53,9 @@ def quickRequest(queue: ByteQueue, limits: Limits, kind: type[_Request]) -> _Req
     first = match.end()
     if name is None or first - start > limits.requestLine + 2:
         return None
-    found = _fields(chunk[first:end].split(b"\r\n"), limits.fields)
-    if found is None:
-        return None
-    pairs, length, host = found
-    if not host:
+    pairs: list[Pair] = []
+    length = _fields(chunk[first:end].split(b"\r\n"), pairs, limits.fields, True)
+    if length is None:
         return None
     queue.skip(end + 4 - start)
     head: _Request = _new(kind)
@@ -66,7 +64,7 @@ def quickRequest(queue: ByteQueue, limits: Limits, kind: type[_Request]) -> _Req
     head.version = "HTTP/1.1"
     head._pairs = pairs
     head._headers = None
-    head._length = length or 0
+    head._length = 0 if length == UNTIL_CLOSE else length
     return head
 
 
@@ -83,10 +81,10 @@ def quickResponse(queue: ByteQueue, limits: Limits, kind: type[_Response]) -> _R
     if match is None:
         return None
     digits, reason = match.groups()
-    found = _fields(chunk[match.end() : end].split(b"\r\n"), limits.fields)
-    if found is None:
+    pairs: list[Pair] = []
+    length = _fields(chunk[match.end() : end].split(b"\r\n"), pairs, limits.fields, False)
+    if length is None:
         return None
-    pairs, length, _ = found
     status = int(digits)
     if status == 204 or status == 304:
         length = 0
@@ -97,23 +95,20 @@ def quickResponse(queue: ByteQueue, limits: Limits, kind: type[_Response]) -> _R
     head.version = "HTTP/1.1"
     head._pairs = pairs
     head._headers = None
-    head._length = UNTIL_CLOSE if length is None else length
+    head._length = length
     return head
 
 
-def _fields(lines: list[bytes], most: int) -> tuple[list[Pair], int | None, bool] | None:
+def _fields(lines: list[bytes], pairs: list[Pair], most: int, isRequest: bool) -> int | None:
     """
-    Read field lines.
+    Read field lines into C{pairs}.
 
-    @return: the fields, the body length or L{None} if they don't say, and
-        whether there is a Host; or L{None}: ask the plain way.
+    @return: the body length they give, L{UNTIL_CLOSE} if they give none; or L{None}: ask the plain way.
     """
     if len(lines) > most:
         return None
-    pairs: list[Pair] = []
-    add = pairs.append
-    length: int | None = None
-    host = False
+    length = UNTIL_CLOSE
+    hosts = 0
     for line in lines:
         field = _known(line)
         if field is None:
@@ -122,16 +117,15 @@ def _fields(lines: list[bytes], most: int) -> tuple[list[Pair], int | None, bool
             except RemoteProtocolError:
                 return None
         pair, kind, meaning = field
-        add(pair)
+        pairs.append(pair)
         if kind:
             if kind == HOST:
-                if host or not meaning:
-                    return None
-                host = True
-            elif length is not None:
+                # An invalid one counts for two.
+                hosts += 2 - meaning
+            elif length != UNTIL_CLOSE:
                 return None
             elif kind == CONTENT_LENGTH:
                 length = meaning
             else:
                 length = CHUNKED
-    return pairs, length, host
+    return length if hosts == 1 or not isRequest else None
