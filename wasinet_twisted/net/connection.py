@@ -138,8 +138,9 @@ class WasiTcpConn:
         Queue C{data} for sending; str goes as UTF-8.
 
         It is on its way whether awaited or not. Awaited, it returns when the peer
-        has taken enough: that is the flow control. A queue that nobody awaits
-        has a bound of 16 MiB, above which the connection is reset.
+        has taken enough: that is the flow control. For those who never await:
+        when more than 16 MiB have been queued since the queue was last empty,
+        the connection is reset.
 
         @raise ConnectionClosed: this side has closed or finished; or, told to
             those who await only, the connection is gone.
