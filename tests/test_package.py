@@ -190,7 +190,7 @@ class InterfaceTests(SynchronousTestCase):
         self.assertTrue(verifyClass(net.IConnection, net.WasiTcpConn))
 
     def test_protocol(self) -> None:
-        protocol = ConnectionProtocol(Clock(), lambda protocol: None)
+        protocol = ConnectionProtocol(Clock(), lambda protocol: False)
         for interface in (IProtocol, IHalfCloseableProtocol, IPushProducer):
             self.assertTrue(verifyClass(interface, ConnectionProtocol))
             self.assertTrue(verifyObject(interface, protocol))

@@ -36,8 +36,9 @@ from wasinet_twisted.errors import (
     WasinetError,
 )
 from wasinet_twisted.net import ConnectionFactory, IConnection, WasiTcpConn
-from wasinet_twisted.net.protocol import WRITE_BUFFER, ConnectionProtocol
+from wasinet_twisted.net.protocol import ConnectionProtocol
 from wasinet_twisted.net.receiving import IMMEDIATE, READ_BUFFER
+from wasinet_twisted.net.sending import WRITE_BUFFER
 
 HOST = IPv4Address("TCP", "192.0.2.2", 8000)
 PEER = IPv4Address("TCP", "192.0.2.1", 54321)
@@ -78,7 +79,7 @@ class Case(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.transport = Transport()
-        self.protocol = ConnectionProtocol(self.clock, lambda protocol: None)
+        self.protocol = ConnectionProtocol(self.clock, lambda protocol: False)
         self.protocol.makeConnection(self.transport)
         self.conn = WasiTcpConn(self.protocol)
 
@@ -638,7 +639,7 @@ class CloseTests(Case):
         self.assertRaises(ConnectionClosed, self.conn.finish)
 
     def test_finishIsNotSupportedEverywhere(self) -> None:
-        protocol = ConnectionProtocol(self.clock, lambda protocol: None)
+        protocol = ConnectionProtocol(self.clock, lambda protocol: False)
         protocol.makeConnection(StringTransport(peerAddress=PEER))
         self.assertIn("StringTransport", str(self.assertRaises(NotSupported, WasiTcpConn(protocol).finish)))
 
@@ -700,7 +701,7 @@ class CloseTests(Case):
 
     def test_otherAddresses(self) -> None:
         for address, name in ((UNIXAddress(b"/run/x"), "/run/x"), (UNIXAddress(None), "an unnamed Unix socket")):
-            protocol = ConnectionProtocol(self.clock, lambda protocol: None)
+            protocol = ConnectionProtocol(self.clock, lambda protocol: False)
             protocol.makeConnection(StringTransport(peerAddress=address))
             self.assertEqual(protocol.peerName(), name)
 

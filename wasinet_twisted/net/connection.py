@@ -4,9 +4,10 @@ L{WasiTcpConn}: the user's handle of a connection.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from inspect import iscoroutine
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, TypeVar
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IAddress, IReactorTime
@@ -18,6 +19,8 @@ from .addresses import checkSize, checkTimeout
 from .interfaces import IConnection
 from .protocol import ConnectionProtocol
 from .reading import Exactly, Line, ToEnd, Until
+
+T = TypeVar("T")
 
 # How long close() waits for the peer to take what is queued, in seconds.
 CLOSE_TIMEOUT = 30.0
@@ -179,6 +182,21 @@ class WasiTcpConn:
             if progress is not None:
                 progress(sent)
         return sent
+
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
+        """
+        Run a coroutine in a task that the connection owns: when the connection is
+        closed or lost, it is cancelled.
+
+        A failure is told to whoever awaits the result. If nobody does, it is
+        logged once, with the peer's address, and the connection is reset.
+
+        @return: fires with what the coroutine returns. Cancelling it cancels the coroutine.
+        @raise ConnectionClosed: this side has closed, or the connection is gone.
+        """
+        if not iscoroutine(coroutine):
+            raise InvalidArgument(f"start() takes a coroutine, not {coroutine!r}")
+        return self._protocol.start(coroutine)
 
     def finish(self) -> Deferred[None]:
         """

@@ -36,10 +36,11 @@ class _ConnectFactory(Factory):
         return ConnectionProtocol(self._reactor, _made)
 
 
-def _made(protocol: ConnectionProtocol) -> None:
+def _made(protocol: ConnectionProtocol) -> bool:
     """
     Nothing to do: whoever awaits the endpoint is told.
     """
+    return False
 
 
 def connect(

@@ -4,23 +4,77 @@ L{ConnectionFactory}: a plain Twisted Factory whose connections are run by a cor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from inspect import iscoroutine
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocolNegotiationFactory
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IListeningPort,
+    IProtocolNegotiationFactory,
+    IStreamServerEndpoint,
+)
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from zope.interface import alsoProvides
 
-from .connection import theReactor
+from ..errors import InvalidArgument
+from .addresses import checkSize
+from .connection import CLOSE_TIMEOUT, WasiTcpConn, theReactor
+from .gate import Gate
 from .protocol import ConnectionProtocol
-from .tasks import Handler, Task
+from .tasks import Task
+from .waiting import Awaited
 
 log = Logger()
 
+Handler = Callable[[WasiTcpConn], Awaitable[object]]
+
 # What a reset takes, after the deadline.
 _GRACE = 0.1
+# How long handlers that have been cancelled may take to end, in seconds.
+CANCEL_GRACE = 1.0
+
+# The factories that have connections. They may stand in none of the reactor's tables; see protocol.py.
+_serving: set[ConnectionFactory] = set()
+
+
+class Served(Task[object]):
+    """
+    One run of a handler over one connection.
+
+    When the handler returns, its connection closes. When it raises, that is
+    logged once, with the peer, and the connection is reset.
+    """
+
+    __slots__ = ("_factory", "protocol")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, object], protocol: ConnectionProtocol, factory: Any) -> None:
+        super().__init__(coroutine, protocol.reactor)
+        self.protocol = protocol
+        self._factory = factory
+
+    def succeeded(self, result: object) -> None:
+        """
+        The handler has returned.
+        """
+        self.protocol.close(CLOSE_TIMEOUT)
+
+    def failed(self, error: BaseException) -> None:
+        """
+        The handler has raised C{error}.
+        """
+        # Who cancels a handler ends its connection.
+        if not self.wasCancelledBy(error):
+            self.protocol.taskFailed("the handler", error)
+
+    def ended(self) -> None:
+        """
+        It has ended, whatever the way.
+        """
+        self._factory.handled(self.protocol)
 
 
 class ConnectionFactory(Factory):
@@ -30,26 +84,66 @@ class ConnectionFactory(Factory):
     For any endpoint, service or C{listenTCP}::
 
         endpoint.listen(ConnectionFactory(handler))
-
-    @ivar connections: those that are open.
-    @ivar tasks: the handlers that run.
     """
 
     noisy = False
 
-    def __init__(self, handler: Handler, *, alpn: Sequence[str] = (), reactor: Any = None) -> None:
+    def __init__(
+        self,
+        handler: Handler | None,
+        *,
+        maxConnections: int | None = None,
+        alpn: Sequence[str] = (),
+        reactor: Any = None,
+    ) -> None:
         """
         @param handler: an C{async def} that takes a L{WasiTcpConn}.
+        @param maxConnections: how many connections may be open at a time; others
+            wait in the kernel's queue. It holds for ports that L{listen} has
+            opened. L{None}: as many as there are descriptors.
         @param alpn: the application protocols to agree to over TLS, such as C{"http/1.1"} (RFC 7301).
         """
-        self.connections: set[ConnectionProtocol] = set()
-        self.tasks: set[Task] = set()
+        if maxConnections is not None:
+            checkSize("maxConnections", maxConnections, 1)
+        # Those that are open, or whose handler still runs; with the handler's task, once there is one.
+        self._served: dict[ConnectionProtocol, Served | None] = {}
         self._handler = handler
+        self._maxConnections = maxConnections
+        self._open = 0
         self._reactor = theReactor(reactor)
+        self._idle: list[Awaited[None]] = []
+        self.gate = Gate(self._reactor)
         self._alpn = [name.encode("ascii") for name in alpn]
         if self._alpn:
             # Twisted asks those that provide this, and takes part in ALPN only then.
             alsoProvides(self, IProtocolNegotiationFactory)
+
+    @property
+    def connections(self) -> set[ConnectionProtocol]:
+        """
+        Those that are open.
+        """
+        return {protocol for protocol in self._served if not protocol.lost}
+
+    @property
+    def tasks(self) -> set[Served]:
+        """
+        The handlers that run.
+        """
+        return {task for task in self._served.values() if task is not None and not task.done}
+
+    def listen(self, endpoint: IStreamServerEndpoint) -> Deferred[IListeningPort]:
+        """
+        Listen on C{endpoint} with the bounds that a Factory alone can't keep:
+        C{maxConnections}, and patience when there are no more file descriptors.
+        """
+        listening: Deferred[IListeningPort] = endpoint.listen(self)
+
+        def attach(port: IListeningPort) -> IListeningPort:
+            self.gate.attach(port)
+            return port
+
+        return listening.addCallback(attach)
 
     def acceptableProtocols(self) -> list[bytes]:
         """
@@ -61,41 +155,155 @@ class ConnectionFactory(Factory):
         """
         Twisted asks for the Protocol of a new connection.
         """
-        protocol = ConnectionProtocol(self._reactor, self._made, self.connections.discard)
+        self._open += 1
+        if self._open == self._maxConnections:
+            self.gate.hold("full")
+        protocol = ConnectionProtocol(self._reactor, self.connected, self._gone)
         protocol.factory = self
         return protocol
 
-    def _made(self, protocol: ConnectionProtocol) -> None:
-        self.connections.add(protocol)
-        task = Task(self._handler, protocol)
-        if not task.done:
-            self.tasks.add(task)
-            task.whenDone().addCallback(lambda _: self.tasks.discard(task))
-
-    def stop(self, deadline: float) -> Deferred[None]:
+    def connected(self, protocol: ConnectionProtocol) -> bool:
         """
-        Cancel every handler and close every connection; what is still open after
-        C{deadline} seconds is reset, and what still runs is left behind.
+        Run the handler over a connection.
 
-        @return: fires when all is over, or, for handlers that don't end, soon after the deadline.
+        @return: yes, this keeps it until it is gone.
         """
-        waiting = [task.whenDone() for task in self.tasks]
-        waiting += [protocol.whenClosed() for protocol in self.connections]
-        stopped: Deferred[None] = Deferred()
-        timer: IDelayedCall = self._reactor.callLater(deadline + _GRACE, self._giveUp, stopped)
+        self.run(WasiTcpConn(protocol))
+        return True
+
+    def run(self, conn: WasiTcpConn) -> None:
+        """
+        Run the handler over a connection that is open.
+        """
+        protocol = conn._protocol
+        self._served[protocol] = None
+        _serving.add(self)
+        assert self._handler is not None
+        try:
+            coroutine = _asCoroutine(self._handler(conn))
+        except Exception as error:
+            protocol.taskFailed("the handler", error)
+            return
+        task = self._served[protocol] = Served(coroutine, protocol, self)
+        task.start()
+
+    def _gone(self, protocol: ConnectionProtocol) -> None:
+        self._open -= 1
+        self.gate.release("full")
+        self.gate.feed()
+        task = self._served.get(protocol)
+        if task is None or task.done:
+            self._forget(protocol)
+
+    def handled(self, protocol: ConnectionProtocol) -> None:
+        """
+        The handler has ended.
+        """
+        if protocol.lost:
+            self._forget(protocol)
+
+    def _forget(self, protocol: ConnectionProtocol) -> None:
+        if protocol not in self._served:
+            return
+        del self._served[protocol]
+        if not self._served:
+            _serving.discard(self)
+            idle, self._idle = self._idle, []
+            for waiting in idle:
+                waiting.give(None)
+
+    def whenIdle(self) -> Deferred[None]:
+        """
+        Fires when no connection is open and no handler runs.
+        """
+        idle: Awaited[None] = Awaited(self._forgetIdle)
+        if self._served:
+            self._idle.append(idle)
+        else:
+            idle.callback(None)
+        return idle
+
+    def drain(self, deadline: float) -> Deferred[None]:
+        """
+        Let the handlers end; those that still run after C{deadline} seconds are
+        cancelled, as L{stop} has it, with a second to do so. It is for whoever
+        listens to see to it that no new connections come.
+
+        @return: fires when all is over. Cancelling it leaves the handlers alone.
+        """
+        drained: Awaited[None] = Awaited()
+
+        def expire() -> None:
+            count = len(self.tasks)
+            if count:
+                log.warn("{count} handlers run after {deadline} s: cancelled", count=count, deadline=deadline)
+            self.stop(CANCEL_GRACE)
+
+        timer: IDelayedCall = self._reactor.callLater(deadline, expire)
 
         def over(_: object) -> None:
             if timer.active():
                 timer.cancel()
-                stopped.callback(None)
+            if not drained.called:
+                drained.give(None)
 
-        for task in list(self.tasks):
+        self.whenIdle().addCallback(over)
+        return drained
+
+    def stop(self, deadline: float) -> Deferred[None]:
+        """
+        Cancel every handler and close every connection. After C{deadline} seconds
+        connections that are still open are reset, and handlers that still run are
+        closed: C{GeneratorExit} is raised where they wait.
+
+        @return: fires when all is over, soon after the deadline at the latest.
+        """
+        stopped: Awaited[None] = Awaited()
+        timer: IDelayedCall = self._reactor.callLater(deadline + _GRACE, self._force)
+
+        def over(_: object) -> None:
+            if timer.active():
+                timer.cancel()
+            if not stopped.called:
+                stopped.give(None)
+
+        idle = self.whenIdle()
+        for task in self.tasks:
             task.cancel()
-        for protocol in list(self.connections):
+        for protocol in self.connections:
             protocol.close(deadline)
-        DeferredList(waiting).addCallback(over)
+        idle.addCallback(over)
         return stopped
 
-    def _giveUp(self, stopped: Deferred[None]) -> None:
-        log.warn("{count} handlers still run although they have been cancelled", count=len(self.tasks))
-        stopped.callback(None)
+    def _force(self) -> None:
+        for protocol, task in list(self._served.items()):
+            protocol.killChildren()
+            if task is not None and not task.done:
+                log.warn(
+                    "the handler of the connection with {peer} did not end when it was cancelled; it is closed",
+                    peer=protocol.peerName(),
+                )
+                task.kill()
+            if not protocol.lost:
+                # Its close() has reset it a moment ago, and the transport has said nothing: it is left behind.
+                protocol.abort()
+                self._forget(protocol)
+
+    def _forgetIdle(self, idle: Any) -> None:
+        self._idle.remove(idle)
+        idle.fail(CancelledError())
+
+
+def _asCoroutine(handling: Any) -> Coroutine[Any, Any, object]:
+    """
+    @raise InvalidArgument: the handler gave nothing that can be awaited.
+    """
+    if iscoroutine(handling):
+        return handling
+    if not isinstance(handling, Awaitable):
+        raise InvalidArgument(f"a handler must be an async def, or give a Deferred, not {handling!r}")
+
+    async def wait() -> object:
+        return await handling
+
+    return wait()

@@ -4,12 +4,14 @@ What the other rooms may rely on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import BinaryIO
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, BinaryIO, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from zope.interface import Interface
+
+T = TypeVar("T")
 
 
 class IConnection(Interface):
@@ -62,6 +64,11 @@ class IConnection(Interface):
         Send a file, in constant memory.
         """
 
+    def start(coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
+        """
+        Run a coroutine that ends with the connection at the latest.
+        """
+
     def finish() -> Deferred[None]:
         """
         End the stream in our direction only.
@@ -75,6 +82,11 @@ class IConnection(Interface):
     def abort() -> None:
         """
         Reset the connection: what is queued is lost, and the peer is told so.
+        """
+
+    def whenClosed() -> Deferred[None]:
+        """
+        Fires when the connection is gone.
         """
 
     def local() -> IAddress:

@@ -5,53 +5,73 @@ L{WasiTcpServer}: a listening socket whose connections are awaited.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
 
-from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint, serverFromString
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
 from twisted.internet.interfaces import IAddress, IDelayedCall, IListeningPort, IStreamServerEndpoint
-from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from ..errors import ConnectionClosed, InvalidArgument, ListenFailed, TimedOut, WasinetError
+from ..errors import BusyError, ConnectionClosed, InvalidArgument, ListenFailed, TimedOut, WasinetError
 from .addresses import checkPort, checkTimeout
 from .connection import WasiTcpConn, theReactor
+from .endpoints import BACKLOG, endpointFromString, listenFailed
+from .factory import CANCEL_GRACE, ConnectionFactory, Handler
 from .protocol import ConnectionProtocol
-from .writing import again
+from .proxied import withPatience
+from .waiting import Awaited, again
 
-# How many connections the kernel keeps for us, and how many we keep for accept().
-BACKLOG = 1024
+# How many connections are kept for accept().
 WAITING = 128
 
-_WITH_BACKLOG = ("tcp:", "tcp6:", "ssl:", "unix:")
 
+class _AcceptFactory(ConnectionFactory):
+    """
+    Hands connections over, unless it has been given a handler.
+    """
 
-class _AcceptFactory(Factory):
-    noisy = False
-
-    def __init__(self, server: WasiTcpServer) -> None:
+    def __init__(self, server: WasiTcpServer, maxConnections: int | None, reactor: Any) -> None:
+        super().__init__(None, maxConnections=maxConnections, reactor=reactor)
         self._server = server
 
-    def buildProtocol(self, addr: IAddress | None) -> ConnectionProtocol:
-        return ConnectionProtocol(self._server._reactor, self._server._made)
+    def serve(self, handler: Handler, waiting: Iterable[WasiTcpConn]) -> None:
+        """
+        From now on, and for those who wait.
+        """
+        self._handler = handler
+        for conn in waiting:
+            self.run(conn)
+
+    def connected(self, protocol: ConnectionProtocol) -> bool:
+        if self._handler is not None:
+            return super().connected(protocol)
+        self._server._made(protocol)
+        return False
 
 
 class WasiTcpServer:
     """
-    Listens, and gives connections to whoever awaits L{accept}.
+    Listens, and gives connections to whoever awaits L{accept}, or runs a handler
+    over each with L{serveForever}.
 
         server = WasiTcpServer(8000)
         async for conn in server:
             ensureDeferred(handleClient(conn))
 
-    While 128 connections or more wait for C{accept}, no more are taken from the
-    kernel's queue; Twisted takes up to some hundred at a time. For the reactor's
-    thread only.
+    While 128 connections wait for C{accept}, no more are taken from the kernel's
+    queue. When there are no file descriptors left, accepting pauses. For the
+    reactor's thread only.
     """
 
     def __init__(
-        self, endpoint: int | str | IStreamServerEndpoint, interface: str = "", *, reactor: Any = None
+        self,
+        endpoint: int | str | IStreamServerEndpoint,
+        interface: str = "",
+        *,
+        maxConnections: int | None = None,
+        reactor: Any = None,
     ) -> None:
         """
         Start to listen.
@@ -59,6 +79,9 @@ class WasiTcpServer:
         @param endpoint: a port (0: any free one), a Twisted endpoint string such
             as C{"tcp:8000:interface=127.0.0.1"}, or an endpoint object.
         @param interface: with a port, the address to listen on; all IPv4 addresses by default.
+        @param maxConnections: how many connections may be open at a time; exactly
+            so many are accepted, others wait in the kernel's queue of 1,024.
+            L{None}: no bound but the descriptors.
         @raise ListenFailed: the endpoint can't be listened on. If that turns
             out only later, C{accept} raises it.
         @raise InvalidArgument: there is no such port, or no such endpoint.
@@ -68,13 +91,14 @@ class WasiTcpServer:
         if interface:
             self._name += f":interface={interface}"
         self._waiting: deque[WasiTcpConn] = deque()
-        self._accepts: deque[Deferred[WasiTcpConn]] = deque()
+        self._accepts: deque[Awaited[WasiTcpConn]] = deque()
+        self._serving: Awaited[None] | None = None
         self._port: IListeningPort | None = None
-        self._paused = False
         # Why accept() can't give a connection any more, and whether somebody has been told.
         self._failure: WasinetError | None = None
         self._told = False
-        self._listening = self._endpoint(endpoint, interface).listen(_AcceptFactory(self))
+        self._factory = _AcceptFactory(self, maxConnections, self._reactor)
+        self._listening = self._factory.listen(self._endpoint(endpoint, interface))
         self._listening.addCallbacks(self._started, self._failed)
         if isinstance(self._failure, ListenFailed):
             raise self._failure
@@ -88,13 +112,14 @@ class WasiTcpServer:
         if isinstance(given, str):
             return endpointFromString(self._reactor, given)
         if IStreamServerEndpoint.providedBy(given):
-            return given
+            return withPatience(given, self._reactor)
         raise InvalidArgument(f"an endpoint must be a port, an endpoint string or an endpoint, not {given!r}")
 
     def _started(self, port: IListeningPort) -> None:
         self._port = port
         if self._failure is not None:
             # Closed before it had begun.
+            self._factory.gate.detach(port)
             port.stopListening()
 
     def _failed(self, failure: Failure) -> None:
@@ -109,18 +134,11 @@ class WasiTcpServer:
         if self._failure is not None:
             conn.abort()
         elif self._accepts:
-            self._accepts.popleft().callback(conn)
+            self._accepts.popleft().give(conn)
         else:
             self._waiting.append(conn)
             if len(self._waiting) >= WAITING:
-                self._pause(True)
-
-    def _pause(self, paused: bool) -> None:
-        # Every stream port of Twisted's has these, though no interface says so; one without them accepts on.
-        act = getattr(self._port, "stopReading" if paused else "startReading", None)
-        if act is not None and paused != self._paused:
-            self._paused = paused
-            act()
+                self._factory.gate.hold("waiting")
 
     def accept(self, timeout: float | None = None) -> Deferred[WasiTcpConn]:
         """
@@ -132,35 +150,78 @@ class WasiTcpServer:
         @raise ListenFailed: it could not be started.
         """
         checkTimeout(timeout)
+        if self._serving is not None:
+            raise BusyError(f"accept() while {self._name} is served by serveForever()")
         if self._waiting:
             conn = self._waiting.popleft()
             if len(self._waiting) < WAITING // 2:
-                self._pause(False)
+                self._factory.gate.release("waiting")
             return succeed(conn)
         if self._failure is not None:
             if not self._told:
                 self._told = True
                 return fail(again(self._failure))
             # A loop that goes on in spite of this must not keep the reactor from its turn.
-            late: Deferred[WasiTcpConn] = Deferred(lambda _: call.cancel())
-            call: IDelayedCall = self._reactor.callLater(0, late.errback, again(self._failure))
-            return late
-        accepting: Deferred[WasiTcpConn] = Deferred(self._accepts.remove)
-        self._accepts.append(accepting)
-        if timeout is not None:
-            timer: IDelayedCall = self._reactor.callLater(timeout, self._expire, accepting, timeout)
-            accepting.addBoth(_stopTimer, timer)
-        return accepting
+            late: Awaited[WasiTcpConn] = Awaited()
+            call: IDelayedCall = self._reactor.callLater(0, late.fail, again(self._failure))
+            return late.addBoth(_stopTimer, call)
 
-    def _expire(self, accepting: Deferred[WasiTcpConn], timeout: float) -> None:
-        self._accepts.remove(accepting)
-        accepting.errback(TimedOut(f"timed out: no connection came to {self._name} in {timeout:g} s"))
+        def cancel(_: object) -> None:
+            self._accepts.remove(accepting)
+            accepting.fail(CancelledError())
+
+        def expire() -> None:
+            self._accepts.remove(accepting)
+            accepting.fail(TimedOut(f"timed out: no connection came to {self._name} in {timeout:g} s"))
+
+        accepting: Awaited[WasiTcpConn] = Awaited(cancel)
+        self._accepts.append(accepting)
+        if timeout is None:
+            return accepting
+        timer: IDelayedCall = self._reactor.callLater(timeout, expire)
+        return accepting.addBoth(_stopTimer, timer)
+
+    def serveForever(self, handler: Handler) -> Deferred[None]:
+        """
+        Run C{handler(conn)} for each connection, in a task that the server owns,
+        as L{ConnectionFactory} has it.
+
+        @return: fires when the server has been closed and all handlers have
+            ended. Cancelling it closes the server and cancels the handlers.
+        @raise BusyError: somebody waits for C{accept}, or serves already.
+        @raise ConnectionClosed: the server is closed.
+        @raise ListenFailed: it could not be started.
+        """
+        if self._serving is not None or self._accepts:
+            what = "serveForever()" if self._serving is not None else "accept()"
+            raise BusyError(f"serveForever() while {what} waits for the connections of {self._name}")
+        serving = self._serving = Awaited(self._stopServing)
+        if self._failure is not None:
+            self._told = True
+            serving.fail(again(self._failure))
+            return serving
+        waiting, self._waiting = self._waiting, deque()
+        self._factory.serve(handler, waiting)
+        self._factory.gate.release("waiting")
+        return serving
+
+    def _stopServing(self, serving: Deferred[Any]) -> None:
+        self.close()
+        self._factory.stop(CANCEL_GRACE)
+        if not serving.called:
+            assert isinstance(serving, Awaited)
+            serving.fail(CancelledError())
 
     def _endAccepts(self) -> None:
         assert self._failure is not None
         while self._accepts:
             self._told = True
-            self._accepts.popleft().errback(again(self._failure))
+            self._accepts.popleft().fail(again(self._failure))
+        if self._serving is not None and not self._serving.called:
+            if isinstance(self._failure, ListenFailed):
+                self._serving.fail(again(self._failure))
+            else:
+                self._factory.whenIdle().addCallback(_giveUnlessCalled, self._serving)
 
     def local(self) -> IAddress:
         """
@@ -175,24 +236,44 @@ class WasiTcpServer:
     def close(self) -> Deferred[None]:
         """
         Stop to listen. Waiting C{accept}s raise L{ConnectionClosed}; connections
-        that nobody has accepted are reset; those that were accepted go on.
+        that nobody has accepted are reset; those that were accepted, and handlers
+        that run, go on.
 
         @return: fires when the socket is closed.
         """
         port, self._port = self._port, None
-        done = None if port is None else port.stopListening()
+        done = None
+        if port is not None:
+            self._factory.gate.detach(port)
+            done = port.stopListening()
         if self._failure is None:
             self._failure = ConnectionClosed(f"the server on {self._name} is closed")
             self._listening.cancel()
             while self._waiting:
                 self._waiting.popleft().abort()
             self._endAccepts()
-        closed: Deferred[None] = Deferred()
+        closed: Awaited[None] = Awaited()
         if done is None:
             closed.callback(None)
         else:
-            done.addBoth(lambda _: closed.callback(None))
+            done.addBoth(_giveUnlessCalled, closed)
         return closed
+
+    def drain(self, deadline: float) -> Deferred[None]:
+        """
+        Close, and let the handlers of L{serveForever} end. Those that still run
+        after C{deadline} seconds are cancelled; those that don't heed that are
+        closed a second later, and their connections reset.
+
+        @return: fires when all of it is over. Connections that C{accept} has given are their owners'.
+        @raise InvalidArgument: C{deadline} is no number of seconds.
+        """
+        if deadline is None:
+            raise InvalidArgument("drain() needs a deadline, in seconds")
+        checkTimeout(deadline)
+        closed = self.close()
+        drained = self._factory.drain(deadline)
+        return closed.addCallback(lambda _: drained)
 
     def __aiter__(self) -> Self:
         """
@@ -227,29 +308,6 @@ def _stopTimer(result: Any, timer: IDelayedCall) -> Any:
     return result
 
 
-def endpointFromString(reactor: Any, text: str) -> IStreamServerEndpoint:
-    """
-    The server endpoint that Twisted makes of a string, with our backlog unless it names one.
-
-    @raise InvalidArgument: it is none. Twisted's parsers raise whatever they happen to.
-    """
-    backlog = f":backlog={BACKLOG}" if text.startswith(_WITH_BACKLOG) and ":backlog=" not in text else ""
-    try:
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, text + backlog)
-        port = getattr(endpoint, "_port", None)
-        if isinstance(port, int):
-            checkPort(port)
-    except Exception as error:
-        kind = "" if isinstance(error, InvalidArgument) else f"{type(error).__name__}: "
-        raise InvalidArgument(f"no server endpoint: {text!r}: {kind}{error}") from error
-    return endpoint
-
-
-def listenFailed(name: str, error: BaseException | None) -> ListenFailed:
-    """
-    The one line that says which endpoint can't be listened on, and why.
-    """
-    cause = getattr(error, "socketError", error)
-    failed = ListenFailed(f"can't listen on {name}: {getattr(cause, 'strerror', None) or cause}")
-    failed.__cause__ = error
-    return failed
+def _giveUnlessCalled(_: object, waiting: Awaited[None]) -> None:
+    if not waiting.called:
+        waiting.give(None)

@@ -8,92 +8,97 @@ refers to it, so that a connection which nobody holds any more can be closed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
-    IHalfCloseableDescriptor,
     IHalfCloseableProtocol,
-    IPushProducer,
+    ILoggingContext,
+    IProtocol,
     IReactorTime,
-    ISSLTransport,
     ITCPTransport,
 )
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..errors import ConnectionClosed, LimitExceeded, NotSupported, WasinetError
-from .addresses import formatAddress
-from .receiving import Receiving
-from .writing import Written, failAll, succeedAll
+from ..errors import ConnectionClosed
+from .children import Child
+from .sending import Sending
+from .waiting import Awaited, succeedAll
 
 log = Logger()
+T = TypeVar("T")
 
-# What may wait to be sent by callers who never await their writes.
-WRITE_BUFFER = 16 * 1024 * 1024
 # The shortest time that close() gives what is queued, in seconds: timed calls run before the sockets in a turn.
 _TURN = 0.01
 
-# Every connection there is. One that neither reads nor writes stands in none of the reactor's tables; what holds it
-# then may be a cycle of references, and it is to be closed, not collected.
+# Every connection that nobody else keeps. One that neither reads nor writes stands in none of the reactor's tables;
+# what holds it then may be a cycle of references, and it is to be closed, not collected.
 _connections: set[ConnectionProtocol] = set()
 
 
-@implementer(IHalfCloseableProtocol, IPushProducer)
-class ConnectionProtocol(Receiving, Protocol):
+@implementer(IProtocol, IHalfCloseableProtocol, ILoggingContext)
+class ConnectionProtocol(Sending):
     """
-    @ivar closing: has our side closed or aborted?
-    @ivar finished: has our side ended its direction?
-    @ivar lost: is the connection gone?
+    @ivar factory: Twisted's factories set it.
     """
 
-    closing = False
-    finished = False
-    lost = False
-    _peer: IAddress
-    _local: IAddress | None = None
-    # The failure that awaiting writers get once the connection is gone.
-    _broken: WasinetError | None = None
-    _writePaused = False
-    _queued = 0
-    _closeTimer: IDelayedCall | None = None
-    # Made when needed.
-    _writers: list[Written] | None = None
-    _finishers: list[Written] | None = None
-    _closers: list[Deferred[None]] | None = None
+    __slots__ = ("_children", "_closeTimer", "_closers", "_gone", "_local", "_made", "factory")
 
     def __init__(
         self,
         reactor: IReactorTime,
-        made: Callable[[ConnectionProtocol], object],
+        made: Callable[[ConnectionProtocol], bool],
         gone: Callable[[ConnectionProtocol], object] | None = None,
     ) -> None:
         """
-        @param made: called with this when the connection is there.
-        @param gone: called with this when it is lost.
+        @param made: called with this when the connection is there; says whether
+            the callee keeps it until it is lost.
+        @param gone: called with this when it is lost, or could not be made after all.
         """
-        self.reactor = reactor
+        super().__init__(reactor)
+        self.factory: Any = None
         self._made = made
         self._gone = gone
-        self.beginReading()
+        self._local: IAddress | None = None
+        self._closeTimer: IDelayedCall | None = None
+        # Made when needed.
+        self._closers: list[Awaited[None]] | None = None
+        self._children: set[Child[Any]] | None = None
 
     # Twisted calls these
 
+    def logPrefix(self) -> str:
+        """
+        What stands before log messages of the transport's.
+        """
+        return type(self).__name__
+
+    def makeConnection(self, transport: Any) -> None:
+        """
+        There is a connection.
+        """
+        self.transport = transport
+        self.connectionMade()
+
     def connectionMade(self) -> None:
-        _connections.add(self)
-        transport = self._transport()
+        """
+        There is a connection.
+        """
+        transport = self.transport
         self._peer = transport.getPeer()
         if ITCPTransport.providedBy(transport):
             # Small writes are what request and answer are made of; Nagle would hold each second one for 40 ms.
             transport.setTcpNoDelay(True)
         transport.registerProducer(self, True)
-        self._made(self)
+        if not self._made(self) and not self.lost:
+            _connections.add(self)
 
     def readConnectionLost(self) -> None:
         """
@@ -101,20 +106,13 @@ class ConnectionProtocol(Receiving, Protocol):
         """
         self._endReading(None)
 
-    def writeConnectionLost(self) -> None:
-        """
-        Our direction has been ended, everything before has been sent.
-        """
-        finishers, self._finishers = self._finishers, None
-        self.resumeProducing()
-        succeedAll(finishers)
-
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        The connection is gone.
+        """
         _connections.discard(self)
         self.lost = True
         done = reason.check(ConnectionDone) is not None
-        # Closed by us and not reset by anybody: then all that was queued has been sent.
-        flushed = self.closing and done
         if self._broken is None:
             self._broken = ConnectionClosed(f"the connection with {self.peerName()} is gone: {reason.value}")
             self._broken.__cause__ = reason.value
@@ -122,100 +120,28 @@ class ConnectionProtocol(Receiving, Protocol):
             self._closeTimer.cancel()
             self._closeTimer = None
         self._endReading(None if done else self._broken)
-        writers, finishers, closers = self._writers, self._finishers, self._closers
-        self._writers = self._finishers = self._closers = None
-        for waiting in (writers, finishers):
-            if flushed:
-                succeedAll(waiting)
-            else:
-                failAll(waiting, self._broken)
+        # Closed by us and not reset by anybody: then all that was queued has been sent.
+        self._endWriting(flushed=self.closing and done)
+        closers, self._closers = self._closers, None
         if self._gone is not None:
             self._gone(self)
         succeedAll(closers)
-
-    # IPushProducer: the transport tells how the peer takes what we write
-
-    def pauseProducing(self) -> None:
-        """
-        The transport's buffer is full.
-        """
-        self._writePaused = True
-
-    def resumeProducing(self) -> None:
-        """
-        The transport's buffer is empty.
-        """
-        self._writePaused = False
-        self._queued = 0
-        writers, self._writers = self._writers, None
-        succeedAll(writers)
-
-    def stopProducing(self) -> None:
-        """
-        The connection is being lost; C{connectionLost} follows.
-        """
+        self._cancelChildren()
 
     # The handle calls these
 
-    def write(self, data: bytes) -> Deferred[None]:
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
         """
-        See L{WasiTcpConn.write<wasinet_twisted.net.connection.WasiTcpConn.write>}.
+        See L{WasiTcpConn.start<wasinet_twisted.net.connection.WasiTcpConn.start>}.
         """
-        if self.closing or self.finished:
-            done = "closed" if self.closing else "finished"
-            raise ConnectionClosed(
-                f"write() of {len(data)} bytes after the connection with {self.peerName()} was {done}"
-            )
-        if not self.lost and not self._overflows(len(data)):
-            self._transport().write(data)
-            if self._writePaused:
-                self._queued += len(data)
-        written = Written()
-        if self._broken is not None:
-            self._soon(written.fail, self._broken)
-        elif self._writePaused:
-            if self._writers is None:
-                self._writers = []
-            self._writers.append(written)
-        else:
-            self._soon(written.callback, None)
-        return written
-
-    def _overflows(self, size: int) -> bool:
-        if not self._queued or self._queued + size <= WRITE_BUFFER:
-            return False
-        # Only those who don't await get here: await, and the queue is empty again.
-        self._broken = LimitExceeded(
-            f"{self._queued + size} bytes wait to be sent to {self.peerName()}, the bound is {WRITE_BUFFER}"
-        )
-        log.error("{error}; the connection is reset", error=self._broken)
-        self.abort()
-        return True
-
-    def finish(self) -> Deferred[None]:
-        """
-        See L{WasiTcpConn.finish<wasinet_twisted.net.connection.WasiTcpConn.finish>}.
-        """
-        transport = self._transport()
-        halfCloseable = IHalfCloseableDescriptor.providedBy(transport)
-        if not halfCloseable or ISSLTransport.providedBy(transport):
-            # A TLS transport passes the request on to TCP, whose end without a close_notify is a truncation.
-            raise NotSupported(f"{type(transport).__name__} can't end one direction only")
-        done = Written()
-        if self.lost or self.closing:
-            raise ConnectionClosed(f"finish() after the connection with {self.peerName()} was closed")
-        if self.finished and self._finishers is None:
-            done.callback(None)
-            return done
-        if self._finishers is None:
-            self._finishers = []
-        self._finishers.append(done)
-        if not self.finished:
-            self.finished = True
-            # A paused producer would keep the transport from going on after its last byte.
-            transport.unregisterProducer()
-            transport.loseWriteConnection()
-        return done
+        if self.closing or self.lost:
+            coroutine.close()
+            raise ConnectionClosed(f"start() after the connection with {self.peerName()} was closed")
+        if self._children is None:
+            self._children = set()
+        child = Child(coroutine, self, self._children)
+        child.start()
+        return child.result
 
     def close(self, timeout: float) -> None:
         """
@@ -230,7 +156,7 @@ class ConnectionProtocol(Receiving, Protocol):
                 self._closeTimer.reset(timeout)
             return
         self._stopReading("closed")
-        transport = self._transport()
+        transport = self.transport
         if self._readPaused:
             # Over TLS the peer has a say in the end; nothing else is heard any more.
             self._readPaused = False
@@ -239,6 +165,7 @@ class ConnectionProtocol(Receiving, Protocol):
             transport.unregisterProducer()
         self._closeTimer = self.reactor.callLater(timeout, self._closeExpired)
         transport.loseConnection()
+        self._cancelChildren()
 
     def abort(self) -> None:
         """
@@ -248,13 +175,14 @@ class ConnectionProtocol(Receiving, Protocol):
             return
         if not self.closing:
             self._stopReading("aborted")
-        self._transport().abortConnection()
+        self.transport.abortConnection()
+        self._cancelChildren()
 
     def whenClosed(self) -> Deferred[None]:
         """
         Fires with L{None} when the connection is gone, whatever the reason.
         """
-        closed: Deferred[None] = Deferred(self._forgetCloser)
+        closed: Awaited[None] = Awaited(self._forgetCloser)
         if self.lost:
             closed.callback(None)
         else:
@@ -267,6 +195,7 @@ class ConnectionProtocol(Receiving, Protocol):
         """
         The peer's address.
         """
+        assert self._peer is not None
         return self._peer
 
     def local(self) -> IAddress:
@@ -278,18 +207,9 @@ class ConnectionProtocol(Receiving, Protocol):
         if self._local is None:
             if self.lost:
                 raise ConnectionClosed(f"local() after the connection with {self.peerName()} is gone")
-            self._local = self._transport().getHost()
+            self._local = self.transport.getHost()
+        assert self._local is not None
         return self._local
-
-    def peerName(self) -> str:
-        """
-        The peer's address for messages.
-        """
-        return formatAddress(self._peer)
-
-    def _transport(self) -> Any:
-        # Twisted's interfaces each describe a part of a transport, none of them all that a connection has.
-        return self.transport
 
     def _stopReading(self, done: str) -> None:
         """
@@ -301,11 +221,40 @@ class ConnectionProtocol(Receiving, Protocol):
         self._incoming.discard()
         self._endReading(self._broken)
 
+    def taskFailed(self, what: str, error: BaseException) -> None:
+        """
+        A task of this connection's has ended with C{error}, and nobody else is
+        there to be told: it is logged, once, and the connection reset. A FIN
+        would make half an answer look like a whole one.
+
+        @param what: which task.
+        """
+        if isinstance(error, ConnectionClosed) and self.lost and not self.closing:
+            # It let pass what it had been told, that the peer had gone: nobody's failure, and no traceback's worth.
+            log.info("{what} ended: {error}", what=what, error=error)
+            return
+        log.failure(
+            "{what} of the connection with {peer} failed", failure=Failure(error), what=what, peer=self.peerName()
+        )
+        self.abort()
+
+    def killChildren(self) -> None:
+        """
+        End those who didn't end when they were cancelled.
+        """
+        for child in list(self._children or ()):
+            child.kill()
+
+    def _cancelChildren(self) -> None:
+        for child in list(self._children or ()):
+            child.connectionEnds(gone=self.lost)
+
     def _closeExpired(self) -> None:
         self._closeTimer = None
         log.warn("{peer} didn't take what was queued before close(); the connection is reset", peer=self.peerName())
         self.abort()
 
-    def _forgetCloser(self, closed: Deferred[None]) -> None:
+    def _forgetCloser(self, closed: Any) -> None:
         if self._closers is not None and closed in self._closers:
             self._closers.remove(closed)
+        closed.fail(CancelledError())

@@ -2,7 +2,7 @@
 The reading half of a connection: bytes that arrive, and the one read that may wait for them.
 
 What each read gets is settled in C{reading.py}; here it meets the transport,
-the clock and the Deferreds.
+the clock and those who wait.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 
 from ..errors import BusyError, ConnectionClosed, LimitExceeded, TimedOut, WasinetError
-from .addresses import checkTimeout
+from .addresses import checkTimeout, formatAddress
 from .reading import Incoming, Want
-from .writing import again
+from .waiting import Awaited, again
 
 # Above this many unread bytes the transport is paused, and resumed when a quarter is left. asyncio streams take twice
 # their limit of 64 KiB.
@@ -27,30 +27,50 @@ IMMEDIATE = 64
 
 class Receiving:
     """
-    To be mixed into a Protocol.
+    @ivar transport: Twisted's; C{Any}, since each of its interfaces describes a
+        part of a transport, none of them all that a connection has.
+    @ivar closing: has our side closed or aborted?
     """
 
-    closing: bool
-    reactor: IReactorTime
-    peerName: Callable[[], str]
-    _transport: Callable[[], Any]
+    # There may be ten thousand of these that do nothing but wait.
+    __slots__ = (
+        "_asked",
+        "_immediate",
+        "_incoming",
+        "_peer",
+        "_readPaused",
+        "_readTimer",
+        "_reader",
+        "closing",
+        "reactor",
+        "transport",
+    )
 
-    _incoming: Incoming
-    _reader: Deferred[bytes] | None = None
-    # What it asks for: at most so many bytes, or something particular.
-    _asked: int | Want = 0
-    _readTimer: IDelayedCall | None = None
-    _readPaused = False
-    # How many awaits in a row have completed at once.
-    _immediate = 0
-
-    def beginReading(self) -> None:
-        """
-        To be called before anything arrives.
-        """
+    def __init__(self, reactor: IReactorTime) -> None:
+        self.reactor = reactor
+        self.transport: Any = None
+        self.closing = False
+        # None until there is a connection.
+        self._peer: IAddress | None = None
         self._incoming = Incoming()
+        self._reader: Awaited[bytes] | None = None
+        # What it asks for: at most so many bytes, or something particular.
+        self._asked: int | Want = 0
+        self._readTimer: IDelayedCall | None = None
+        self._readPaused = False
+        # How many awaits in a row have completed at once.
+        self._immediate = 0
+
+    def peerName(self) -> str:
+        """
+        The peer's address for messages.
+        """
+        return "nobody yet" if self._peer is None else formatAddress(self._peer)
 
     def dataReceived(self, data: bytes) -> None:
+        """
+        Twisted calls this.
+        """
         if self.closing:
             # Nobody will read it.
             return
@@ -58,14 +78,14 @@ class Receiving:
         try:
             given = incoming.arrived(data)
         except LimitExceeded as error:
-            self._takeReader().errback(error)
+            self._takeReader().fail(error)
             return
         if given is not None:
             self._immediate = 0
-            self._takeReader().callback(given)
+            self._takeReader().give(given)
         elif incoming.size > READ_BUFFER and incoming.want is None and not self._readPaused:
             self._readPaused = True
-            self._transport().pauseProducing()
+            self.transport.pauseProducing()
 
     def read(
         self, asked: int | Want, timeout: float | None, canceller: Callable[[Deferred[Any]], None]
@@ -80,7 +100,7 @@ class Receiving:
         checkTimeout(timeout)
         if self._reader is not None:
             return self._failRead(BusyError(f"a read of the connection with {self.peerName()} is waiting already"))
-        reader: Deferred[bytes] = Deferred(canceller)
+        reader: Awaited[bytes] = Awaited(canceller)
         self._immediate += 1
         if self._immediate > IMMEDIATE and (self._incoming.size or self._incoming.ended):
             # Whoever reads on and on without ever waiting would keep the reactor from its turn.
@@ -102,7 +122,7 @@ class Receiving:
         The waiting read was cancelled: what arrives stays for the next one.
         """
         self._incoming.cancel()
-        self._takeReader()
+        self._takeReader().fail(CancelledError())
 
     def unread(self, data: bytes) -> None:
         """
@@ -115,18 +135,18 @@ class Receiving:
         self._incoming.unread(data)
 
     def _failRead(self, error: WasinetError) -> Deferred[bytes]:
-        failed: Deferred[bytes] = Deferred()
-        self._soon(failed.errback, error)
+        failed: Awaited[bytes] = Awaited()
+        self._soon(failed, failed.fail, error)
         return failed
 
-    def _soon(self, tell: Callable[[Any], object], what: object) -> None:
+    def _soon(self, waiting: Awaited[Any], tell: Callable[[Any], object], what: object) -> None:
         """
         Tell at once; but now and then only after the reactor's turn, lest a loop keep it from it.
         """
         self._immediate += 1
         if self._immediate > IMMEDIATE:
             self._immediate = 0
-            self.reactor.callLater(0, tell, what)
+            self.reactor.callLater(0, _late, waiting, tell, what)
         else:
             tell(what)
 
@@ -134,19 +154,19 @@ class Receiving:
         incoming = self._incoming
         return incoming.read(asked) if isinstance(asked, int) else incoming.ask(asked)
 
-    def _waitFor(self, reader: Deferred[bytes], asked: int | Want, timeout: float | None) -> None:
+    def _waitFor(self, reader: Awaited[bytes], asked: int | Want, timeout: float | None) -> None:
         self._wait(reader, asked, None if timeout is None else self.reactor.callLater(timeout, self._expire, timeout))
         if self._readPaused:
             # It waits for more than the bound; what it asks for has a bound of its own.
             self._readPaused = False
-            self._transport().resumeProducing()
+            self.transport.resumeProducing()
 
-    def _wait(self, reader: Deferred[bytes], asked: int | Want, timer: IDelayedCall | None) -> None:
+    def _wait(self, reader: Awaited[bytes], asked: int | Want, timer: IDelayedCall | None) -> None:
         self._reader = reader
         self._asked = asked
         self._readTimer = timer
 
-    def _takeReader(self) -> Deferred[bytes]:
+    def _takeReader(self) -> Awaited[bytes]:
         reader, self._reader = self._reader, None
         assert reader is not None
         if self._readTimer is not None:
@@ -164,18 +184,18 @@ class Receiving:
         try:
             given = self._ask(self._asked)
         except WasinetError as error:
-            reader.errback(again(error))
+            reader.fail(again(error))
             return
         if given is None:
             # It was put off, and what it asks for is not there yet.
             self._waitFor(reader, self._asked, timeout)
             return
-        reader.callback(given)
+        reader.give(given)
         self._resumeReading()
 
     def _expire(self, timeout: float) -> None:
         self._incoming.cancel()
-        self._takeReader().errback(TimedOut(f"timed out: nothing came from {self.peerName()} in {timeout:g} s"))
+        self._takeReader().fail(TimedOut(f"timed out: nothing came from {self.peerName()} in {timeout:g} s"))
 
     def _endReading(self, failure: WasinetError | None) -> None:
         if self._incoming.end(failure):
@@ -185,4 +205,9 @@ class Receiving:
         if self._readPaused and self._incoming.size <= READ_BUFFER // 4:
             self._readPaused = False
             if not (self._incoming.ended or self.closing):
-                self._transport().resumeProducing()
+                self.transport.resumeProducing()
+
+
+def _late(waiting: Awaited[Any], tell: Callable[[Any], object], what: object) -> None:
+    if not waiting.called:
+        tell(what)

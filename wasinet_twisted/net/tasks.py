@@ -1,78 +1,239 @@
 """
-Coroutines that belong to a connection: started, cancelled, and their failures reported.
+Coroutines with an owner: started, resumed, cancelled, and ended by force where they don't end by themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextvars import copy_context
+from typing import Any, Generic, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from .connection import WasiTcpConn
-from .protocol import ConnectionProtocol
-from .writing import succeedAll
+from ..errors import NotSupported
+from .waiting import Awaited
 
 log = Logger()
+T = TypeVar("T")
 
-Handler = Callable[[WasiTcpConn], Awaitable[object]]
 
-
-class Task:
+class Task(Generic[T]):
     """
-    One run of a handler over one connection.
+    One coroutine, run to its end, in a context of its own (PEP 567).
 
-    When the handler returns, its connection closes. When it raises, that is
-    logged once, with the peer, and the connection is reset: a FIN would make
-    half an answer look like a whole one.
+    It differs from C{ensureDeferred} in what its owner can do: L{cancel} works
+    also on a coroutine that runs at the moment, L{kill} ends one that doesn't
+    heed its cancellation, and asyncio's Futures may be awaited where their loop
+    runs.
+
+    @ivar done: has it ended?
     """
 
-    __slots__ = ("_cancelled", "_deferred", "_done", "_protocol", "done")
+    __slots__ = ("_awaiting", "_cancelled", "_context", "_coroutine", "_reactor", "_unheard", "done")
 
-    def __init__(self, handler: Handler, protocol: ConnectionProtocol) -> None:
-        """
-        Start it.
-        """
+    def __init__(self, coroutine: Coroutine[Any, Any, T], reactor: IReactorTime) -> None:
         self.done = False
+        self._coroutine = coroutine
+        self._reactor = reactor
+        self._context = copy_context()
+        # What it waits for; None while it runs.
+        self._awaiting: Deferred[Any] | None = None
         self._cancelled = False
-        self._protocol = protocol
-        self._done: list[Deferred[None]] = []
-        self._deferred: Deferred[Any] = ensureDeferred(_run(handler, WasiTcpConn(protocol)))
-        self._deferred.addErrback(self._failed)
-        self._deferred.addBoth(self._ended)
+        # A cancellation that came while it ran: it is told at the next await.
+        self._unheard = False
 
-    def whenDone(self) -> Deferred[None]:
-        """
-        Fires when the handler has ended, whatever the way.
-        """
-        done: Deferred[None] = Deferred()
-        if self.done:
-            done.callback(None)
-        else:
-            self._done.append(done)
-        return done
+    # For the owners to override
 
-    def _ended(self, _: object) -> None:
-        self.done = True
-        succeedAll(self._done)
+    def succeeded(self, result: T) -> None:
+        """
+        The coroutine has returned.
+        """
+
+    def failed(self, error: BaseException) -> None:
+        """
+        The coroutine has raised C{error}.
+        """
+
+    def ended(self) -> None:
+        """
+        Called last, whatever the end: also by L{kill}.
+        """
+
+    # For the owners to call
+
+    def start(self) -> None:
+        """
+        Run it up to the first await that waits.
+        """
+        self._run(self._coroutine.send, None)
 
     def cancel(self) -> None:
         """
-        Raise L{CancelledError} in the handler, where it waits. The connection is then the caller's to end.
+        Raise L{CancelledError} in the coroutine, where it waits.
         """
         self._cancelled = True
-        self._deferred.cancel()
+        if self._awaiting is not None:
+            self._awaiting.cancel()
+        elif not self.done:
+            self._unheard = True
 
-    def _failed(self, failure: Failure) -> None:
-        if self._cancelled and failure.check(CancelledError):
+    def isCancelled(self) -> bool:
+        """
+        Has L{cancel} been called?
+        """
+        return self._cancelled
+
+    def isWaiting(self) -> bool:
+        """
+        Does it wait for something?
+        """
+        return self._awaiting is not None
+
+    def wasCancelledBy(self, error: BaseException) -> bool:
+        """
+        Is C{error} what L{cancel} has raised?
+        """
+        return self._cancelled and isinstance(error, CancelledError)
+
+    def kill(self) -> None:
+        """
+        End it where it waits, whether it likes it or not. Its C{finally} blocks
+        run; if it awaits again, that is logged, and it is forgotten.
+        """
+        if self.done:
             return
-        self._protocol.abort()
-        log.failure("the handler of the connection with {peer} failed", failure=failure, peer=self._protocol.peerName())
+        awaiting, self._awaiting = self._awaiting, None
+        try:
+            self._context.run(self._coroutine.close)
+        except BaseException:
+            log.failure("a task did not end though it was cancelled, and then closed")
+        if isinstance(awaiting, Awaited):
+            awaiting.task = None
+        if awaiting is not None:
+            awaiting.addErrback(lambda _: None)
+            awaiting.cancel()
+        self.done = True
+        self.ended()
+
+    # For what it waits for
+
+    def resume(self, value: Any) -> None:
+        """
+        Go on with C{value}.
+        """
+        self._awaiting = None
+        self._run(self._coroutine.send, value)
+
+    def throw(self, error: BaseException) -> None:
+        """
+        Go on with an exception.
+        """
+        self._awaiting = None
+        self._run(self._coroutine.throw, error)
+
+    def _run(self, step: Callable[[Any], Any], value: Any) -> None:
+        run = self._context.run
+        while True:
+            try:
+                awaited = run(step, value)
+            except StopIteration as stop:
+                self._end(self.succeeded, stop.value)
+                return
+            except BaseException as error:
+                self._end(self.failed, error)
+                return
+            if isinstance(awaited, Awaited) and awaited.isFree():
+                awaited.task = self
+                self._awaiting = awaited
+            else:
+                try:
+                    deferred = self._asDeferred(awaited)
+                except Exception as error:
+                    step, value = self._coroutine.throw, error
+                    continue
+                self._awaiting = deferred
+                # If it has fired, this goes on from here; what awaits in a loop doesn't get such Deferreds.
+                deferred.addBoth(self._settled, deferred)
+            if self._unheard:
+                self._unheard = False
+                if self._awaiting is not None:
+                    self._awaiting.cancel()
+            return
+
+    def _settled(self, result: Any, deferred: Deferred[Any]) -> None:
+        if self._awaiting is not deferred:
+            # Killed in the meantime.
+            return
+        if isinstance(result, Failure):
+            error = result.value
+            assert error is not None
+            self.throw(error.with_traceback(result.getTracebackObject()))
+        else:
+            self.resume(result)
+
+    def _end(self, tell: Callable[[Any], None], what: Any) -> None:
+        self.done = True
+        tell(what)
+        self.ended()
+
+    def _asDeferred(self, awaited: Any) -> Deferred[Any]:
+        """
+        @param awaited: what the coroutine's innermost await has yielded.
+        @raise NotSupported: it can't be waited for here.
+        """
+        if isinstance(awaited, Deferred):
+            return awaited
+        if awaited is None:
+            # A bare yield, such as asyncio.sleep(0): the others' turn.
+            turn: Awaited[None] = Awaited(_cancelTurn)
+            turn.call = self._reactor.callLater(0, turn.give, None)  # type: ignore[attr-defined]
+            return turn
+        if getattr(awaited, "_asyncio_future_blocking", None):
+            return _fromFuture(awaited)
+        raise NotSupported(f"a coroutine can await Deferreds, coroutines and awaitables made of these, not {awaited!r}")
 
 
-async def _run(handler: Handler, conn: WasiTcpConn) -> None:
-    await handler(conn)
-    # Not awaited: the handler is done, whatever the peer does with the rest.
-    conn.close()
+def _cancelTurn(turn: Any) -> None:
+    turn.call.cancel()
+    turn.fail(CancelledError())
+
+
+def _fromFuture(future: asyncio.Future[Any]) -> Deferred[Any]:
+    """
+    A Deferred for an asyncio Future that has just been awaited.
+
+    @raise NotSupported: nobody runs its event loop.
+    """
+    # asyncio's protocol: the Future checks that whoever drives the coroutine has taken notice.
+    future._asyncio_future_blocking = False
+    try:
+        running = asyncio.get_running_loop()
+    except RuntimeError:
+        running = None
+    if running is not future.get_loop():
+        raise NotSupported(
+            f"{future!r} was awaited, but its asyncio event loop is not the one that runs here; "
+            "await it on Twisted's asyncio reactor (twistd --reactor=asyncio)"
+        )
+
+    def cancel(_: object) -> None:
+        # It says so only later; who is cancelled here is told at once.
+        future.cancel()
+        fired.fail(CancelledError())
+
+    def done(_: object) -> None:
+        if fired.called:
+            return
+        if future.cancelled():
+            fired.fail(CancelledError())
+        else:
+            # The Future itself gives its result to the coroutine.
+            fired.give(None)
+
+    fired: Awaited[None] = Awaited(cancel)
+    future.add_done_callback(done)
+    return fired

@@ -20,7 +20,7 @@ from twisted.python.usage import Options, UsageError
 from ..errors import InvalidArgument
 from ..net import ConnectionFactory
 from ..net.connection import theReactor
-from ..net.listener import endpointFromString, listenFailed
+from ..net.endpoints import endpointFromString, listenFailed
 
 log = Logger()
 
@@ -135,7 +135,7 @@ class ListeningService(Service):
             self._listen()
 
     def _listen(self) -> None:
-        listening: Deferred[Any] = endpointFromString(self._reactor, self._text).listen(self._factory)
+        listening: Deferred[Any] = self._factory.listen(endpointFromString(self._reactor, self._text))
         self._listening = listening
         listening.addCallbacks(self._started, self._failed)
         if self._error is not None:

@@ -1,0 +1,80 @@
+"""
+Tasks that a connection owns beside its handler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from twisted.internet.defer import CancelledError
+
+from .tasks import Task
+from .waiting import Awaited
+
+if TYPE_CHECKING:
+    from .protocol import ConnectionProtocol
+
+T = TypeVar("T")
+
+
+class Child(Task[T]):
+    """
+    Ends with its connection at the latest.
+
+    A failure is told to whoever awaits the result. If nobody does, it is logged
+    once, with the peer, and the connection is reset, as for a handler's.
+
+    @ivar result: fires with what the coroutine returns.
+    """
+
+    __slots__ = ("_family", "_protocol", "result")
+
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, T], protocol: ConnectionProtocol, family: set[Child[Any]]
+    ) -> None:
+        """
+        @param family: those of the connection's that run.
+        """
+        super().__init__(coroutine, protocol.reactor)
+        self.result: Awaited[T] = Awaited(self._giveUp)
+        self._protocol = protocol
+        self._family = family
+        family.add(self)
+
+    def connectionEnds(self, gone: bool) -> None:
+        """
+        The connection is closed by our side, or gone. The task that closes it may see it through.
+        """
+        if (gone or self.isWaiting()) and not self.isCancelled():
+            self.cancel()
+
+    def succeeded(self, result: T) -> None:
+        """
+        The coroutine has returned.
+        """
+        if not self.result.called:
+            self.result.give(result)
+
+    def failed(self, error: BaseException) -> None:
+        """
+        The coroutine has raised C{error}.
+        """
+        result = self.result
+        if not (self.wasCancelledBy(error) or result.isAwaited()):
+            self._protocol.taskFailed("a task", error)
+        if not result.called:
+            result.failQuietly(error)
+
+    def ended(self) -> None:
+        """
+        It has ended, whatever the way.
+        """
+        self._family.discard(self)
+        if not self.result.called:
+            self.result.failQuietly(CancelledError())
+
+    def _giveUp(self, _: object) -> None:
+        self.cancel()
+        if not self.result.called:
+            self.result.fail(CancelledError())

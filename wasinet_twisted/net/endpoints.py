@@ -1,0 +1,47 @@
+"""
+Server endpoints: as strings and objects, and what to say when they can't be listened on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IStreamServerEndpoint
+
+from ..errors import InvalidArgument, ListenFailed
+from .addresses import checkPort
+from .proxied import withPatience
+
+# How many connections the kernel keeps for us.
+BACKLOG = 1024
+
+_WITH_BACKLOG = ("tcp:", "tcp6:", "ssl:", "unix:", "haproxy:tcp:", "haproxy:tcp6:", "haproxy:ssl:", "haproxy:unix:")
+
+
+def endpointFromString(reactor: Any, text: str) -> IStreamServerEndpoint:
+    """
+    The server endpoint that Twisted makes of a string, with our backlog unless it names one.
+
+    @raise InvalidArgument: it is none. Twisted's parsers raise whatever they happen to.
+    """
+    backlog = f":backlog={BACKLOG}" if text.startswith(_WITH_BACKLOG) and ":backlog=" not in text else ""
+    try:
+        endpoint = withPatience(serverFromString(reactor, text + backlog), reactor)
+        port = getattr(endpoint, "_port", None)
+        if isinstance(port, int):
+            checkPort(port)
+    except Exception as error:
+        kind = "" if isinstance(error, InvalidArgument) else f"{type(error).__name__}: "
+        raise InvalidArgument(f"no server endpoint: {text!r}: {kind}{error}") from error
+    return endpoint
+
+
+def listenFailed(name: str, error: BaseException | None) -> ListenFailed:
+    """
+    The one line that says which endpoint can't be listened on, and why.
+    """
+    cause = getattr(error, "socketError", error)
+    failed = ListenFailed(f"can't listen on {name}: {getattr(cause, 'strerror', None) or cause}")
+    failed.__cause__ = error
+    return failed

@@ -1,0 +1,164 @@
+"""
+Whether listening sockets accept: exactly up to a bound, and not without file descriptors.
+
+Twisted's ports accept in batches of up to a hundred, which C{stopReading} alone
+doesn't interrupt; and when the descriptors are exhausted they accept clients
+only to close them. So the gate stands before the socket's C{accept}.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTime
+from twisted.logger import Logger
+
+log = Logger()
+
+# How long accepting pauses when there are no descriptors, in seconds: at first, and at most. It goes on earlier when a
+# connection ends.
+_PAUSE = 0.05
+_LONGEST_PAUSE = 1.0
+
+# What accept() says when the process or the system has no descriptors or no memory for another socket.
+_STARVED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class Gate:
+    """
+    Stands before the listening sockets of one factory.
+
+    It is open unless somebody holds it, each for a reason of their own.
+    """
+
+    def __init__(self, reactor: IReactorTime) -> None:
+        self._reactor = reactor
+        self._ports: list[Any] = []
+        self._held: set[str] = set()
+        self._pause = _PAUSE
+        self._timer: IDelayedCall | None = None
+
+    def attach(self, port: IListeningPort) -> None:
+        """
+        Stand before C{port} as well.
+        """
+        self._ports.append(port)
+        socket = getattr(port, "socket", None)
+        if socket is not None:
+            # A port without one, such as those in memory, accepts singly: stopReading is enough.
+            port.socket = GatedSocket(socket, self)  # type: ignore[attr-defined]
+        if self._held:
+            self._read(port, False)
+
+    def detach(self, port: IListeningPort) -> None:
+        """
+        C{port} listens no longer.
+        """
+        if port in self._ports:
+            self._ports.remove(port)
+        if not self._ports and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def isOpen(self) -> bool:
+        """
+        May a connection be accepted?
+        """
+        return not self._held
+
+    def hold(self, reason: str) -> None:
+        """
+        Accept nothing until L{release} is called with the same reason.
+        """
+        if not self._held:
+            for port in self._ports:
+                self._read(port, False)
+        self._held.add(reason)
+
+    def release(self, reason: str) -> None:
+        """
+        This reason doesn't hold any more.
+        """
+        if reason in self._held:
+            self._held.remove(reason)
+            if not self._held:
+                for port in self._ports:
+                    self._read(port, True)
+
+    # Out of descriptors
+
+    def starve(self, error: OSError) -> None:
+        """
+        C{accept} has failed for want of descriptors or memory. Who waits in the kernel's queue goes on waiting.
+        """
+        if self._pause == _PAUSE:
+            limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+            log.warn(
+                "accepting pauses: {error} (the process may have {limit} descriptors); it goes on when there are some",
+                error=os.strerror(error.errno or 0),
+                limit=limit,
+            )
+        self.hold("starved")
+        if self._timer is None:
+            self._timer = self._reactor.callLater(self._pause, self._retry)
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+
+    def feed(self) -> None:
+        """
+        A descriptor has become free.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+            self._retry()
+
+    def accepted(self) -> None:
+        """
+        There was a descriptor.
+        """
+        if self._pause != _PAUSE:
+            self._pause = _PAUSE
+            log.info("accepting goes on")
+
+    def _retry(self) -> None:
+        self._timer = None
+        self.release("starved")
+
+    @staticmethod
+    def _read(port: Any, reading: bool) -> None:
+        # Every stream port of Twisted's has these, though no interface says so; one without them accepts on.
+        act = getattr(port, "startReading" if reading else "stopReading", None)
+        if act is not None and not getattr(port, "disconnecting", False):
+            act()
+
+
+class GatedSocket:
+    """
+    A listening socket behind a L{Gate}.
+    """
+
+    def __init__(self, socket: Any, gate: Gate) -> None:
+        self._socket = socket
+        self._gate = gate
+
+    def accept(self) -> Any:
+        """
+        As the socket's own, but when the gate is shut there is nobody.
+        """
+        gate = self._gate
+        if gate.isOpen():
+            try:
+                accepted = self._socket.accept()
+            except OSError as error:
+                if error.errno not in _STARVED:
+                    raise
+                gate.starve(error)
+            else:
+                gate.accepted()
+                return accepted
+        raise BlockingIOError(errno.EWOULDBLOCK, "the gate is shut")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)

@@ -1,0 +1,143 @@
+"""
+What those get who wait for a connection: for bytes, for room to write, for its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from copy import copy
+from typing import Any, Protocol, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from ..errors import WasinetError
+
+T = TypeVar("T")
+
+
+class Resumable(Protocol):
+    """
+    What a L{Task<wasinet_twisted.net.tasks.Task>} is to the thing it waits for.
+    """
+
+    def resume(self, value: Any) -> None:
+        """
+        Go on with C{value}.
+        """
+
+    def throw(self, error: BaseException) -> None:
+        """
+        Go on with an exception.
+        """
+
+
+class Awaited(Deferred[T]):
+    """
+    A Deferred as any other, to whoever treats it as one. When a task of ours is
+    the only one who waits for it, the task is resumed directly: that takes a
+    third of the time, and less memory while it waits.
+
+    @ivar task: the task that waits, if it waits in that way.
+    """
+
+    task: Resumable | None = None
+
+    def __init__(self, canceller: Callable[[Deferred[Any]], None] | None = None) -> None:
+        """
+        @param canceller: if it fires this, then with L{give} or L{fail}.
+        """
+        super().__init__(_cancelled if canceller is None else canceller)
+
+    def __await__(self) -> Generator[Deferred[T], Any, T]:
+        if self.called:
+            return (yield from super().__await__())
+        # Whoever drives the coroutine sends the result, be it our task or Twisted's ensureDeferred.
+        result: T = yield self
+        return result
+
+    # zope's adapters and Twisted's own code iterate as well.
+    __iter__ = __await__
+
+    def isFree(self) -> bool:
+        """
+        Is there nobody yet who waits for this, and nothing to wait with?
+        """
+        return not self.called and self.task is None and not self._callbacks and not self.paused
+
+    def isAwaited(self) -> bool:
+        """
+        Does somebody wait for this?
+        """
+        return not self.called and (self.task is not None or bool(self._callbacks))
+
+    def give(self, value: T) -> None:
+        """
+        Tell the result.
+        """
+        task, self.task = self.task, None
+        if task is None:
+            self.callback(value)
+        else:
+            self._settle()
+            task.resume(value)
+
+    def fail(self, error: BaseException) -> None:
+        """
+        Tell a failure.
+        """
+        task, self.task = self.task, None
+        if task is None:
+            self.errback(error)
+        else:
+            self._settle()
+            task.throw(error)
+
+    def failQuietly(self, error: BaseException) -> None:
+        """
+        Tell a failure to whoever waits, now or later; if nobody ever does, it is not reported as unhandled.
+        """
+        self.fail(error)
+        if self._debugInfo is not None:
+            # It is what reports a failure when it is collected; to handle the failure here would hide it from those
+            # who come later.
+            self._debugInfo.failResult = None
+
+    def _settle(self) -> None:
+        # As after any await, whoever comes later finds None. Few ever do, and they came after the task.
+        self.callback(None)  # type: ignore[arg-type]
+
+
+def _cancelled(waiting: Deferred[Any]) -> None:
+    """
+    For those who wait for what needn't be told that they have given up.
+    """
+    assert isinstance(waiting, Awaited)
+    waiting.fail(CancelledError())
+
+
+def again(error: WasinetError) -> WasinetError:
+    """
+    The same error, for somebody else. One instance raised over and over would gather their tracebacks, and keep what
+    these hold.
+    """
+    another = copy(error)
+    another.__cause__ = error.__cause__
+    return another
+
+
+def succeedAll(waiting: Iterable[Awaited[None]] | None) -> None:
+    """
+    Tell all who wait, but for those who have given up.
+    """
+    for deferred in waiting or ():
+        if not deferred.called:
+            deferred.give(None)
+
+
+def failAll(waiting: Iterable[Awaited[None]] | None, error: WasinetError) -> None:
+    """
+    Tell C{error} to all who wait, but for those who have given up. Most are never looked at: nobody need be told.
+    """
+    for deferred in waiting or ():
+        if not deferred.called:
+            deferred.failQuietly(again(error))
