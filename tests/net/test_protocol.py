@@ -9,22 +9,17 @@ import gc
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, inlineCallbacks, succeed
-from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import (
-    IHalfCloseableDescriptor,
     IHalfCloseableProtocol,
-    IProtocolNegotiationFactory,
     IPushProducer,
 )
-from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from tests.net.support import HOST, PEER, Case, turn
 from wasinet_twisted.errors import (
     BusyError,
     ConnectionClosed,
@@ -35,56 +30,10 @@ from wasinet_twisted.errors import (
     TimedOut,
     WasinetError,
 )
-from wasinet_twisted.net import ConnectionFactory, IConnection, WasiTcpConn
+from wasinet_twisted.net import IConnection, WasiTcpConn
 from wasinet_twisted.net.protocol import ConnectionProtocol
 from wasinet_twisted.net.receiving import IMMEDIATE, READ_BUFFER
 from wasinet_twisted.net.sending import WRITE_BUFFER
-
-HOST = IPv4Address("TCP", "192.0.2.2", 8000)
-PEER = IPv4Address("TCP", "192.0.2.1", 54321)
-
-
-@implementer(IHalfCloseableDescriptor)
-class Transport(StringTransport):
-    """
-    A transport whose peer takes what the test lets it take.
-    """
-
-    aborted = False
-    halfClosed = False
-
-    def __init__(self) -> None:
-        super().__init__(hostAddress=HOST, peerAddress=PEER)
-
-    def abortConnection(self) -> None:
-        self.aborted = True
-        super().abortConnection()
-
-    def loseWriteConnection(self) -> None:
-        self.halfClosed = True
-
-
-def turn(clock: Clock) -> None:
-    """
-    One turn of the reactor. Clock.advance() goes on until no call is due, as no reactor does.
-    """
-    for call in clock.getDelayedCalls():
-        if call.active() and call.getTime() <= clock.seconds():
-            clock.calls.remove(call)
-            call.called = 1
-            call.func(*call.args, **call.kw)
-
-
-class Case(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.clock = Clock()
-        self.transport = Transport()
-        self.protocol = ConnectionProtocol(self.clock, lambda protocol: False)
-        self.protocol.makeConnection(self.transport)
-        self.conn = WasiTcpConn(self.protocol)
-
-    def lose(self, kind: type[Exception] = ConnectionDone) -> None:
-        self.protocol.connectionLost(Failure(kind()))
 
 
 class ReadTests(Case):
@@ -704,134 +653,3 @@ class CloseTests(Case):
             protocol = ConnectionProtocol(self.clock, lambda protocol: False)
             protocol.makeConnection(StringTransport(peerAddress=address))
             self.assertEqual(protocol.peerName(), name)
-
-
-class FactoryTests(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.clock = Clock()
-
-    def start(self, handler: Callable[[WasiTcpConn], Any]) -> tuple[ConnectionFactory, ConnectionProtocol, Transport]:
-        factory = ConnectionFactory(handler, reactor=self.clock)
-        protocol = factory.buildProtocol(None)
-        transport = Transport()
-        protocol.makeConnection(transport)
-        return factory, protocol, transport
-
-    def test_aHandlerThatReturnsClosesItsConnection(self) -> None:
-        async def handler(conn: WasiTcpConn) -> None:
-            conn.write(await conn.read())
-
-        factory, protocol, transport = self.start(handler)
-        self.assertEqual(len(factory.tasks), 1)
-        protocol.dataReceived(b"abc")
-        self.assertEqual(transport.value(), b"abc")
-        self.assertTrue(transport.disconnecting)
-        protocol.connectionLost(Failure(ConnectionDone()))
-        self.assertEqual(len(factory.tasks), 0)
-
-    def test_aHandlerThatRaisesResetsItsConnectionAndIsLoggedOnce(self) -> None:
-        async def handler(conn: WasiTcpConn) -> None:
-            await conn.read()
-            raise KeyError("x")
-
-        _, protocol, transport = self.start(handler)
-        protocol.dataReceived(b"abc")
-        self.assertTrue(transport.aborted)
-        protocol.connectionLost(Failure(ConnectionLost()))
-        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
-
-    def test_stoppingCancelsAndWaits(self) -> None:
-        seen: list[str] = []
-
-        async def handler(conn: WasiTcpConn) -> None:
-            try:
-                await conn.read()
-            except CancelledError:
-                seen.append("cancelled")
-                raise
-            finally:
-                seen.append("finally")
-
-        factory, protocol, transport = self.start(handler)
-        stopping = factory.stop(5)
-        self.assertEqual(seen, ["cancelled", "finally"])
-        # What is queued may still be sent, within the deadline.
-        self.assertTrue(transport.disconnecting)
-        self.assertFalse(transport.aborted)
-        self.assertNoResult(stopping)
-        self.clock.advance(5)
-        self.assertTrue(transport.aborted)
-        protocol.connectionLost(Failure(ConnectionLost()))
-        self.successResultOf(stopping)
-
-    def test_stoppingKeepsItsDeadline(self) -> None:
-        async def handler(conn: WasiTcpConn) -> None:
-            conn.write(b"x")
-
-        factory, protocol, transport = self.start(handler)
-        self.assertTrue(transport.disconnecting)
-        stopping = factory.stop(5)
-        self.clock.advance(5)
-        self.assertTrue(transport.aborted)
-        protocol.connectionLost(Failure(ConnectionLost()))
-        self.successResultOf(stopping)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-
-    def test_stoppingCancelsHandlersWhoseConnectionIsGone(self) -> None:
-        waiting: Deferred[None] = Deferred()
-
-        async def handler(conn: WasiTcpConn) -> None:
-            await waiting
-
-        factory, protocol, _ = self.start(handler)
-        protocol.connectionLost(Failure(ConnectionLost()))
-        self.assertEqual((len(factory.connections), len(factory.tasks)), (0, 1))
-        self.successResultOf(factory.stop(5))
-        self.assertTrue(waiting.called)
-        self.assertEqual(factory.tasks, set())
-
-    def test_stoppingDoesNotWaitForEver(self) -> None:
-        forEver: Deferred[None] = Deferred()
-
-        async def handler(conn: WasiTcpConn) -> None:
-            try:
-                await conn.read()
-            except CancelledError:
-                await forEver
-
-        factory, protocol, _ = self.start(handler)
-        stopping = factory.stop(5)
-        protocol.connectionLost(Failure(ConnectionLost()))
-        self.assertNoResult(stopping)
-        self.clock.advance(6)
-        self.successResultOf(stopping)
-        forEver.callback(None)
-        self.assertEqual(factory.tasks, set())
-
-    def test_stoppingWithNothingToStop(self) -> None:
-        self.successResultOf(ConnectionFactory(None, reactor=self.clock).stop(5))  # type: ignore[arg-type]
-
-    def test_applicationProtocols(self) -> None:
-        factory = ConnectionFactory(None, alpn=["http/1.1"], reactor=self.clock)  # type: ignore[arg-type]
-        self.assertTrue(verifyObject(IProtocolNegotiationFactory, factory))
-        self.assertEqual(factory.acceptableProtocols(), [b"http/1.1"])
-        plain = ConnectionFactory(None, reactor=self.clock)  # type: ignore[arg-type]
-        self.assertFalse(IProtocolNegotiationFactory.providedBy(plain))
-
-    def test_aHandlerThatSwallowsItsCancellationCannotKeepTheConnection(self) -> None:
-        forEver: Deferred[None] = Deferred()
-
-        async def handler(conn: WasiTcpConn) -> None:
-            try:
-                await conn.read()
-            except CancelledError:
-                await forEver
-
-        factory, _, transport = self.start(handler)
-        factory.stop(5)
-        self.assertTrue(transport.disconnecting)
-        self.assertFalse(transport.aborted)
-        self.clock.advance(5)
-        self.assertTrue(transport.aborted)
-        self.clock.advance(1)
-        forEver.callback(None)

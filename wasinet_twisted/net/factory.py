@@ -180,7 +180,7 @@ class ConnectionFactory(Factory):
         _serving.add(self)
         assert self._handler is not None
         try:
-            coroutine = _asCoroutine(self._handler(conn))
+            coroutine = _asCoroutine(self._handler(conn), conn)
         except Exception as error:
             protocol.taskFailed("the handler", error)
             return
@@ -294,16 +294,17 @@ class ConnectionFactory(Factory):
         idle.fail(CancelledError())
 
 
-def _asCoroutine(handling: Any) -> Coroutine[Any, Any, object]:
+def _asCoroutine(handling: Any, conn: WasiTcpConn) -> Coroutine[Any, Any, object]:
     """
     @raise InvalidArgument: the handler gave nothing that can be awaited.
     """
     if iscoroutine(handling):
         return handling
-    if not isinstance(handling, Awaitable):
-        raise InvalidArgument(f"a handler must be an async def, or give a Deferred, not {handling!r}")
+    if isinstance(handling, Awaitable):
+        return _wait(handling, conn)
+    raise InvalidArgument(f"a handler must be an async def, or give a Deferred, not {handling!r}")
 
-    async def wait() -> object:
-        return await handling
 
-    return wait()
+async def _wait(handling: Awaitable[object], conn: WasiTcpConn) -> object:
+    # Its frame holds the handle, as that of an async def does: without it the connection would close.
+    return await handling
