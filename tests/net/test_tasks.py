@@ -240,14 +240,11 @@ class TaskTests(SynchronousTestCase):
             self.successResultOf(later.addErrback(lambda _: None))
 
     def test_killingOneThatGoesOn(self) -> None:
-        later: Deferred[None] = Deferred()
-
         async def work() -> None:
-            while True:
-                try:
-                    await later
-                except BaseException:
-                    continue
+            try:
+                await Deferred()
+            finally:
+                await Deferred()
 
         task = self.start(work())
         task.kill()
