@@ -114,12 +114,25 @@ class ConnectFailed(WasinetError):
     """
     No connection could be made.
 
-    @ivar attempts: every address that was tried, and why it failed.
+    @ivar attempts: every address that was tried, in the order in which that was
+        begun, and why it failed: Twisted's own exception.
     """
 
     def __init__(self, message: str, attempts: Sequence[tuple[str, BaseException]] = ()) -> None:
         super().__init__(message)
         self.attempts = tuple(attempts)
+
+
+class UnknownHost(ConnectFailed):
+    """
+    The resolver knows no address of that name.
+    """
+
+
+class ConnectionRefused(ConnectFailed):
+    """
+    Nobody listens there: every address that was tried refused.
+    """
 
 
 class ListenFailed(WasinetError):

@@ -24,7 +24,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
-from wasinet_twisted.errors import ConnectFailed, ConnectionClosed, InvalidArgument, ListenFailed, TimedOut
+from wasinet_twisted.errors import ConnectionClosed, InvalidArgument, ListenFailed, TimedOut
 from wasinet_twisted.net import ConnectionFactory, WasiTcpConn, WasiTcpServer, connect, formatAddress
 from wasinet_twisted.net.listener import WAITING
 
@@ -391,58 +391,6 @@ async def test_badArgumentsOfServers() -> None:
     async with WasiTcpServer(0, LOCAL) as server:
         with pytest.raises(InvalidArgument, match="timeout"):
             server.accept(-1)
-
-
-@pytest.mark.parametrize(
-    "target",
-    ["nohost", "host:", ":80", "host:port", "host:0", "host:70000", "host:\N{SUPERSCRIPT TWO}", "::1:80", "[x]:80",
-     "tcp:a:b:c:d", "unix:", ("host", "80"), ("host", 0), (1, 2), 5, None, ("", 80)],
-)  # fmt: skip
-def test_thereIsNoSuchTarget(target: Any) -> None:
-    with pytest.raises(InvalidArgument):
-        connect(target)
-
-
-@pytest.mark.parametrize(("target", "port"), [("127.0.0.1:80", 5), (("127.0.0.1", 1), 2)])
-def test_aPortThatGoesWithNoHost(target: Any, port: int) -> None:
-    with pytest.raises(InvalidArgument, match=f"port={port}|timeout={port}"):
-        connect(target, port)
-
-
-def test_badTimeouts() -> None:
-    with pytest.raises(InvalidArgument, match="-1"):
-        connect("localhost:1", timeout=-1)
-
-
-@pytest_twisted.ensureDeferred
-async def test_aRefusedConnection() -> None:
-    server = WasiTcpServer(0, LOCAL)
-    number = server.local().port
-    await server.close()
-    with pytest.raises(ConnectFailed, match=f"{LOCAL}:{number}.*refused") as caught:
-        await connect(LOCAL, number)
-    assert [address for address, _ in caught.value.attempts] == [f"{LOCAL}:{number}"]
-
-
-@pytest_twisted.ensureDeferred
-async def test_connectingTimesOutOrIsCancelled() -> None:
-    # A listener whose queue is full answers no further handshake.
-    full = socket.socket()
-    full.bind((LOCAL, 0))
-    full.listen(0)
-    fillers = [socket.socket() for _ in range(4)]
-    for filler in fillers:
-        filler.setblocking(False)
-        filler.connect_ex(full.getsockname())
-    await sleep(0.05)
-    with pytest.raises(TimedOut, match="timed out"):
-        await connect(full.getsockname(), timeout=0.2)
-    connecting = connect(full.getsockname())
-    reactor.callLater(0.05, connecting.cancel)
-    with pytest.raises(CancelledError):
-        await connecting
-    for each in (full, *fillers):
-        each.close()
 
 
 @pytest_twisted.ensureDeferred

@@ -17,12 +17,14 @@ from ..errors import (
     BusyError,
     ConnectFailed,
     ConnectionClosed,
+    ConnectionRefused,
     IncompleteRead,
     InvalidArgument,
     LimitExceeded,
     ListenFailed,
     NotSupported,
     TimedOut,
+    UnknownHost,
 )
 from .addresses import formatAddress
 from .connection import WasiTcpConn
@@ -30,12 +32,14 @@ from .connector import connect
 from .factory import ConnectionFactory
 from .interfaces import IConnection
 from .listener import WasiTcpServer
+from .names import nsloopup
 
 __all__ = [
     "BusyError",
     "ConnectFailed",
     "ConnectionClosed",
     "ConnectionFactory",
+    "ConnectionRefused",
     "IConnection",
     "IncompleteRead",
     "InvalidArgument",
@@ -43,8 +47,10 @@ __all__ = [
     "ListenFailed",
     "NotSupported",
     "TimedOut",
+    "UnknownHost",
     "WasiTcpConn",
     "WasiTcpServer",
     "connect",
     "formatAddress",
+    "nsloopup",
 ]

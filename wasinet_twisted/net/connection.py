@@ -46,14 +46,20 @@ class WasiTcpConn:
 
     @classmethod
     def connect(
-        cls, host: str, port: int, timeout: float | None = None, *, reactor: Any = None
+        cls,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        *,
+        localAddress: str | tuple[str, int] | None = None,
+        reactor: Any = None,
     ) -> Deferred[WasiTcpConn]:
         """
         See L{wasinet_twisted.net.connect}.
         """
         from .connector import connect
 
-        return connect(host, port, timeout=timeout, reactor=reactor)
+        return connect(host, port, timeout, localAddress=localAddress, reactor=reactor)
 
     def read(self, maxBytes: int = 65536, timeout: float | None = None) -> Deferred[bytes]:
         """

@@ -4,126 +4,203 @@ L{connect}: make a connection.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 
-from twisted.internet.abstract import isIPAddress, isIPv6Address
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, clientFromString
-from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
-from twisted.internet.protocol import Factory
-from twisted.python.failure import Failure
+from twisted.internet.abstract import isIPv6Address
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, ensureDeferred, succeed
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, clientFromString
+from twisted.internet.error import ConnectionRefusedError, DNSLookupError
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.task import deferLater
 
-from ..errors import ConnectFailed, InvalidArgument, TimedOut
-from .addresses import checkPort, checkTimeout, splitAddress
+from ..errors import ConnectFailed, ConnectionRefused, InvalidArgument, TimedOut, UnknownHost
+from .addresses import checkHost, checkPort, checkTimeout, formatAddress, literal, scopedHost, splitAddress
 from .connection import WasiTcpConn, theReactor
-from .protocol import ConnectionProtocol
+from .names import InternetAddress, lookup
+from .race import ATTEMPT_DELAY, Race, interleave
 
 Target = str | tuple[str, int] | IStreamClientEndpoint
+LocalAddress = str | tuple[str, int]
+Contestants = list[tuple[str, IStreamClientEndpoint]]
 
-# Longer than anybody waits, so that the timeout is the one that the caller gave, or the kernel's.
-_ENDPOINT_TIMEOUT = 3600.0
-_CONNECT_TIMEOUT = 30.0
+# In seconds, for those who name none.
+CONNECT_TIMEOUT = 30.0
+# What Twisted's endpoints get beyond it, in seconds: ours comes first, and tells more.
+_MARGIN = 1.0
 _PREFIXES = ("tcp:", "tcp6:", "tls:", "ssl:", "unix:")
 
 
-class _ConnectFactory(Factory):
-    noisy = False
-
-    def __init__(self, reactor: Any) -> None:
-        self._reactor = reactor
-
-    def buildProtocol(self, addr: object) -> ConnectionProtocol:
-        return ConnectionProtocol(self._reactor, _made)
-
-
-def _made(protocol: ConnectionProtocol) -> bool:
-    """
-    Nothing to do: whoever awaits the endpoint is told.
-    """
-    return False
-
-
 def connect(
-    target: Target, port: int | None = None, timeout: float | None = None, *, reactor: Any = None
+    target: Target,
+    port: int | None = None,
+    timeout: float | None = None,
+    *,
+    localAddress: LocalAddress | None = None,
+    reactor: Any = None,
 ) -> Deferred[WasiTcpConn]:
     """
-    Connect.
+    Connect. Of a host with several addresses, the first that answers is taken:
+    IPv6 and IPv4 are tried in turn, a quarter of a second apart (RFC 8305).
 
     @param target: C{"host:port"}, C{"[ipv6]:port"}, a host (then C{port} is
         needed), a (host, port) pair, a Twisted client endpoint string such as
         C{"unix:/run/x.sock"} or C{"tcp:host:80"}, or an endpoint object.
-    @param timeout: seconds to wait, 30 by default.
+    @param timeout: seconds for all of it, the name's resolution included; 30 by default.
+    @param localAddress: the IP address to connect from, or a pair of one and a
+        port. Addresses of the other family are not tried then; with a port, the
+        attempts are made one after the other, as they can't share it.
     @return: fires with the connection, which is then the caller's to close.
         Cancelling it gives up.
-    @raise ConnectFailed: no connection could be made; its message says why.
-    @raise TimedOut: not within the time.
-    @raise InvalidArgument: C{target} is none.
+    @raise UnknownHost: the name has no address.
+    @raise ConnectionRefused: every address refused.
+    @raise ConnectFailed: no connection could be made; C{attempts} and the
+        message say what was tried and why it failed.
+    @raise TimedOut: not within the time; the message tells as much.
+    @raise InvalidArgument: C{target} is none, or C{localAddress} can't go with it.
     """
     reactor = theReactor(reactor)
     checkTimeout(timeout)
     if timeout is None:
-        timeout = _CONNECT_TIMEOUT
-    name, endpoint = _endpoint(reactor, target, port)
-    connecting = endpoint.connect(_ConnectFactory(reactor))
-    cancelled = False
+        timeout = CONNECT_TIMEOUT
+    address = _address(target, port)
+    contestants: Awaitable[Contestants]
+    if address is None:
+        if localAddress is not None:
+            raise InvalidArgument(f"localAddress={localAddress!r} goes with a host and a port, not with {target!r}")
+        name = where = str(target)
+        contestants = succeed([(where, _endpoint(reactor, target, timeout))])
+        race = Race(reactor)
+    else:
+        host, number = address
+        name = where = f"[{host}]:{number}" if isIPv6Address(host) else f"{host}:{number}"
+        local = None
+        if localAddress is not None:
+            local = _localAddress(localAddress, host)
+            name += f" from {formatAddress(local) if local.port else local.host}"
+        contestants = _contestants(reactor, name, checkHost(host), number, local, timeout)
+        race = Race(reactor, None if local is not None and local.port else ATTEMPT_DELAY)
 
-    def cancel(_: object) -> None:
-        nonlocal cancelled
-        cancelled = True
-        connecting.cancel()
+    def expired(_: object, seconds: float) -> WasiTcpConn:
+        report = race.report(where) or "the resolver has not answered"
+        raise TimedOut(f"timed out: no connection with {name} in {seconds:g} s: {report}")
 
-    result: Deferred[WasiTcpConn] = Deferred(cancel)
-    timer: IDelayedCall = reactor.callLater(timeout, connecting.cancel)
-
-    def connected(protocol: Any) -> None:
-        timer.cancel()
-        result.callback(WasiTcpConn(protocol))
-
-    def failed(failure: Failure) -> None:
-        expired = not timer.active()
-        if not expired:
-            timer.cancel()
-        error = failure.value
-        assert error is not None
-        if cancelled:
-            # Endpoints have various exceptions for it.
-            result.errback(CancelledError())
-        elif expired:
-            result.errback(TimedOut(f"timed out: no connection with {name} in {timeout:g} s"))
-        else:
-            failed = ConnectFailed(f"can't connect to {name}: {error}", [(name, error)])
-            failed.__cause__ = error
-            result.errback(failed)
-
-    connecting.addCallbacks(connected, failed)
-    return result
+    return ensureDeferred(_connect(reactor, name, where, contestants, race)).addTimeout(timeout, reactor, expired)
 
 
-def _endpoint(reactor: Any, target: Target, port: int | None) -> tuple[str, IStreamClientEndpoint]:
-    if port is None and isinstance(target, str):
-        # An address has one colon outside brackets; an endpoint string a known prefix, and two colons or a path.
-        if target.startswith("unix:/") or (target.startswith(_PREFIXES) and target.count(":") > 1):
-            try:
-                own = "" if ":timeout=" in target else f":timeout={_ENDPOINT_TIMEOUT:.0f}"
-                return target, clientFromString(reactor, target + own)
-            except Exception as error:
-                raise InvalidArgument(f"no client endpoint: {target!r}: {type(error).__name__}: {error}") from error
-        target = splitAddress(target)
-    elif port is not None:
+async def _connect(reactor: Any, name: str, where: str, contestants: Awaitable[Contestants], race: Race) -> WasiTcpConn:
+    """
+    @param name: the target and the local address.
+    @param where: the target alone.
+    """
+    try:
+        protocol = await race.run(await contestants)
+        if protocol is None:
+            raise _failed(name, where, race)
+    except ConnectFailed:
+        # It may have failed at once; a loop that tries again must not keep the reactor from its turn.
+        await deferLater(reactor, 0)
+        raise
+    return WasiTcpConn(protocol)
+
+
+def _failed(name: str, where: str, race: Race) -> ConnectFailed:
+    attempts = [(tried, error) for tried, error in race.attempts.items() if error is not None]
+    errors = [error for _, error in attempts]
+    kind = ConnectFailed
+    if all(isinstance(error, ConnectionRefusedError) for error in errors):
+        kind = ConnectionRefused
+    elif all(isinstance(error, DNSLookupError) for error in errors):
+        # An endpoint's own lookup.
+        kind = UnknownHost
+    failed = kind(f"can't connect to {name}: {race.report(where)}", attempts)
+    failed.__cause__ = errors[-1]
+    return failed
+
+
+async def _contestants(
+    reactor: Any, name: str, host: str, port: int, local: InternetAddress | None, timeout: float
+) -> Contestants:
+    """
+    An endpoint for each address of a host.
+    """
+    addresses = await lookup(reactor, host, port)
+    if not addresses:
+        raise UnknownHost(f"can't connect to {name}: unknown host")
+    bind = None
+    if local is not None:
+        bind = (local.host, local.port)
+        addresses = [address for address in addresses if type(address) is type(local)]
+        if not addresses:
+            raise ConnectFailed(f"can't connect to {name}: {host} has no {_family(local)} address")
+    timeout += _MARGIN
+    return [
+        (
+            formatAddress(address),
+            TCP6ClientEndpoint(reactor, scopedHost(address), port, timeout, bind)
+            if isinstance(address, IPv6Address)
+            else TCP4ClientEndpoint(reactor, address.host, port, timeout, bind),
+        )
+        for address in interleave(addresses)
+    ]
+
+
+def _address(target: Target, port: int | None) -> tuple[str, int] | None:
+    """
+    @return: the host and the port; L{None} if C{target} is an endpoint or the string of one.
+    @raise InvalidArgument: C{target} is none.
+    """
+    if port is not None:
         if not isinstance(target, str):
             raise InvalidArgument(f"port={port!r} goes with a host, not with {target!r}")
         if ":" in target and not isIPv6Address(target):
             raise InvalidArgument(f"{target!r} is no host; to give a timeout, write timeout={port!r}")
         target = (target, port)
+    elif isinstance(target, str):
+        # An address has one colon outside brackets; an endpoint string a known prefix, and two colons or a path.
+        if target.startswith("unix:/") or (target.startswith(_PREFIXES) and target.count(":") > 1):
+            return None
+        target = splitAddress(target)
     if isinstance(target, tuple) and len(target) == 2 and isinstance(target[0], str):
-        host, number = target[0], checkPort(target[1], least=1)
-        if isIPAddress(host):
-            return f"{host}:{number}", TCP4ClientEndpoint(reactor, host, number, _ENDPOINT_TIMEOUT)
-        if isIPv6Address(host):
-            return f"[{host}]:{number}", TCP6ClientEndpoint(reactor, host, number, _ENDPOINT_TIMEOUT)
-        if not host:
-            raise InvalidArgument("a host must not be empty")
-        return f"{host}:{number}", HostnameEndpoint(reactor, host, number, _ENDPOINT_TIMEOUT)
+        host, number = target
+        checkHost(host)
+        return host, checkPort(number, least=1)
     if IStreamClientEndpoint.providedBy(target):
-        return str(target), target
+        return None
     raise InvalidArgument(f"can't connect to {target!r}: give host:port, (host, port) or an endpoint")
+
+
+def _endpoint(reactor: Any, target: Target, timeout: float) -> IStreamClientEndpoint:
+    if not isinstance(target, str):
+        assert not isinstance(target, tuple)
+        return target
+    # Twisted's own timeout would end it after 30 s. An endpoint string takes whole seconds; a year is as good as ever.
+    own = "" if ":timeout=" in target else f":timeout={min(timeout, 3e7) + _MARGIN:.0f}"
+    try:
+        endpoint: IStreamClientEndpoint = clientFromString(reactor, target + own)
+    except Exception as error:
+        raise InvalidArgument(f"no client endpoint: {target!r}: {type(error).__name__}: {error}") from error
+    return endpoint
+
+
+def _localAddress(given: object, host: str) -> InternetAddress:
+    """
+    @param host: the target's.
+    @raise InvalidArgument: it is no address that can be bound to, or none that could reach C{host}.
+    """
+    address, port = given if isinstance(given, tuple) and len(given) == 2 else (given, 0)
+    # A name would be looked up while everybody waits.
+    local = literal(checkHost(address), checkPort(port))
+    if local is None:
+        raise InvalidArgument(f"localAddress must be an IP address, or a pair of one and a port, not {given!r}")
+    remote = literal(host, 0)
+    if remote is not None and type(remote) is not type(local):
+        raise InvalidArgument(
+            f"localAddress={given!r} is an {_family(local)} address, and never reaches {host}, an {_family(remote)} one"
+        )
+    return local
+
+
+def _family(address: InternetAddress) -> str:
+    return "IPv4" if isinstance(address, IPv4Address) else "IPv6"
