@@ -69,6 +69,7 @@ SURFACE = {
         "formatAddress",
     },
     "wasinet_twisted.server": {"AccessLog", "RequestLoop"},
+    "wasinet_twisted.testing": {"Direction", "Link", "MemoryListener", "Pair", "advance", "pair", "run", "settle"},
 }
 
 # Which rooms and which packages each room may import, beside itself and the standard library.
@@ -78,6 +79,7 @@ ALLOWED = {
     "net": {"errors", "twisted", "zope"},
     "server": {"errors", "http", "net", "twisted", "zope"},
     "service": {"attrs", "errors", "http", "net", "server", "twisted", "zope"},
+    "testing": {"errors", "net", "twisted", "zope"},
 }
 
 
