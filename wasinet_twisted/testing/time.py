@@ -15,9 +15,9 @@ from ..net.addresses import checkTimeout
 
 T = TypeVar("T")
 
-# So many calls in a row without time passing are taken for a loop that has no end. A megabyte that arrives byte by
-# byte takes that many.
-MOST_CALLS = 1024 * 1024
+# So many calls in a row without time passing are taken for a loop that has no end. 64 KiB that arrive byte by byte take
+# a third of that.
+MOST_CALLS = 200_000
 # The same for calls during which no byte moved. Each may itself be a good number of awaits.
 MOST_IDLE_CALLS = 10_000
 
