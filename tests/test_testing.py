@@ -298,6 +298,33 @@ class TransportTests(Case):
         link.settle()
         self.assertEqual(self.client.reasons, [ConnectionLost])
 
+    def test_aResetOfAStalledEnd(self) -> None:
+        """
+        It is told although it doesn't read and there is no room to write.
+        """
+        link = self.link(window=10)
+        link.serverTransport.pauseProducing()
+        link.clientTransport.pauseProducing()
+        link.clientTransport.write(bytes(100))
+        link.settle()
+        link.toClient.reset()
+        link.settle()
+        self.assertEqual(self.client.reasons, [ConnectionLost])
+
+    def test_whatComesAfterAReset(self) -> None:
+        """
+        It is not received, but answered with a reset.
+        """
+        link = self.link()
+        link.serverTransport.pauseProducing()
+        link.toServer.reset()
+        link.clientTransport.write(b"late")
+        link.settle()
+        self.assertEqual(self.client.reasons, [ConnectionLost])
+        link.serverTransport.resumeProducing()
+        link.settle()
+        self.assertEqual((self.server.pieces, self.server.reasons), ([], [ConnectionLost]))
+
     def test_lose(self) -> None:
         link = self.link(delay=1)
         link.clientTransport.write(b"before")
@@ -344,6 +371,7 @@ class TransportTests(Case):
             self.assertIn(name, str(error))
             self.assertIn(repr(value), str(error))
             self.assertRaises(InvalidArgument, setattr, link.toClient, name, value)
+            self.assertRaises(InvalidArgument, testing.MemoryListener, **{name: value})
         self.assertRaises(AttributeError, setattr, link.toClient, "chunksize", 1)
 
 
@@ -619,6 +647,36 @@ def test_factoriesThatMakeNoProtocol() -> None:
         listener.run(listener.endpoint.connect(Refusing()))
 
 
+def test_aClientsFactoryThatFails() -> None:
+    """
+    The server has a connection already, and is told that it is gone.
+    """
+
+    class Failing(Factory):
+        noisy = False
+
+        def buildProtocol(self, addr: object) -> None:
+            raise LookupError("nothing there")
+
+    listener = testing.MemoryListener()
+    server = net.WasiTcpServer(listener, reactor=listener.clock)
+    with pytest.raises(LookupError):
+        listener.run(listener.endpoint.connect(Failing()))
+    accepted = listener.run(server.accept())
+    with pytest.raises(ConnectionClosed):
+        listener.run(accepted.read())
+
+
+def test_aServerThatStopsMeanwhile() -> None:
+    listener = testing.MemoryListener(delay=1)
+    port = _serve(listener, _echo)
+    client = listener.connect()
+    listener.run(port.stopListening())
+    with pytest.raises(ConnectionClosed):
+        listener.run(client.read())
+    assert listener.clock.seconds() == 2.0
+
+
 def test_advanceRunsEachCallAtItsOwnTime() -> None:
     clock = Clock()
     times: list[float] = []
@@ -641,8 +699,6 @@ def test_aFactoryThatFails(loggedErrors: Callable[[], list[str]]) -> None:
     listener = testing.MemoryListener()
     listener.run(listener.listen(Failing()))
     assert listener.run(listener.connect().read()) == b""
-    with pytest.raises(LookupError):
-        listener.run(listener.endpoint.connect(Failing()))
     assert all("factory failed" in message for message in loggedErrors())
 
 
@@ -760,7 +816,7 @@ async def stalls(client: net.WasiTcpConn, server: net.WasiTcpConn, sleep: Sleep)
 
 
 async def closesWithMuchQueued(client: net.WasiTcpConn, server: net.WasiTcpConn, sleep: Sleep) -> object:
-    client.write(bytes(10_000_000))
+    client.write(bytes(16_000_000))
     closing = client.close(timeout=20)
     await sleep(0.05)
     open = not closing.called

@@ -28,7 +28,7 @@ from ..net.connection import WasiTcpConn
 from ..net.protocol import ConnectionProtocol
 from .links import CLIENT, SERVER, Link
 from .time import Timed
-from .wires import WINDOW
+from .wires import WINDOW, Direction
 
 log = Logger()
 
@@ -204,8 +204,11 @@ class MemoryListener(Timed):
         """
         @param clock: by default a new one.
         @param delay: as all that follow, for each connection; see L{pair<wasinet_twisted.testing.pair>}.
+        @raise InvalidArgument: one of them can't be.
         """
         self.clock = Clock() if clock is None else clock
+        # So that what can't be is refused here, not at the first client.
+        Direction(self.clock, delay, chunkSize, window, rate)
         self.endpoint = MemoryClientEndpoint(self)
         self.links: list[Link] = []
         self.delay = delay

@@ -62,11 +62,9 @@ class Direction:
     __slots__ = (
         "_call",
         "_clock",
-        "_ended",
         "_flight",
         "_free",
         "_held",
-        "_last",
         "_vanished",
         "arrived",
         "broken",
@@ -102,11 +100,9 @@ class Direction:
         # What is on its way, by the time of its arrival; and the call for the first of it.
         self._flight: deque[tuple[float, bytes | Mark]] = deque()
         self._call: IDelayedCall | None = None
-        self._last = 0.0
         # When the line is free again, where there is a rate.
         self._free = 0.0
         self._held = 0
-        self._ended = False
         self._vanished = False
         self.delay = delay
         self.chunkSize = chunkSize
@@ -133,7 +129,6 @@ class Direction:
         From now on nothing arrives any more, not even what is on its way.
         """
         self._vanished = True
-        self._flight.clear()
         if self._call is not None:
             self._call.cancel()
             self._call = None
@@ -164,9 +159,7 @@ class Direction:
         """
         No more bytes follow.
         """
-        if not self._ended:
-            self._ended = True
-            self._put("FIN")
+        self._put("FIN")
 
     def read(self, size: int) -> bytes:
         """
@@ -175,26 +168,15 @@ class Direction:
         size = min(size, self.chunkSize or size)
         data = bytes(self.arrived[:size])
         del self.arrived[:size]
-        self._taken(len(data))
-        return data
-
-    def discard(self) -> None:
-        """
-        Nobody will read what has arrived.
-        """
-        self._taken(len(self.arrived))
-        self.arrived.clear()
-
-    def _taken(self, size: int) -> None:
-        Progress.moved += size
-        self._held -= size
+        Progress.moved += len(data)
+        self._held -= len(data)
         self.sender.wake()
+        return data
 
     def _put(self, what: bytes | Mark, sent: float | None = None) -> None:
         if self._vanished:
             return
-        self._last = max(self._last, (self._clock.seconds() if sent is None else sent) + self.delay)
-        self._flight.append((self._last, what))
+        self._flight.append(((self._clock.seconds() if sent is None else sent) + self.delay, what))
         self._expect()
 
     def _expect(self) -> None:
@@ -205,16 +187,15 @@ class Direction:
         self._call = None
         what = self._flight.popleft()[1]
         self._expect()
-        if what == "FIN":
-            self.finished = True
-        elif what == "RST":
-            self.broken = True
+        if not isinstance(what, bytes):
+            if what == "FIN":
+                self.finished = True
+            else:
+                self.broken = True
         elif self.receiver.closed or self.broken:
             # A kernel answers bytes for a socket that is closed with a reset.
-            self._taken(len(what))
             self.receiver.outgoing.reset()
         else:
-            assert isinstance(what, bytes)
             Progress.moved += len(what)
             self.arrived += what
         self.receiver.wake()
@@ -294,13 +275,11 @@ class MemorySocket:
         if self.closed:
             return
         self.closed = True
-        self.wake = _nobody
         if not self.incoming.broken:
             if self.incoming.arrived or (socket.SOL_SOCKET, socket.SO_LINGER) in self.options:
                 self.outgoing.reset()
             else:
                 self.outgoing.finish()
-        self.incoming.discard()
 
     def abort(self) -> None:
         """
