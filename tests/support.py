@@ -12,16 +12,12 @@ from pathlib import Path
 from unittest import TestCase
 
 import pytest
-from twisted.internet.address import IPv4Address
-from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableDescriptor
-from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
-from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from wasinet_twisted.net import ConnectionFactory, WasiTcpConn
+from wasinet_twisted.net.protocol import ConnectionProtocol
+from wasinet_twisted.testing import Link
 
 
 def needsTool(name: str) -> str:
@@ -46,86 +42,56 @@ def temporaryDirectory(case: TestCase) -> Path:
     return Path(directory.name)
 
 
-class MemoryTransport(StringTransport):
-    """
-    A transport without half-close, as TLS is. As in a real one, the end of the connection is told later, not from
-    within the call that asks for it.
-    """
-
-    def __init__(self, clock: Clock, protocol: Protocol, peer: IPv4Address) -> None:
-        super().__init__(peerAddress=peer)
-        self.aborted = False
-        self.gone = False
-        self._clock = clock
-        self._protocol = protocol
-
-    def unregisterProducer(self) -> None:
-        # A real one doesn't mind if there is none.
-        self.producer = None
-        self.streaming = None
-
-    def loseConnection(self) -> None:
-        super().loseConnection()
-        self._clock.callLater(0, self.lose, ConnectionDone())
-
-    def abortConnection(self) -> None:
-        self.aborted = True
-        self._clock.callLater(0, self.lose, ConnectionAborted())
-
-    def lose(self, reason: Exception) -> None:
-        """
-        The connection is gone.
-        """
-        if not self.gone:
-            self.gone = True
-            self._protocol.connectionLost(Failure(reason))
-
-
-@implementer(IHalfCloseableDescriptor)
-class HalfCloseableTransport(MemoryTransport):
-    """
-    A transport as TCP's.
-
-    @ivar ended: has our direction been ended?
-    """
-
-    ended = False
-
-    def loseWriteConnection(self) -> None:
-        self.ended = True
-        self._clock.callLater(0, self._protocol.writeConnectionLost)
-
-
 class MemoryPeer:
     """
     The far end of a connection over which a handler runs.
+
+    @ivar link: what is between the two.
+    @ivar transport: the handler's transport.
+    @ivar conn: our end.
     """
 
     def __init__(
         self,
         handler: Callable[[WasiTcpConn], Awaitable[object]] | ConnectionFactory,
         clock: Clock,
-        transport: type[MemoryTransport] = HalfCloseableTransport,
+        *,
+        halfClose: bool = True,
     ) -> None:
         factory = handler if isinstance(handler, ConnectionFactory) else ConnectionFactory(handler, reactor=clock)
-        self._clock = clock
-        self._protocol = factory.buildProtocol(None)
-        self.transport = transport(clock, self._protocol, IPv4Address("TCP", "192.0.2.7", 40000))
-        self._protocol.makeConnection(self.transport)
+        self.link = Link(clock, halfClose=halfClose)
+        ours = ConnectionProtocol(clock)
+        self.link.beginClient(ours)
+        self.conn = WasiTcpConn(ours)
+        self.link.beginServer(factory.buildProtocol(self.link.clientAddress))
+        self.transport = self.link.serverTransport
         self.settle()
+
+    @property
+    def gone(self) -> bool:
+        """
+        Is the handler's end of the connection gone, whatever the way?
+        """
+        return bool(self.transport.disconnected)
+
+    @property
+    def aborted(self) -> bool:
+        """
+        Has the handler's side reset it?
+        """
+        return self.transport._aborting
 
     def settle(self) -> None:
         """
         Let the reactor do what it can do without time passing.
         """
-        self._clock.pump([0] * 8)
+        self.link.settle()
 
     def send(self, data: bytes) -> None:
         """
         Bytes arrive, unless the near end has closed.
         """
-        if data and not self.transport.gone:
-            self._protocol.dataReceived(data)
+        self.conn.write(data)
         self.settle()
 
     def end(self) -> None:
@@ -133,22 +99,51 @@ class MemoryPeer:
         The far end ends its direction.
         """
         if IHalfCloseableDescriptor.providedBy(self.transport):
-            self._protocol.readConnectionLost()
+            if not self.gone:
+                self.conn.finish()
         else:
-            self.transport.lose(ConnectionDone())
+            self.conn.close()
         self.settle()
 
     def reset(self) -> None:
         """
         The far end resets the connection.
         """
-        self.transport.lose(ConnectionLost())
+        self.conn.abort()
+        self.settle()
+
+    def stall(self) -> None:
+        """
+        The far end takes nothing more, and the handler's transport is full, as if it held 64 KiB.
+        """
+        self.link.toClient.window = 1
+        self.link.clientTransport.pauseProducing()
+        self.transport.producerPaused = True
+        self.transport.producer.pauseProducing()
+
+    def flow(self) -> None:
+        """
+        The far end takes everything again.
+        """
+        self.link.toClient.window = 256 * 1024
+        self.link.clientTransport.resumeProducing()
+        # Looks whether there is something to send; if not, the producer goes on all the same.
+        self.transport.startWriting()
         self.settle()
 
     def take(self) -> bytes:
         """
         What has come since the last take.
         """
-        data = self.transport.value()
-        self.transport.clear()
-        return data
+        taken = []
+        while True:
+            reading = self.conn.read()
+            self.settle()
+            if not reading.called:
+                reading.cancel()
+            results: list[object] = []
+            reading.addBoth(results.append)
+            (data,) = results
+            if not isinstance(data, bytes) or not data:
+                return b"".join(taken)
+            taken.append(data)

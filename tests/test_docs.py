@@ -13,6 +13,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# What is a test is run as one.
+PYTEST = re.compile(r"^def test_", re.MULTILINE)
+TRIAL = re.compile(r"^class .*\(SynchronousTestCase\)", re.MULTILINE)
 # Those of the README serve at fixed ports for ever.
 SERVES = re.compile(r"^react\(serverStart|^application = ", re.MULTILINE)
 
@@ -29,15 +32,21 @@ def programs() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("name", "program"), [pytest.param(*each, id=each[0]) for each in programs()])
-def test_program(name: str, program: str) -> None:
+def test_program(name: str, program: str, tmp_path: Path) -> None:
     compile(program, name, "exec")
     if SERVES.search(program):
         return
     # Twisted keeps a descriptor in reserve that it never closes.
     warnings = ["-W", "error", "-W", "ignore::ResourceWarning"]
-    command = [sys.executable, *warnings, "-c", program]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    arguments = ["-c", program]
+    if PYTEST.search(program) or TRIAL.search(program):
+        path = tmp_path / "test_page.py"
+        path.write_text(program, encoding="utf-8")
+        arguments = ["-m", "pytest"] if PYTEST.search(program) else ["-m", "twisted.trial"]
+        arguments.append(str(path))
+    command = [sys.executable, *warnings, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
 
 
 def test_links() -> None:

@@ -72,6 +72,7 @@ SURFACE = {
         "nsloopup",
     },
     "wasinet_twisted.server": {"AccessLog", "RequestLoop"},
+    "wasinet_twisted.testing": {"Direction", "Link", "MemoryListener", "Pair", "advance", "pair", "run", "settle"},
 }
 
 # Which rooms and which packages each room may import, beside itself and the standard library.
@@ -81,6 +82,7 @@ ALLOWED = {
     "net": {"errors", "twisted", "zope"},
     "server": {"errors", "http", "net", "twisted", "zope"},
     "service": {"attrs", "errors", "http", "net", "server", "twisted", "zope"},
+    "testing": {"errors", "net", "twisted", "zope"},
 }
 
 
@@ -193,7 +195,7 @@ class InterfaceTests(SynchronousTestCase):
         self.assertTrue(verifyClass(net.IConnection, net.WasiTcpConn))
 
     def test_protocol(self) -> None:
-        protocol = ConnectionProtocol(Clock(), lambda protocol: False)
+        protocol = ConnectionProtocol(Clock())
         for interface in (IProtocol, IHalfCloseableProtocol, IPushProducer):
             self.assertTrue(verifyClass(interface, ConnectionProtocol))
             self.assertTrue(verifyObject(interface, protocol))

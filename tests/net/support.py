@@ -55,7 +55,7 @@ class Case(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.transport = Transport()
-        self.protocol = ConnectionProtocol(self.clock, lambda protocol: False)
+        self.protocol = ConnectionProtocol(self.clock)
         self.protocol.makeConnection(self.transport)
         self.conn = WasiTcpConn(self.protocol)
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor as _reactor
-from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.address import IPv6Address
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.error import (
@@ -32,10 +32,10 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from tests.support import HalfCloseableTransport
 from wasinet_twisted.errors import ConnectFailed, ConnectionRefused, InvalidArgument, TimedOut, UnknownHost
 from wasinet_twisted.net import WasiTcpConn, WasiTcpServer, connect, formatAddress
 from wasinet_twisted.net.race import ATTEMPT_DELAY, MAX_ATTEMPTS
+from wasinet_twisted.testing import Link
 
 from .resolver import FakeResolver, addresses
 
@@ -49,10 +49,17 @@ def refused() -> Exception:
     return ConnectionRefusedError(111, "Connection refused")
 
 
-def transportFor(clock: Any, protocol: Any) -> HalfCloseableTransport:
-    transport = HalfCloseableTransport(clock, protocol, IPv4Address("TCP", "192.0.2.7", 40000))
-    protocol.makeConnection(transport)
-    return transport
+def connected(clock: Any, protocol: Any) -> Link:
+    """
+    Connect a protocol to a peer in memory.
+    """
+    link = Link(clock)
+    link.beginClient(protocol)
+    return link
+
+
+def aborted(link: Link) -> bool:
+    return link.clientTransport._aborting
 
 
 @implementer(IStreamClientEndpoint)
@@ -123,12 +130,12 @@ class Case(SynchronousTestCase):
         factory.clientConnectionFailed(self.reactor.connectors[number], Failure(error or refused()))
         self.reactor.advance(0)
 
-    def succeed(self, number: int) -> HalfCloseableTransport:
+    def succeed(self, number: int) -> Link:
         """
         An attempt succeeds.
         """
         factory: Any = self.reactor.tcpClients[number][2]
-        return transportFor(self.reactor, factory.buildProtocol(None))
+        return connected(self.reactor, factory.buildProtocol(None))
 
     def nothingLeft(self) -> None:
         self.assertEqual(self.reactor.getDelayedCalls(), [])
@@ -169,13 +176,14 @@ class RaceTests(Case):
     def test_theFirstToConnectWins(self) -> None:
         connecting = self.connect()
         self.reactor.pump([ATTEMPT_DELAY] * 2)
-        transport = self.succeed(1)
+        link = self.succeed(1)
         conn = self.successResultOf(connecting)
         self.assertEqual(self.stopped(), [True, False, True])
         self.nothingLeft()
         conn.write(b"x")
-        self.assertEqual(transport.value(), b"x")
-        self.assertFalse(transport.aborted)
+        self.reactor.advance(0)
+        self.assertEqual(bytes(link.toServer.arrived), b"x")
+        self.assertFalse(aborted(link))
         self.reactor.advance(60)
         self.assertEqual(len(self.tried()), 3)
 
@@ -358,18 +366,18 @@ class EndpointTests(Case):
         self.reactor.advance(2)
         self.failureResultOf(connecting, TimedOut)
         protocol = endpoint.factory.buildProtocol(None)
-        transport = transportFor(self.reactor, protocol)
+        link = connected(self.reactor, protocol)
         endpoint.answer.callback(protocol)
-        self.assertTrue(transport.aborted)
+        self.assertTrue(aborted(link))
 
     def test_oneThatIsNotDoneWithItsConnection(self) -> None:
         endpoint = StubbornEndpoint()
         connecting = self.connect(endpoint)
-        transport = transportFor(self.reactor, endpoint.factory.buildProtocol(None))
+        link = connected(self.reactor, endpoint.factory.buildProtocol(None))
         self.assertNoResult(connecting)
         connecting.cancel()
         self.failureResultOf(connecting, CancelledError)
-        self.assertTrue(transport.aborted)
+        self.assertTrue(aborted(link))
 
     def test_oneThatSucceedsInSpiteOfCancelling(self) -> None:
         endpoint = StubbornEndpoint()
@@ -377,10 +385,10 @@ class EndpointTests(Case):
         endpoint.recover = lambda failure: made[0]  # type: ignore[method-assign]
         connecting = self.connect(endpoint)
         made.append(endpoint.factory.buildProtocol(None))
-        transport = transportFor(self.reactor, made[0])
+        link = connected(self.reactor, made[0])
         connecting.cancel()
         self.failureResultOf(connecting, CancelledError)
-        self.assertTrue(transport.aborted)
+        self.assertTrue(aborted(link))
         self.assertIsNone(self.successResultOf(endpoint.answer))
 
     def test_failuresAtOnce(self) -> None:

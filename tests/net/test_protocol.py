@@ -588,7 +588,7 @@ class CloseTests(Case):
         self.assertRaises(ConnectionClosed, self.conn.finish)
 
     def test_finishIsNotSupportedEverywhere(self) -> None:
-        protocol = ConnectionProtocol(self.clock, lambda protocol: False)
+        protocol = ConnectionProtocol(self.clock)
         protocol.makeConnection(StringTransport(peerAddress=PEER))
         self.assertIn("StringTransport", str(self.assertRaises(NotSupported, WasiTcpConn(protocol).finish)))
 
@@ -650,6 +650,6 @@ class CloseTests(Case):
 
     def test_otherAddresses(self) -> None:
         for address, name in ((UNIXAddress(b"/run/x"), "/run/x"), (UNIXAddress(None), "an unnamed Unix socket")):
-            protocol = ConnectionProtocol(self.clock, lambda protocol: False)
+            protocol = ConnectionProtocol(self.clock)
             protocol.makeConnection(StringTransport(peerAddress=address))
             self.assertEqual(protocol.peerName(), name)

@@ -54,12 +54,12 @@ class ConnectionProtocol(Sending):
     def __init__(
         self,
         reactor: IReactorTime,
-        made: Callable[[ConnectionProtocol], bool],
+        made: Callable[[ConnectionProtocol], bool] | None = None,
         gone: Callable[[ConnectionProtocol], object] | None = None,
     ) -> None:
         """
         @param made: called with this when the connection is there; says whether
-            the callee keeps it until it is lost.
+            it is kept there until it is lost.
         @param gone: called with this when it is lost, or could not be made after all.
         """
         super().__init__(reactor)
@@ -97,7 +97,8 @@ class ConnectionProtocol(Sending):
             # Small writes are what request and answer are made of; Nagle would hold each second one for 40 ms.
             transport.setTcpNoDelay(True)
         transport.registerProducer(self, True)
-        if not self._made(self) and not self.lost:
+        kept = self._made is not None and self._made(self)
+        if not kept and not self.lost:
             _connections.add(self)
 
     def readConnectionLost(self) -> None:
