@@ -53,9 +53,13 @@ SURFACE = {
     },
     "wasinet_twisted.net": {
         "BusyError",
+        "CertificateError",
+        "CertificateExpired",
+        "CertificateNameMismatch",
         "ConnectFailed",
         "ConnectionClosed",
         "ConnectionFactory",
+        "HandshakeFailed",
         "IConnection",
         "IncompleteRead",
         "InvalidArgument",
@@ -63,8 +67,14 @@ SURFACE = {
         "ListenFailed",
         "NotSupported",
         "TimedOut",
+        "TlsClient",
+        "TlsInfo",
+        "TlsServer",
+        "UnknownCertificateAuthority",
+        "UnreadPlaintext",
         "WasiTcpConn",
         "WasiTcpServer",
+        "WasiTlsConn",
         "connect",
         "formatAddress",
     },
@@ -75,7 +85,8 @@ SURFACE = {
 ALLOWED = {
     "errors": set(),
     "http": {"errors", "multidict"},
-    "net": {"errors", "twisted", "zope"},
+    # The last four are imported when TLS is used, and only then.
+    "net": {"errors", "twisted", "zope", "OpenSSL", "cryptography", "idna", "service_identity"},
     "server": {"errors", "http", "net", "twisted", "zope"},
     "service": {"attrs", "errors", "http", "net", "server", "twisted", "zope"},
 }

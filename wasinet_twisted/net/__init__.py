@@ -15,14 +15,20 @@ This room knows nothing of HTTP.
 
 from ..errors import (
     BusyError,
+    CertificateError,
+    CertificateExpired,
+    CertificateNameMismatch,
     ConnectFailed,
     ConnectionClosed,
+    HandshakeFailed,
     IncompleteRead,
     InvalidArgument,
     LimitExceeded,
     ListenFailed,
     NotSupported,
     TimedOut,
+    UnknownCertificateAuthority,
+    UnreadPlaintext,
 )
 from .addresses import formatAddress
 from .connection import WasiTcpConn
@@ -30,12 +36,19 @@ from .connector import connect
 from .factory import ConnectionFactory
 from .interfaces import IConnection
 from .listener import WasiTcpServer
+from .tls import TlsInfo
+from .tlsconnection import WasiTlsConn
+from .tlscontext import TlsClient, TlsServer
 
 __all__ = [
     "BusyError",
+    "CertificateError",
+    "CertificateExpired",
+    "CertificateNameMismatch",
     "ConnectFailed",
     "ConnectionClosed",
     "ConnectionFactory",
+    "HandshakeFailed",
     "IConnection",
     "IncompleteRead",
     "InvalidArgument",
@@ -43,8 +56,14 @@ __all__ = [
     "ListenFailed",
     "NotSupported",
     "TimedOut",
+    "TlsClient",
+    "TlsInfo",
+    "TlsServer",
+    "UnknownCertificateAuthority",
+    "UnreadPlaintext",
     "WasiTcpConn",
     "WasiTcpServer",
+    "WasiTlsConn",
     "connect",
     "formatAddress",
 ]

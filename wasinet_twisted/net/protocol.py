@@ -18,9 +18,9 @@ from twisted.internet.interfaces import (
     IDelayedCall,
     IHalfCloseableDescriptor,
     IHalfCloseableProtocol,
+    IHandshakeListener,
     IPushProducer,
     IReactorTime,
-    ISSLTransport,
     ITCPTransport,
 )
 from twisted.internet.protocol import Protocol, connectionDone
@@ -31,6 +31,8 @@ from zope.interface import implementer
 from ..errors import ConnectionClosed, LimitExceeded, NotSupported, WasinetError
 from .addresses import formatAddress
 from .receiving import Receiving
+from .tls import TlsTransport, overTls, startTls
+from .tlscontext import TlsClient, TlsServer
 from .writing import Written, failAll, succeedAll
 
 log = Logger()
@@ -45,17 +47,19 @@ _TURN = 0.01
 _connections: set[ConnectionProtocol] = set()
 
 
-@implementer(IHalfCloseableProtocol, IPushProducer)
+@implementer(IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
 class ConnectionProtocol(Receiving, Protocol):
     """
     @ivar closing: has our side closed or aborted?
     @ivar finished: has our side ended its direction?
     @ivar lost: is the connection gone?
+    @ivar tls: the transport, if it is over TLS.
     """
 
     closing = False
     finished = False
     lost = False
+    tls: TlsTransport | None = None
     _peer: IAddress
     _local: IAddress | None = None
     # The failure that awaiting writers get once the connection is gone.
@@ -92,8 +96,18 @@ class ConnectionProtocol(Receiving, Protocol):
         if ITCPTransport.providedBy(transport):
             # Small writes are what request and answer are made of; Nagle would hold each second one for 40 ms.
             transport.setTcpNoDelay(True)
+        self.tls = overTls(self, transport)
+        if self.tls is not None:
+            self.transport = transport = self.tls  # type: ignore[assignment]
         transport.registerProducer(self, True)
         self._made(self)
+
+    def handshakeCompleted(self) -> None:
+        """
+        The transport is over TLS, and its handshake has ended.
+        """
+        assert self.tls is not None
+        self.tls.handshakeCompleted()
 
     def readConnectionLost(self) -> None:
         """
@@ -115,6 +129,8 @@ class ConnectionProtocol(Receiving, Protocol):
         done = reason.check(ConnectionDone) is not None
         # Closed by us and not reset by anybody: then all that was queued has been sent.
         flushed = self.closing and done
+        if self.tls is not None and reason.value is not None:
+            self._broken = self.tls.lost(reason.value, self._broken)
         if self._broken is None:
             self._broken = ConnectionClosed(f"the connection with {self.peerName()} is gone: {reason.value}")
             self._broken.__cause__ = reason.value
@@ -197,8 +213,8 @@ class ConnectionProtocol(Receiving, Protocol):
         See L{WasiTcpConn.finish<wasinet_twisted.net.connection.WasiTcpConn.finish>}.
         """
         transport = self._transport()
-        halfCloseable = IHalfCloseableDescriptor.providedBy(transport)
-        if not halfCloseable or ISSLTransport.providedBy(transport):
+        halfCloseable = self.tls is None and IHalfCloseableDescriptor.providedBy(transport)
+        if not halfCloseable:
             # A TLS transport passes the request on to TCP, whose end without a close_notify is a truncation.
             raise NotSupported(f"{type(transport).__name__} can't end one direction only")
         done = Written()
@@ -216,6 +232,14 @@ class ConnectionProtocol(Receiving, Protocol):
             transport.unregisterProducer()
             transport.loseWriteConnection()
         return done
+
+    def startTLS(self, settings: TlsClient | TlsServer, done: Written, timeout: float | None) -> None:
+        """
+        See L{WasiTcpConn.startTLS<wasinet_twisted.net.connection.WasiTcpConn.startTLS>}.
+        """
+        if self.lost or self.closing or self.finished or self._incoming.ended:
+            raise ConnectionClosed(f"startTLS() after the connection with {self.peerName()} was closed")
+        self.transport = self.tls = startTls(self, settings, done, timeout)  # type: ignore[assignment]
 
     def close(self, timeout: float) -> None:
         """
