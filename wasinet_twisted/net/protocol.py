@@ -21,6 +21,7 @@ from twisted.internet.interfaces import (
     IHandshakeListener,
     IPushProducer,
     IReactorTime,
+    ISSLTransport,
     ITCPTransport,
 )
 from twisted.internet.protocol import Protocol, connectionDone
@@ -47,7 +48,7 @@ _TURN = 0.01
 _connections: set[ConnectionProtocol] = set()
 
 
-@implementer(IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
+@implementer(IHalfCloseableProtocol, IPushProducer)
 class ConnectionProtocol(Receiving, Protocol):
     """
     @ivar closing: has our side closed or aborted?
@@ -96,18 +97,10 @@ class ConnectionProtocol(Receiving, Protocol):
         if ITCPTransport.providedBy(transport):
             # Small writes are what request and answer are made of; Nagle would hold each second one for 40 ms.
             transport.setTcpNoDelay(True)
-        self.tls = overTls(self, transport)
-        if self.tls is not None:
-            self.transport = transport = self.tls  # type: ignore[assignment]
+        if (tls := overTls(self, transport)) is not None:
+            transport = self._goOver(tls)
         transport.registerProducer(self, True)
         self._made(self)
-
-    def handshakeCompleted(self) -> None:
-        """
-        The transport is over TLS, and its handshake has ended.
-        """
-        assert self.tls is not None
-        self.tls.handshakeCompleted()
 
     def readConnectionLost(self) -> None:
         """
@@ -213,8 +206,8 @@ class ConnectionProtocol(Receiving, Protocol):
         See L{WasiTcpConn.finish<wasinet_twisted.net.connection.WasiTcpConn.finish>}.
         """
         transport = self._transport()
-        halfCloseable = self.tls is None and IHalfCloseableDescriptor.providedBy(transport)
-        if not halfCloseable:
+        halfCloseable = IHalfCloseableDescriptor.providedBy(transport)
+        if not halfCloseable or ISSLTransport.providedBy(transport):
             # A TLS transport passes the request on to TCP, whose end without a close_notify is a truncation.
             raise NotSupported(f"{type(transport).__name__} can't end one direction only")
         done = Written()
@@ -239,7 +232,12 @@ class ConnectionProtocol(Receiving, Protocol):
         """
         if self.lost or self.closing or self.finished or self._incoming.ended:
             raise ConnectionClosed(f"startTLS() after the connection with {self.peerName()} was closed")
-        self.transport = self.tls = startTls(self, settings, done, timeout)  # type: ignore[assignment]
+        self._goOver(startTls(self, settings, done, timeout))
+
+    def _goOver(self, tls: TlsTransport) -> TlsTransport:
+        self.transport = self.tls = tls  # type: ignore[assignment]
+        self.__class__ = TlsConnectionProtocol
+        return tls
 
     def close(self, timeout: float) -> None:
         """
@@ -333,3 +331,21 @@ class ConnectionProtocol(Receiving, Protocol):
     def _forgetCloser(self, closed: Deferred[None]) -> None:
         if self._closers is not None and closed in self._closers:
             self._closers.remove(closed)
+
+
+@implementer(IHandshakeListener)
+class TlsConnectionProtocol(ConnectionProtocol):
+    """
+    What a L{ConnectionProtocol} becomes over TLS. It can't provide this from
+    the beginning: of the interfaces that a Protocol provides, Twisted's client
+    endpoints pass on the last one only, and half-close would be lost.
+    """
+
+    __slots__ = ()
+
+    def handshakeCompleted(self) -> None:
+        """
+        The TLS handshake has ended.
+        """
+        assert self.tls is not None
+        self.tls.handshakeCompleted()

@@ -22,13 +22,14 @@ from weakref import WeakSet
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IDelayedCall,
+    IHandshakeListener,
     IProtocolNegotiationFactory,
     IPushProducer,
     ISSLTransport,
 )
 from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
-from zope.interface import implementer
+from zope.interface import alsoProvides, implementer
 
 from ..errors import (
     BusyError,
@@ -113,28 +114,27 @@ class TlsTransport:
     @ivar info: what was agreed on; L{None} until the handshake has ended.
     """
 
-    def __init__(self, protocol: ConnectionProtocol, tls: Any) -> None:
-        """
-        @param tls: Twisted's side of it, a C{TLSMemoryBIOProtocol}.
-        """
+    def __init__(self, protocol: ConnectionProtocol) -> None:
         self.info: TlsInfo | None = None
         self._protocol = protocol
-        self._tls = tls
+        self._tls: Any = None
         self._verdict: Any = None
         # Written before the handshake has ended.
         self._held: list[bytes] | None = []
         self._producer: Any = None
         self._waiting: list[tuple[Written, bool]] = []
-        # Why there is no TLS: for those who made the attempt, and for those who have the connection.
-        self._failure: WasinetError | None = None
+        # What those get who come too late.
         self._closed: WasinetError | None = None
 
-    def connected(self) -> None:
+    def over(self, tls: Any) -> None:
         """
-        Twisted's side has a connection of OpenSSL's; the handshake has not ended yet.
+        The handshake begins.
+
+        @param tls: Twisted's side of it, a C{TLSMemoryBIOProtocol} that is connected.
         """
-        self._verdict = verdictOf(self._tls.getHandle())
-        _takeAnyOffer(self._tls)
+        self._tls = tls
+        self._verdict = verdictOf(tls.getHandle())
+        _takeAnyOffer(tls)
 
     # ITransport, as far as the Protocol needs it
 
@@ -282,8 +282,19 @@ def overTls(protocol: ConnectionProtocol, transport: Any) -> TlsTransport | None
     """
     if not ISSLTransport.providedBy(transport):
         return None
-    tls = TlsTransport(protocol, transport)
-    tls.connected()
+    from twisted.protocols.tls import TLSMemoryBIOProtocol
+
+    if not isinstance(transport, TLSMemoryBIOProtocol):
+        # There is something in between that keeps the handshake to itself.
+        return None
+    listener: Any = transport.wrappedProtocol
+    if listener is not protocol and not IHandshakeListener.providedBy(listener):
+        # Twisted's client endpoints put something in between that would pass it on, had we asked for it before.
+        if not hasattr(listener, "handshakeCompleted"):
+            return None
+        alsoProvides(listener, IHandshakeListener)
+    tls = TlsTransport(protocol)
+    tls.over(transport)
     return tls
 
 
@@ -319,13 +330,13 @@ def startTls(
 
     # It is Twisted's own startTLS(), for every transport and in either role, with our clock.
     factory: Any = TLSMemoryBIOFactory(settings, isClient, None, protocol.reactor)  # type: ignore[arg-type]
+    tls = TlsTransport(protocol)
     twisteds = factory.protocol(factory, protocol, False)
-    tls = TlsTransport(protocol, twisteds)
     beneath.unregisterProducer()
     beneath.protocol = twisteds
-    tls.registerProducer(protocol, True)
     twisteds.makeConnection(beneath)
-    tls.connected()
+    tls.over(twisteds)
+    tls.registerProducer(protocol, True)
     tls.handshake(written, timeout, attempt=True)
     return tls
 
