@@ -6,17 +6,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_twisted
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, ensureDeferred
 from twisted.internet.endpoints import SSL4ServerEndpoint, serverFromString
@@ -25,7 +34,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from tests.certificates import DAY, Authority
-from tests.processes import PATIENCE
+from tests.processes import PATIENCE, freePort, listening, waitUntil
 from tests.support import needsTool
 from wasinet_twisted.net import (
     BusyError,
@@ -253,9 +262,15 @@ async def test_twistedsTlsEndpoints(world: World) -> None:
     ours.write("x")
     assert await theirs.read(timeout=5) == b"x"
     await closeAll(ours, theirs)
-    ours = await connect(
-        f"tls:wrong.example:{server.local().port}:trustRoots={roots}:endpoint=tcp\\:{LOCAL}\\:{server.local().port}"
-    )
+    # Twisted puts something between TLS and us there.
+    ours = await connect(f"ssl:localhost:{server.local().port}:caCertsDir={roots}:hostname=localhost")
+    theirs = await server.accept(timeout=5)
+    await ours.handshake(timeout=5)
+    ours.write("x")
+    assert await theirs.read(timeout=5) == b"x"
+    await closeAll(ours, theirs)
+    port = server.local().port
+    ours = await connect(f"tls:wrong.example:{port}:trustRoots={roots}:endpoint=tcp\\:{LOCAL}\\:{port}")
     theirs = await server.accept(timeout=5)
     with pytest.raises(ConnectionClosed):
         await ours.handshake()
@@ -872,3 +887,322 @@ async def test_aStalledReceiverThatEnds(world: World) -> None:
     assert writing.called
     assert await theirs.read(timeout=5) == b""
     await server.close()
+
+
+# Somebody else at the other end
+
+
+class Tool:
+    """
+    A program of openssl's that is talked to by its standard input and output.
+    """
+
+    def __init__(self, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [needsTool("openssl"), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def send(self, line: bytes) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line)
+        self.process.stdin.flush()
+
+    async def printed(self, until: bytes) -> bytes:
+        """
+        What it prints, up to something.
+        """
+        assert self.process.stdout is not None
+        read = self.process.stdout.fileno()
+
+        def gather() -> bytes:
+            got = b""
+            while until not in got and (more := os.read(read, 65536)):
+                got += more
+            return got
+
+        got = await deferToThread(gather).addTimeout(PATIENCE, reactor)
+        assert until in got, got
+        return got
+
+    def __enter__(self) -> Tool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+
+
+def flag(version: str) -> str:
+    return "-" + version.replace("TLSv", "tls").replace(".", "_")
+
+
+async def ended(conn: WasiTcpConn, properly: bool) -> None:
+    """
+    Hold a connection to how its stream has ended: close_notify is an end, TCP's alone is none.
+    """
+    if not properly:
+        with pytest.raises(ConnectionClosed, match="without TLS's close_notify"):
+            await conn.read(timeout=5)
+    assert await conn.read(timeout=5) == b""
+    assert await conn.read(timeout=5) == b""
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("properly", [True, False])
+async def test_anOpensslClient(world: World, version: str, properly: bool) -> None:
+    server = world.listen(TlsServer(world.certificate, alpn=["echo"]))
+    where = f"{LOCAL}:{server.local().port}"
+    verify = [
+        "-verify_return_error",
+        "-CAfile",
+        str(world.ca),
+        "-servername",
+        "localhost",
+        "-verify_hostname",
+        "localhost",
+    ]
+    with Tool("s_client", "-connect", where, flag(version), "-alpn", "other,echo", *verify) as client:
+        conn = await server.accept(timeout=5)
+        await conn.handshake(timeout=5)
+        assert conn.tls is not None
+        assert (conn.tls.version, conn.tls.alpn, conn.tls.serverName) == (version, "echo", "localhost")
+        client.send(b"hello\n")
+        assert await conn.readLine(timeout=5) == b"hello\n"
+        await conn.write("from us\n")
+        assert b"ALPN protocol: echo" in await client.printed(b"from us\n")
+        if properly:
+            client.send(b"Q\n")
+        else:
+            client.process.kill()
+        await ended(conn, properly)
+    await closeAll(conn, server)
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("properly", [True, False])
+async def test_anOpensslServer(world: World, version: str, properly: bool) -> None:
+    port = freePort()
+    identity = ["-cert", str(world.certificate), "-key", str(world.certificate)]
+    listen = ["-accept", f"{LOCAL}:{port}", flag(version), "-alpn", "echo", *identity]
+    # Of its modes this is the one that ends with a close_notify.
+    with Tool("s_server", *listen, "-rev") as server:
+        await deferToThread(waitUntil, lambda: listening(port), "listening")
+        conn = await world.connect(port, alpn=["other", "echo"])
+        assert conn.tls is not None
+        assert (conn.tls.version, conn.tls.alpn) == (version, "echo")
+        await conn.write("hello\n")
+        assert await conn.readLine(timeout=5) == b"olleh\n"
+        if properly:
+            await conn.write("CLOSE\n")
+        else:
+            server.process.kill()
+        await ended(conn, properly)
+    await conn.close()
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_closeNotifyIsSent(world: World, version: str) -> None:
+    """
+    By close(), which doesn't wait for an answer any longer than it has been told to.
+    """
+    port = freePort()
+    identity = ["-cert", str(world.certificate), "-key", str(world.certificate)]
+    with Tool("s_server", "-accept", f"{LOCAL}:{port}", flag(version), "-msg", *identity) as server:
+        await server.printed(b"ACCEPT")
+        conn = await world.connect(port)
+        await conn.close(timeout=5)
+        await server.printed(b"close_notify")
+        conn = await world.connect(port)
+        await conn.write("x\n")
+        await server.printed(b"x\n")
+        server.process.send_signal(signal.SIGSTOP)
+        started = time.monotonic()
+        await conn.close(timeout=0.3)
+        assert 0.2 < time.monotonic() - started < 3
+
+
+@pytest_twisted.ensureDeferred
+async def test_noVersionInCommon(world: World) -> None:
+    server = world.listen()
+    old = ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"]
+    with Tool("s_client", "-connect", f"{LOCAL}:{server.local().port}", *old):
+        conn = await server.accept(timeout=5)
+        with pytest.raises(ConnectionClosed, match="unsupported protocol") as told:
+            await conn.handshake(timeout=5)
+        assert isinstance(told.value.__cause__, HandshakeFailed)
+    await server.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_startTLSWithAnOpensslClient(world: World) -> None:
+    """
+    As mail servers have it (RFC 3207).
+    """
+    server = WasiTcpServer(0, LOCAL)
+    with Tool(
+        "s_client", "-connect", f"{LOCAL}:{server.local().port}", "-starttls", "smtp", "-CAfile", str(world.ca)
+    ) as client:
+        conn = await server.accept(timeout=5)
+        conn.write("220 mail.example ESMTP\r\n")
+        assert (await conn.readLine(timeout=5)).startswith(b"EHLO ")
+        conn.write("250-mail.example\r\n250 STARTTLS\r\n")
+        assert await conn.readLine(timeout=5) == b"STARTTLS\r\n"
+        conn.write("220 go ahead\r\n")
+        await conn.startTLS(world.server, timeout=5)
+        assert b"Verify return code: 0 (ok)" in await client.printed(b"Verify return code: 0")
+        client.send(b"NOOP\n")
+        assert (await conn.readLine(timeout=5)).rstrip() == b"NOOP"
+        client.send(b"Q\n")
+        assert await conn.readToEnd(1000, timeout=5) == b""
+    await closeAll(conn, server)
+
+
+@pytest_twisted.ensureDeferred
+async def test_anAsyncioClient(world: World) -> None:
+    server = world.listen(TlsServer(world.certificate, clientCAs=world.ca))
+    port = server.local().port
+    context = ssl.create_default_context(cafile=str(world.ca))
+    context.load_cert_chain(world.authority.issue("asyncio"))
+    data = os.urandom(MEBIBYTE)
+
+    async def talk() -> bytes:
+        reader, writer = await asyncio.open_connection(LOCAL, port, ssl=context, server_hostname="localhost")
+        writer.write(data)
+        await writer.drain()
+        answer = await reader.readexactly(len(data))
+        writer.close()
+        await writer.wait_closed()
+        return answer
+
+    talking = deferToThread(asyncio.run, talk())
+    conn = await server.accept(timeout=5)
+    received = await conn.readExactly(len(data), timeout=20)
+    await conn.write(received)
+    assert await conn.read(timeout=5) == b""
+    assert await talking == data
+    assert conn.tls is not None
+    assert conn.tls.peerCertificate is not None
+    assert conn.tls.peerCertificate.subject.rfc4514_string() == "CN=asyncio"
+    await closeAll(conn, server)
+
+
+@pytest_twisted.ensureDeferred
+async def test_anAsyncioServer(world: World) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(world.ca))
+    context.load_cert_chain(world.certificate)
+    context.verify_mode = ssl.CERT_REQUIRED
+    port = freePort()
+    listens = threading.Event()
+
+    async def serve() -> None:
+        done = asyncio.Event()
+
+        async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+            done.set()
+
+        async with await asyncio.start_server(echo, LOCAL, port, ssl=context):
+            listens.set()
+            await done.wait()
+
+    serving = deferToThread(asyncio.run, serve())
+    await deferToThread(listens.wait, PATIENCE)
+    conn = await world.connect(port, clientCertificate=world.authority.issue("wasinet"))
+    data = os.urandom(MEBIBYTE)
+    writing = conn.write(data)
+    assert await conn.readExactly(len(data), timeout=20) == data
+    await writing
+    await conn.close(timeout=5)
+    await serving
+
+
+# What can't be used
+
+
+def test_settingsThatCantBeUsed(world: World, tmp_path: Path) -> None:
+    missing, empty, locked = tmp_path / "missing.pem", tmp_path / "empty.pem", tmp_path / "locked.pem"
+    empty.write_text("nothing")
+    key = load_pem_private_key(world.certificate.read_bytes(), None)
+    locked.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")))
+    other = world.authority.issue("other")
+    cases: list[tuple[Callable[[], object], str]] = [
+        (lambda: TlsServer(missing), "certificate: can't read '.*missing.pem': No such file or directory"),
+        (lambda: TlsServer(empty), "certificate: no PEM certificate in '.*empty.pem'"),
+        (lambda: TlsServer(world.ca), "certificate: no PEM private key in .*authority.pem"),
+        (lambda: TlsServer(world.certificate, locked), "the private key in '.*locked.pem' needs a passphrase"),
+        (lambda: TlsServer(world.certificate, other), "the private key is not that of the certificate 'CN=localhost'"),
+        (lambda: TlsServer(world.certificate, clientCAs=[]), r"clientCAs must be a path, .*, not \[\]"),
+        (lambda: TlsServer(world.certificate, alpn="h2"), "alpn must be a sequence of names .*, not 'h2'"),
+        (lambda: TlsServer(world.certificate, alpn=[""]), "must be 1 to 255 ASCII characters, not ''"),
+        (lambda: TlsServer(17), "certificate must be the path of a PEM file, not 17"),
+        (lambda: TlsClient("x", alpn=["x" * 256]), "must be 1 to 255 ASCII characters"),
+        (lambda: TlsClient("x", caCertificates=empty), "caCertificates: no PEM certificate in '.*empty.pem'"),
+        (lambda: TlsClient("x", caCertificates=b""), "caCertificates: no PEM certificate in what was given"),
+        (lambda: TlsClient("x", clientCertificate=world.ca), "clientCertificate: no PEM private key"),
+        (lambda: TlsClient(""), "serverName must be a host's name or IP address, not ''"),
+        (lambda: TlsClient("a b"), "serverName 'a b' is no host's name"),
+        (lambda: TlsClient("x:1"), "serverName 'x:1' is no host's name"),
+        (lambda: WasiTlsConn.connect("", 1), "serverName must be"),
+        (lambda: WasiTlsConn.connect("x", 0), "a port must be a whole number from 1 to 65535, not 0"),
+        (lambda: WasiTlsConn.connect("x", 1, -1), "timeout must be"),
+    ]
+    for use, message in cases:
+        with pytest.raises(InvalidArgument, match=message):
+            use()
+
+
+def test_withoutTheExtra() -> None:
+    """
+    All else works, and what needs it says in one line what to install.
+    """
+    code = """
+import sys
+for name in ("OpenSSL", "service_identity", "cryptography"):
+    sys.modules[name] = None
+from wasinet_twisted import net
+for use in (
+    lambda: net.WasiTlsConn.connect("localhost", 1),
+    lambda: net.TlsClient("localhost"),
+    lambda: net.TlsServer("certificate.pem"),
+):
+    try:
+        use()
+    except net.NotSupported as error:
+        print(error)
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    line = "TLS needs the extra: pip install 'wasinet_twisted[tls]'\n"
+    assert (answer.stdout, answer.stderr) == (line * 3, "")
+
+
+def test_nothingOfOursLoadsOpenssl() -> None:
+    """
+    Twisted's endpoints do where it is installed; but we ask for nothing before TLS is used.
+    """
+    code = """
+import sys
+import twisted.internet.endpoints
+def loaded():
+    return [name for name in sys.modules if name.split(".")[0] in ("OpenSSL", "service_identity", "cryptography")]
+for name in loaded():
+    del sys.modules[name]
+import wasinet_twisted.net
+print(loaded())
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert (answer.stdout, answer.stderr) == ("[]\n", "")

@@ -69,8 +69,9 @@ def parseCertificates(what: str, given: PemPath | bytes) -> list[Certificate]:
     """
     from cryptography.x509 import load_pem_x509_certificates
 
+    pem = readPem(what, given)
     try:
-        return load_pem_x509_certificates(readPem(what, given))
+        return load_pem_x509_certificates(pem)
     except ValueError as error:
         raise InvalidArgument(f"{what}: no PEM certificate in {_name(given)}: {error}") from error
 
