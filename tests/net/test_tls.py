@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import socket
 import ssl
@@ -34,7 +35,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from tests.certificates import DAY, Authority
-from tests.processes import PATIENCE, freePort, listening, waitUntil
+from tests.processes import PATIENCE, ROOT, freePort, listening, waitUntil
 from tests.support import needsTool
 from wasinet_twisted.net import (
     BusyError,
@@ -1206,3 +1207,12 @@ print(loaded())
 """
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     assert (answer.stdout, answer.stderr) == ("[]\n", "")
+
+
+def test_theDocumentationsProgram(world: World) -> None:
+    page = (ROOT / "docs" / "sockets.md").read_text(encoding="utf-8")
+    (program,) = [block for block in re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S) if "startTLS" in block]
+    command = [sys.executable, "-c", program, str(world.certificate)]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert answer.stderr == ""
+    assert answer.stdout == "TLSv1.3\n"
