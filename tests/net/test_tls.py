@@ -30,13 +30,16 @@ from cryptography.hazmat.primitives.serialization import (
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, ensureDeferred
 from twisted.internet.endpoints import SSL4ServerEndpoint, serverFromString
+from twisted.internet.error import ConnectionLost
 from twisted.internet.ssl import Certificate, CertificateOptions, PrivateCertificate
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 from twisted.internet.threads import deferToThread
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
 
 from tests.certificates import DAY, Authority
 from tests.processes import PATIENCE, ROOT, freePort, listening, waitUntil
-from tests.support import needsTool
+from tests.support import MemoryPeer, needsTool
 from wasinet_twisted.net import (
     BusyError,
     CertificateError,
@@ -1216,3 +1219,64 @@ def test_theDocumentationsProgram(world: World) -> None:
     answer = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert answer.stderr == ""
     assert answer.stdout == "TLSv1.3\n"
+
+
+class TimeTests(SynchronousTestCase):
+    """
+    Against a peer that says nothing, with a clock.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.conns: list[WasiTcpConn] = []
+
+    async def _keep(self, conn: WasiTcpConn) -> None:
+        self.conns.append(conn)
+        await conn.whenClosed()
+
+    def _conn(self, switches: bool = True) -> tuple[WasiTcpConn, MemoryPeer]:
+        peer = MemoryPeer(self._keep, self.clock)
+        if switches:
+            # As a real transport has it.
+            peer.transport.protocol = peer.transport._protocol  # type: ignore[attr-defined]
+        return self.conns.pop(), peer
+
+    def test_timeout(self) -> None:
+        """
+        30 seconds, or what it is told; then the connection is reset.
+        """
+        for given, seconds in ((None, 30), (3, 3), (0, 0)):
+            conn, peer = self._conn()
+            shaking = conn.startTLS(TlsClient("localhost"), timeout=given)
+            hello = peer.take()
+            self.assertEqual(hello[:2], b"\x16\x03")
+            if seconds:
+                self.clock.advance(seconds - 0.01)
+                self.assertNoResult(shaking)
+            self.clock.advance(0.01)
+            self.assertEqual(
+                str(self.failureResultOf(shaking, TimedOut).value),
+                f"timed out: no TLS with 192.0.2.7:40000 in {seconds} s",
+            )
+            self.assertTrue(peer.transport.aborted)
+            self.clock.advance(0)
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_theTransportCant(self) -> None:
+        conn, peer = self._conn(switches=False)
+        with self.assertRaisesRegex(NotSupported, "HalfCloseableTransport can't switch to TLS"):
+            conn.startTLS(TlsClient("localhost"))
+        conn.write("plain")
+        self.assertEqual(peer.take(), b"plain")
+        peer.reset()
+
+    def test_lostDuringTheHandshake(self) -> None:
+        conn, peer = self._conn()
+        shaking, other = conn.startTLS(TlsClient("localhost")), conn.handshake()
+        peer.transport.gone = True
+        peer.transport.protocol.connectionLost(Failure(ConnectionLost()))  # type: ignore[attr-defined]
+        peer.settle()
+        self.failureResultOf(shaking, HandshakeFailed)
+        self.assertIsInstance(self.failureResultOf(other, ConnectionClosed).value.__cause__, HandshakeFailed)
+        self.failureResultOf(conn.handshake(), ConnectionClosed)
+        self.assertEqual(self.clock.getDelayedCalls(), [])

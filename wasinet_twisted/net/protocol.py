@@ -325,7 +325,12 @@ class ConnectionProtocol(Receiving, Protocol):
 
     def _closeExpired(self) -> None:
         self._closeTimer = None
-        log.warn("{peer} didn't take what was queued before close(); the connection is reset", peer=self.peerName())
+        also = "" if self.tls is None else ", or didn't answer its close_notify"
+        log.warn(
+            "{peer} didn't take what was queued before close(){also}; the connection is reset",
+            peer=self.peerName(),
+            also=also,
+        )
         self.abort()
 
     def _forgetCloser(self, closed: Deferred[None]) -> None:

@@ -17,13 +17,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IDelayedCall,
     IHandshakeListener,
-    IProtocolNegotiationFactory,
     IPushProducer,
     ISSLTransport,
 )
@@ -42,12 +40,12 @@ from ..errors import (
     WasinetError,
 )
 from .addresses import checkTimeout
-from .tlscontext import TlsClient, TlsServer, verdictOf
+from .tlscontext import TlsClient, TlsServer, takeAnyOffer, verdictOf
 from .writing import Written
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
-    from OpenSSL.SSL import Connection, Context
+    from OpenSSL.SSL import Connection
 
     from .protocol import ConnectionProtocol
 
@@ -55,9 +53,6 @@ log = Logger()
 
 # How long a handshake may take, in seconds.
 HANDSHAKE_TIMEOUT = 30.0
-
-# The contexts of others that take any offer of application protocols.
-_taking: WeakSet[Context] = WeakSet()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +129,7 @@ class TlsTransport:
         """
         self._tls = tls
         self._verdict = verdictOf(tls.getHandle())
-        _takeAnyOffer(tls)
+        takeAnyOffer(tls)
 
     # ITransport, as far as the Protocol needs it
 
@@ -224,6 +219,9 @@ class TlsTransport:
         if self.info is not None:
             # Told again, by a renegotiation.
             return
+        if self._tls.disconnecting and not self._protocol.closing:
+            # Twisted's own verification has refused the certificate: 25.5 tells both, and the reason follows.
+            return
         if self._verdict is not None and not self._verdict.accepted:
             # OpenSSL would have refused it; but this is not to be left to chance.
             self._protocol.abort()
@@ -270,7 +268,8 @@ class TlsTransport:
             failure.__cause__ = reason
         self._closed = ConnectionClosed(f"the connection with {peer} is gone: {failure}")
         self._closed.__cause__ = failure
-        log.info("{failure}", failure=failure)
+        if not any(attempt for _, attempt in self._waiting):
+            log.info("{failure}", failure=failure)
         for written, attempt in self._waiting[:]:
             written.fail(failure if attempt else self._closed)
         return self._closed
@@ -362,46 +361,3 @@ def _agreed(handle: Connection) -> TlsInfo:
         peerCertificate=None if certificate is None else certificate.to_cryptography(),
         serverName=None if serverName is None else serverName.decode("ascii", "backslashreplace"),
     )
-
-
-def _takeAnyOffer(tls: Any) -> None:
-    """
-    See to it that a client which offers application protocols is not refused where we name none.
-
-    Twisted's C{CertificateOptions} (26.10; it says itself that it should not)
-    answers such a client with an empty name, which OpenSSL takes for a
-    failure. The answer is OpenSSL's context's, which was made before we were
-    asked, and whose other users, with names or without, must be answered as
-    before.
-    """
-    factory = tls.factory
-    if IProtocolNegotiationFactory.providedBy(factory.wrappedFactory):
-        return
-    context = tls.getHandle().get_context()
-    if context in _taking:
-        return
-    from twisted.internet.ssl import CertificateOptions
-
-    create = getattr(factory, "_creatorCallable", None)
-    for cell in getattr(create, "__closure__", None) or ():
-        options = getattr(cell.cell_contents, "__self__", None)
-        if isinstance(options, CertificateOptions):
-            break
-    else:
-        # Somebody else's, or our own.
-        return
-    from OpenSSL import SSL
-
-    static = tuple(getattr(options, "_acceptableProtocols", None) or ())
-
-    def select(connection: Connection, offered: list[bytes]) -> Any:
-        wrapped = IProtocolNegotiationFactory(connection.get_app_data().factory.wrappedFactory, None)
-        names = static if wrapped is None else (*wrapped.acceptableProtocols(), *static)
-        if not names:
-            return SSL.NO_OVERLAPPING_PROTOCOLS
-        return next((name for name in names if name in offered), b"")
-
-    set_ = SSL.Context.set_alpn_select_callback
-    # pyOpenSSL guards contexts that are in use, since other threads might use them. Ours is the only one.
-    getattr(set_, "__wrapped__", set_)(context, select)
-    _taking.add(context)

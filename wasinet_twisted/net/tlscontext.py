@@ -7,9 +7,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
+from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
+    IOpenSSLServerConnectionCreator,
+    IProtocolNegotiationFactory,
+)
 from zope.interface import implementer
 
 from ..errors import InvalidArgument
@@ -28,6 +32,9 @@ _CIPHERS = b"@SECLEVEL=2:ECDH+AESGCM:ECDH+CHACHA20:ECDH+AES:DHE+AES:!aNULL:!eNUL
 # What the verification of each connection's peer came to. Nothing of a connection's own could hold it: pyOpenSSL's
 # object is the one thing that Twisted hands from its beginning to its end.
 _verdicts: WeakKeyDictionary[Connection, Verdict] = WeakKeyDictionary()
+
+# The contexts of others that take any offer of application protocols.
+_taking: WeakSet[Context] = WeakSet()
 
 
 def verdictOf(connection: Connection) -> Verdict | None:
@@ -175,6 +182,49 @@ def alpnSelector(names: Sequence[bytes]) -> Any:
         )
 
     return select
+
+
+def takeAnyOffer(tls: Any) -> None:
+    """
+    See to it that a client which offers application protocols is not refused where we name none.
+
+    Twisted's C{CertificateOptions} (26.10; it says itself that it should not)
+    answers such a client with an empty name, which OpenSSL takes for a
+    failure. The answer is OpenSSL's context's, which was made before we were
+    asked, and whose other users, with names or without, must be answered as
+    before.
+    """
+    factory = tls.factory
+    if IProtocolNegotiationFactory.providedBy(factory.wrappedFactory):
+        return
+    context = tls.getHandle().get_context()
+    if context in _taking:
+        return
+    from twisted.internet.ssl import CertificateOptions
+
+    create = getattr(factory, "_creatorCallable", None)
+    for cell in getattr(create, "__closure__", None) or ():
+        options = getattr(cell.cell_contents, "__self__", None)
+        if isinstance(options, CertificateOptions):
+            break
+    else:
+        # Somebody else's, or our own.
+        return
+    from OpenSSL import SSL
+
+    static = tuple(getattr(options, "_acceptableProtocols", None) or ())
+
+    def select(connection: Connection, offered: list[bytes]) -> Any:
+        wrapped = IProtocolNegotiationFactory(connection.get_app_data().factory.wrappedFactory, None)
+        names = static if wrapped is None else (*wrapped.acceptableProtocols(), *static)
+        if not names:
+            return SSL.NO_OVERLAPPING_PROTOCOLS
+        return next((name for name in names if name in offered), b"")
+
+    set_ = SSL.Context.set_alpn_select_callback
+    # pyOpenSSL guards contexts that are in use, since other threads might use them. Ours is the only one.
+    getattr(set_, "__wrapped__", set_)(context, select)
+    _taking.add(context)
 
 
 def _listed(names: Sequence[bytes]) -> str:
