@@ -141,9 +141,48 @@ class ListenFailed(WasinetError):
     """
 
 
-class CertificateError(WasinetError):
+class HandshakeFailed(ConnectFailed):
+    """
+    TLS could not be agreed on with the peer; the connection is gone.
+    """
+
+
+class CertificateError(HandshakeFailed):
     """
     The peer's certificate was not accepted.
+    """
+
+
+class CertificateExpired(CertificateError):
+    """
+    The peer's certificate, or one that it rests on, was valid once and isn't any more.
+    """
+
+
+class CertificateNameMismatch(CertificateError):
+    """
+    The peer's certificate is somebody else's.
+
+    @ivar names: whose it is: host names and IP addresses.
+    """
+
+    def __init__(
+        self, message: str, attempts: Sequence[tuple[str, BaseException]] = (), names: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message, attempts)
+        self.names = tuple(names)
+
+
+class UnknownCertificateAuthority(CertificateError):
+    """
+    The peer's certificate was issued by nobody who is trusted, or by the peer itself.
+    """
+
+
+class UnreadPlaintext(WasinetError):
+    """
+    TLS can't begin: the peer has sent bytes in the clear that nobody has read.
+    Read after the handshake, they would pass for its own (CVE-2011-0411).
     """
 
 

@@ -5,11 +5,13 @@ The article's programs, as processes: they print what the article prints, and en
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.certificates import Authority
 from tests.processes import ROOT, Client, freePort, run, running, script, takenPort, talk
 
 SERVERS = ["net_echo", "net_timeout_echo", "http_echo"]
@@ -20,7 +22,12 @@ def example(name: str, *arguments: str) -> list[str]:
 
 
 def test_eachIsTested() -> None:
-    assert {path.stem for path in (ROOT / "examples").glob("*.py")} == {*SERVERS, "http_client", "line_chat"}
+    assert {path.stem for path in (ROOT / "examples").glob("*.py")} == {
+        *SERVERS,
+        "http_client",
+        "line_chat",
+        "tls_echo",
+    }
 
 
 def test_netEcho(tmp_path: Path) -> None:
@@ -196,7 +203,7 @@ def test_noSuchPort(tmp_path: Path, name: str) -> None:
     assert process.stderr() == "a port must be a whole number from 0 to 65535, not 65536\n"
 
 
-@pytest.mark.parametrize("name", [*SERVERS, "http_client", "line_chat"])
+@pytest.mark.parametrize("name", [*SERVERS, "http_client", "line_chat", "tls_echo"])
 def test_help(tmp_path: Path, name: str) -> None:
     process = run(example(name, "--help"), tmp_path)
     assert (process.process.returncode, process.stderr()) == (0, "")
@@ -256,3 +263,49 @@ def test_lineChatCantListen(tmp_path: Path, port: str) -> None:
     assert process.process.returncode > 0
     assert process.stderr().count("\n") == 1
     assert "listen on any" in process.stderr() or "0-65535" in process.stderr()
+
+
+def askByTls(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        example("tls_echo", *arguments), input="Wasm\nEdge\n", cwd=directory, capture_output=True, text=True, timeout=30
+    )
+
+
+def test_tlsEcho(tmp_path: Path) -> None:
+    """
+    With a certificate that it makes; and that goes with it.
+    """
+    port = freePort()
+    with running(example("tls_echo", "--port", str(port)), tmp_path) as process:
+        process.waitForOutput("listen")
+        certificate = process.stdout().splitlines()[0].removeprefix("certificate ")
+        answer = askByTls(tmp_path, "--connect", f"localhost:{port}", "--ca", certificate)
+        assert (answer.stdout, answer.stderr, answer.returncode) == ("echo:Wasm\necho:Edge\n", "", 0)
+        distrustful = askByTls(tmp_path, "--connect", f"localhost:{port}")
+        assert (distrustful.stdout, distrustful.returncode) == ("", 1)
+        assert distrustful.stderr.endswith("it is self-signed, and not among those that are trusted\n")
+        mistaken = askByTls(tmp_path, "--connect", f"127.0.0.1:{port}", "--ca", certificate)
+        assert mistaken.stderr.endswith("it is for localhost\n")
+        process.waitForOutput("TLSv1.3")
+        assert process.stop(signal.SIGINT) in (0, -signal.SIGINT)
+    assert process.stderr() == ""
+    assert "Traceback" not in process.stdout()
+    assert not Path(certificate).exists()
+
+
+def test_tlsEchoWithACertificate(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    certificate = str(authority.issue("localhost"))
+    port = freePort()
+    server = example("tls_echo", "--port", str(port), "--cert", certificate, "--key", certificate)
+    with running(server, tmp_path) as process:
+        process.waitForOutput("listen")
+        answer = askByTls(tmp_path, "--connect", f"localhost:{port}", "--ca", str(authority.path))
+        assert (answer.stdout, answer.stderr) == ("echo:Wasm\necho:Edge\n", "")
+    process = run(example("tls_echo", "--cert", str(tmp_path / "none.pem")), tmp_path)
+    assert process.process.returncode == 1
+    assert "none.pem': No such file or directory\n" in process.stderr()
+    with takenPort() as taken:
+        process = run(example("tls_echo", "--port", str(taken), "--cert", certificate), tmp_path)
+    assert "Address already in use" in process.stderr()
+    assert process.stderr().count("\n") == 1

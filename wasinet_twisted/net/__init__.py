@@ -15,16 +15,22 @@ This room knows nothing of HTTP.
 
 from ..errors import (
     BusyError,
+    CertificateError,
+    CertificateExpired,
+    CertificateNameMismatch,
     ConnectFailed,
     ConnectionClosed,
     ConnectionRefused,
+    HandshakeFailed,
     IncompleteRead,
     InvalidArgument,
     LimitExceeded,
     ListenFailed,
     NotSupported,
     TimedOut,
+    UnknownCertificateAuthority,
     UnknownHost,
+    UnreadPlaintext,
 )
 from .addresses import formatAddress
 from .connection import WasiTcpConn
@@ -33,13 +39,20 @@ from .factory import ConnectionFactory
 from .interfaces import IConnection
 from .listener import WasiTcpServer
 from .names import nsloopup
+from .tls import TlsInfo
+from .tlsconnection import WasiTlsConn
+from .tlscontext import TlsClient, TlsServer
 
 __all__ = [
     "BusyError",
+    "CertificateError",
+    "CertificateExpired",
+    "CertificateNameMismatch",
     "ConnectFailed",
     "ConnectionClosed",
     "ConnectionFactory",
     "ConnectionRefused",
+    "HandshakeFailed",
     "IConnection",
     "IncompleteRead",
     "InvalidArgument",
@@ -47,9 +60,15 @@ __all__ = [
     "ListenFailed",
     "NotSupported",
     "TimedOut",
+    "TlsClient",
+    "TlsInfo",
+    "TlsServer",
+    "UnknownCertificateAuthority",
     "UnknownHost",
+    "UnreadPlaintext",
     "WasiTcpConn",
     "WasiTcpServer",
+    "WasiTlsConn",
     "connect",
     "formatAddress",
     "nsloopup",

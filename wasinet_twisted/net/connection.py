@@ -9,16 +9,19 @@ from inspect import iscoroutine
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeVar
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.python import threadable
 from zope.interface import implementer
 
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, NotSupported
 from .addresses import checkSize, checkTimeout
 from .interfaces import IConnection
 from .protocol import ConnectionProtocol
 from .reading import Exactly, Line, ToEnd, Until
+from .tls import TlsInfo
+from .tlscontext import TlsClient, TlsServer
+from .waiting import Awaited
 
 T = TypeVar("T")
 
@@ -203,6 +206,60 @@ class WasiTcpConn:
         if not iscoroutine(coroutine):
             raise InvalidArgument(f"start() takes a coroutine, not {coroutine!r}")
         return self._protocol.start(coroutine)
+
+    @property
+    def tls(self) -> TlsInfo | None:
+        """
+        What was agreed on by TLS; L{None} while that isn't so, or for a plain connection.
+        """
+        tls = self._protocol.tls
+        return None if tls is None else tls.info
+
+    def handshake(self, timeout: float | None = None) -> Deferred[None]:
+        """
+        Wait until the TLS handshake has ended, where it hasn't yet: on what an
+        C{ssl:} endpoint accepts, and on what a C{tls:} endpoint connects.
+
+        @param timeout: seconds to wait, 30 by default. The connection stays when they have passed.
+        @raise ConnectionClosed: there was no handshake; C{__cause__} says why.
+        @raise TimedOut: not within the time.
+        @raise NotSupported: this is a plain connection.
+        """
+        checkTimeout(timeout)
+        tls = self._protocol.tls
+        if tls is None:
+            raise NotSupported(f"handshake(): the connection with {self._protocol.peerName()} is not over TLS")
+        done: Awaited[None] = Awaited(self._cancelHandshake)
+        tls.handshake(done, timeout, attempt=False)
+        return done
+
+    def startTLS(self, settings: TlsClient | TlsServer, timeout: float | None = None) -> Deferred[None]:
+        """
+        Go over to TLS. What was written before is sent first, as it is; what is
+        read and written from now on is enciphered.
+
+        @param settings: a L{TlsClient} or a L{TlsServer}, for our role.
+        @param timeout: seconds the handshake may take, 30 by default.
+        @return: fires when the handshake has ended. If it fails, times out, or is cancelled, the connection ends.
+        @raise CertificateError: the peer's certificate is not accepted.
+        @raise HandshakeFailed: TLS could not be agreed on otherwise.
+        @raise TimedOut: not within the time.
+        @raise UnreadPlaintext: the peer has sent something before that was not read.
+        @raise BusyError: a read is waiting.
+        @raise ConnectionClosed: either side has closed, or ended its direction.
+        @raise NotSupported: the connection is over TLS already, or its transport can't.
+        """
+        done: Awaited[None] = Awaited(self._cancelTLS)
+        self._protocol.startTLS(settings, done, timeout)
+        return done
+
+    def _cancelHandshake(self, done: Any) -> None:
+        # It goes on; but the Deferred has to keep the handle alive.
+        done.fail(CancelledError())
+
+    def _cancelTLS(self, done: Any) -> None:
+        done.fail(CancelledError())
+        self._protocol.abort()
 
     def finish(self) -> Deferred[None]:
         """

@@ -22,6 +22,8 @@ log = Logger()
 # connection ends.
 _PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
+# A server at its limit may pause and go on many times a second: it says so once in so many seconds.
+_SAYING = 60.0
 
 # What accept() says when the process or the system has no descriptors or no memory for another socket.
 _STARVED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -40,6 +42,9 @@ class Gate:
         self._held: set[str] = set()
         self._pause = _PAUSE
         self._timer: IDelayedCall | None = None
+        # Not before this time is it said again that accepting pauses; and does it stand as said?
+        self._sayAgain = 0.0
+        self._said = False
 
     def attach(self, port: IListeningPort) -> None:
         """
@@ -94,7 +99,10 @@ class Gate:
         """
         C{accept} has failed for want of descriptors or memory. Who waits in the kernel's queue goes on waiting.
         """
-        if self._pause == _PAUSE:
+        now = self._reactor.seconds()
+        if now >= self._sayAgain:
+            self._sayAgain = now + _SAYING
+            self._said = True
             limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
             log.warn(
                 "accepting pauses: {error} (the process may have {limit} descriptors); it goes on when there are some",
@@ -118,8 +126,9 @@ class Gate:
         """
         There was a descriptor.
         """
-        if self._pause != _PAUSE:
-            self._pause = _PAUSE
+        self._pause = _PAUSE
+        if self._said:
+            self._said = False
             log.info("accepting goes on")
 
     def _retry(self) -> None:

@@ -17,6 +17,7 @@ from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
     IHalfCloseableProtocol,
+    IHandshakeListener,
     ILoggingContext,
     IProtocol,
     IReactorTime,
@@ -30,6 +31,8 @@ from zope.interface import implementer
 from ..errors import ConnectionClosed
 from .children import Child
 from .sending import Sending
+from .tls import TlsTransport, overTls, startTls
+from .tlscontext import TlsClient, TlsServer
 from .waiting import Awaited, succeedAll
 
 log = Logger()
@@ -47,9 +50,10 @@ _connections: set[ConnectionProtocol] = set()
 class ConnectionProtocol(Sending):
     """
     @ivar factory: Twisted's factories set it.
+    @ivar tls: the transport, if it is over TLS.
     """
 
-    __slots__ = ("_children", "_closeTimer", "_closers", "_gone", "_local", "_made", "factory")
+    __slots__ = ("_children", "_closeTimer", "_closers", "_gone", "_local", "_made", "factory", "tls")
 
     def __init__(
         self,
@@ -64,6 +68,7 @@ class ConnectionProtocol(Sending):
         """
         super().__init__(reactor)
         self.factory: Any = None
+        self.tls: TlsTransport | None = None
         self._made = made
         self._gone = gone
         self._local: IAddress | None = None
@@ -96,6 +101,8 @@ class ConnectionProtocol(Sending):
         if ITCPTransport.providedBy(transport):
             # Small writes are what request and answer are made of; Nagle would hold each second one for 40 ms.
             transport.setTcpNoDelay(True)
+        if (tls := overTls(self, transport)) is not None:
+            transport = self._goOver(tls)
         transport.registerProducer(self, True)
         kept = self._made is not None and self._made(self)
         if not kept and not self.lost:
@@ -114,6 +121,8 @@ class ConnectionProtocol(Sending):
         _connections.discard(self)
         self.lost = True
         done = reason.check(ConnectionDone) is not None
+        if self.tls is not None and reason.value is not None:
+            self._broken = self.tls.lost(reason.value, self._broken)
         if self._broken is None:
             self._broken = ConnectionClosed(f"the connection with {self.peerName()} is gone: {reason.value}")
             self._broken.__cause__ = reason.value
@@ -143,6 +152,19 @@ class ConnectionProtocol(Sending):
         child = Child(coroutine, self, self._children)
         child.start()
         return child.result
+
+    def startTLS(self, settings: TlsClient | TlsServer, done: Awaited[None], timeout: float | None) -> None:
+        """
+        See L{WasiTcpConn.startTLS<wasinet_twisted.net.connection.WasiTcpConn.startTLS>}.
+        """
+        if self.lost or self.closing or self.finished or self._incoming.ended:
+            raise ConnectionClosed(f"startTLS() after the connection with {self.peerName()} was closed")
+        self._goOver(startTls(self, settings, done, timeout))
+
+    def _goOver(self, tls: TlsTransport) -> TlsTransport:
+        self.transport = self.tls = tls
+        self.__class__ = TlsConnectionProtocol
+        return tls
 
     def close(self, timeout: float) -> None:
         """
@@ -252,10 +274,33 @@ class ConnectionProtocol(Sending):
 
     def _closeExpired(self) -> None:
         self._closeTimer = None
-        log.warn("{peer} didn't take what was queued before close(); the connection is reset", peer=self.peerName())
+        also = "" if self.tls is None else ", or didn't answer its close_notify"
+        log.warn(
+            "{peer} didn't take what was queued before close(){also}; the connection is reset",
+            peer=self.peerName(),
+            also=also,
+        )
         self.abort()
 
     def _forgetCloser(self, closed: Any) -> None:
         if self._closers is not None and closed in self._closers:
             self._closers.remove(closed)
         closed.fail(CancelledError())
+
+
+@implementer(IHandshakeListener)
+class TlsConnectionProtocol(ConnectionProtocol):
+    """
+    What a L{ConnectionProtocol} becomes over TLS. It can't provide this from
+    the beginning: of the interfaces that a Protocol provides, Twisted's client
+    endpoints pass on the last one only, and half-close would be lost.
+    """
+
+    __slots__ = ()
+
+    def handshakeCompleted(self) -> None:
+        """
+        The TLS handshake has ended.
+        """
+        assert self.tls is not None
+        self.tls.handshakeCompleted()

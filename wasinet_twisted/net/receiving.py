@@ -134,6 +134,18 @@ class Receiving:
             raise ConnectionClosed(f"unread() after the connection with {self.peerName()} was closed")
         self._incoming.unread(data)
 
+    def waits(self) -> bool:
+        """
+        Is a read waiting?
+        """
+        return self._reader is not None
+
+    def unreadBytes(self) -> int:
+        """
+        How many bytes have arrived that nobody has read.
+        """
+        return self._incoming.size
+
     def _failRead(self, error: WasinetError) -> Deferred[bytes]:
         failed: Awaited[bytes] = Awaited()
         self._soon(failed, failed.fail, error)

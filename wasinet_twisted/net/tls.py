@@ -1,0 +1,363 @@
+"""
+TLS under a connection: the transport that its Protocol has then, and the switch to it.
+
+Twisted's TLS leaves open what matters to those who await:
+
+ - what is written before the handshake has ended is told to be taken as soon
+   as it has been encrypted, though the peer may take nothing. So it is kept
+   here until then;
+ - a close_notify that comes while our output is held back leaves the
+   connection neither reading nor closing. So the producer is taken away;
+ - reasons are lists of tuples.
+
+This module loads no OpenSSL; it meets it only on connections that have it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IHandshakeListener,
+    IPushProducer,
+    ISSLTransport,
+)
+from twisted.internet.protocol import Protocol
+from twisted.logger import Logger
+from zope.interface import alsoProvides, implementer
+
+from ..errors import (
+    BusyError,
+    ConnectionClosed,
+    HandshakeFailed,
+    InvalidArgument,
+    NotSupported,
+    TimedOut,
+    UnreadPlaintext,
+    WasinetError,
+)
+from .addresses import checkTimeout
+from .tlscontext import TlsClient, TlsServer, takeAnyOffer, verdictOf
+from .waiting import Awaited, again
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+    from OpenSSL.SSL import Connection
+
+    from .protocol import ConnectionProtocol
+
+log = Logger()
+
+# How long a handshake may take, in seconds.
+HANDSHAKE_TIMEOUT = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class TlsInfo:
+    """
+    What was agreed on.
+
+    @ivar version: C{"TLSv1.3"} or C{"TLSv1.2"}.
+    @ivar cipher: its name as OpenSSL has it.
+    @ivar alpn: the application protocol (RFC 7301), if one was agreed on.
+    @ivar peerCertificate: what the peer has shown, a L{cryptography.x509.Certificate}; L{None} if nothing.
+    @ivar serverName: the name that the client asked for (SNI); L{None} if it named none.
+    """
+
+    version: str
+    cipher: str
+    alpn: str | None
+    peerCertificate: Certificate | None
+    serverName: str | None
+
+
+@implementer(IPushProducer)
+class _Output:
+    """
+    Passes on to the connection how the peer takes what is written.
+    """
+
+    __slots__ = ("_producer", "_tls", "paused")
+
+    def __init__(self, tls: Any, producer: Any) -> None:
+        self.paused = False
+        self._tls = tls
+        self._producer = producer
+
+    def pauseProducing(self) -> None:
+        self.paused = True
+        self._producer.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self.paused = False
+        if getattr(self._tls.transport, "disconnecting", False):
+            # TLS has ended, and the transport beneath waits for its producer before it closes.
+            self._tls.unregisterProducer()
+        self._producer.resumeProducing()
+
+    def stopProducing(self) -> None:
+        self._producer.stopProducing()
+
+
+class TlsTransport:
+    """
+    What a connection's Protocol has for a transport over TLS.
+
+    @ivar info: what was agreed on; L{None} until the handshake has ended.
+    """
+
+    def __init__(self, protocol: ConnectionProtocol) -> None:
+        self.info: TlsInfo | None = None
+        self._protocol = protocol
+        self._tls: Any = None
+        self._verdict: Any = None
+        # Awaited[None] before the handshake has ended.
+        self._held: list[bytes] | None = []
+        self._producer: Any = None
+        self._waiting: list[tuple[Awaited[None], bool]] = []
+        # What those get who come too late.
+        self._closed: WasinetError | None = None
+
+    def over(self, tls: Any) -> None:
+        """
+        The handshake begins.
+
+        @param tls: Twisted's side of it, a C{TLSMemoryBIOProtocol} that is connected.
+        """
+        self._tls = tls
+        self._verdict = verdictOf(tls.getHandle())
+        takeAnyOffer(tls)
+
+    # ITransport, as far as the Protocol needs it
+
+    def write(self, data: bytes) -> None:
+        if self._held is None:
+            self._tls.write(data)
+        else:
+            self._held.append(data)
+            if self._producer is not None:
+                self._producer.pauseProducing()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        self._producer = producer
+        if self._held is None:
+            self._register()
+
+    def _register(self) -> _Output:
+        output = _Output(self._tls, self._producer)
+        self._tls.registerProducer(output, True)
+        return output
+
+    def unregisterProducer(self) -> None:
+        self._producer = None
+        self._tls.unregisterProducer()
+
+    def loseConnection(self) -> None:
+        # Twisted sends what it holds when the handshake has ended, and closes then. If it holds nothing, it resets.
+        self._handOver()
+        self._tls.loseConnection()
+
+    def abortConnection(self) -> None:
+        self._tls.abortConnection()
+
+    def pauseProducing(self) -> None:
+        self._tls.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self._tls.resumeProducing()
+
+    def getPeer(self) -> Any:
+        return self._tls.getPeer()
+
+    def getHost(self) -> Any:
+        return self._tls.getHost()
+
+    def _handOver(self) -> None:
+        held, self._held = self._held, None
+        for data in held or ():
+            self._tls.write(data)
+
+    # The handshake
+
+    def handshake(self, written: Awaited[None], timeout: float | None, attempt: bool) -> None:
+        """
+        Tell C{written} when the handshake has ended.
+
+        @param attempt: does it belong to who began the handshake? Then its
+            failure is told as such, and the connection ends with the timeout.
+        """
+        if self.info is not None:
+            written.give(None)
+        elif self._closed is not None:
+            written.failQuietly(again(self._closed))
+        else:
+            timeout = HANDSHAKE_TIMEOUT if timeout is None else timeout
+            timer: IDelayedCall = self._protocol.reactor.callLater(timeout, self._expire, written, timeout, attempt)
+            self._waiting.append((written, attempt))
+            written.addBoth(self._forget, written, timer)
+
+    def _forget(self, result: Any, written: Awaited[None], timer: IDelayedCall) -> Any:
+        if timer.active():
+            timer.cancel()
+        self._waiting = [each for each in self._waiting if each[0] is not written]
+        return result
+
+    def _expire(self, written: Awaited[None], timeout: float, attempt: bool) -> None:
+        peer = self._protocol.peerName()
+        written.failQuietly(TimedOut(f"timed out: no TLS with {peer} in {timeout:g} s"))
+        if attempt:
+            # Neither plaintext nor TLS can be spoken over it any more.
+            self._protocol.abort()
+
+    def handshakeCompleted(self) -> None:
+        """
+        Twisted tells that the handshake has ended.
+        """
+        if self.info is not None:
+            # Told again, by a renegotiation.
+            return
+        if self._tls.disconnecting and not self._protocol.closing:
+            # Twisted's own verification has refused the certificate: 25.5 tells both, and the reason follows.
+            return
+        if self._verdict is not None and not self._verdict.accepted:
+            # OpenSSL would have refused it; but this is not to be left to chance.
+            self._protocol.abort()
+            return
+        self.info = _agreed(self._tls.getHandle())
+        if self._producer is None:
+            # Closed meanwhile; Twisted has the rest.
+            self._handOver()
+        else:
+            output = self._register()
+            self._handOver()
+            if not output.paused:
+                self._producer.resumeProducing()
+        for written, _ in self._waiting[:]:
+            written.give(None)
+
+    def lost(self, reason: BaseException, broken: WasinetError | None) -> WasinetError:
+        """
+        The connection is gone: tell those who wait for the handshake.
+
+        @param broken: why, if our side has ended it.
+        @return: what those get who go on with the connection.
+        """
+        peer = self._protocol.peerName()
+        if broken is not None:
+            self._closed = broken
+            for written, _ in self._waiting[:]:
+                written.failQuietly(again(broken))
+            return broken
+        if self.info is not None:
+            text = reasonText(reason)
+            if isinstance(reason, ConnectionLost):
+                # TCP alone knows no more of who ended the stream, and anybody on the way can do that.
+                text = f"it ended without TLS's close_notify, and may be cut ({text})"
+            self._closed = ConnectionClosed(f"the connection with {peer} is gone: {text}")
+            self._closed.__cause__ = reason
+            return self._closed
+        failure: WasinetError | None = None if self._verdict is None else self._verdict.error(peer, reason)
+        if failure is None:
+            text = reasonText(reason)
+            if isinstance(reason, ConnectionDone | ConnectionLost):
+                text = f"the peer has ended the connection ({text})"
+            failure = HandshakeFailed(f"no TLS with {peer}: {text}", [(peer, reason)])
+            failure.__cause__ = reason
+        self._closed = ConnectionClosed(f"the connection with {peer} is gone: {failure}")
+        self._closed.__cause__ = failure
+        if not any(attempt for _, attempt in self._waiting):
+            log.info("{failure}", failure=failure)
+        for written, attempt in self._waiting[:]:
+            written.failQuietly(again(failure if attempt else self._closed))
+        return self._closed
+
+
+def overTls(protocol: ConnectionProtocol, transport: Any) -> TlsTransport | None:
+    """
+    The transport that C{protocol} is to have, if C{transport} is one of Twisted's over TLS.
+    """
+    if not ISSLTransport.providedBy(transport):
+        return None
+    from twisted.protocols.tls import TLSMemoryBIOProtocol
+
+    if not isinstance(transport, TLSMemoryBIOProtocol):
+        # There is something in between that keeps the handshake to itself.
+        return None
+    listener: Any = transport.wrappedProtocol
+    if listener is not protocol and not IHandshakeListener.providedBy(listener):
+        # Twisted's client endpoints put something in between that would pass it on, had we asked for it before.
+        if not hasattr(listener, "handshakeCompleted"):
+            return None
+        alsoProvides(listener, IHandshakeListener)
+    tls = TlsTransport(protocol)
+    tls.over(transport)
+    return tls
+
+
+def startTls(
+    protocol: ConnectionProtocol, settings: TlsClient | TlsServer, written: Awaited[None], timeout: float | None
+) -> TlsTransport:
+    """
+    Begin TLS on an open plain connection. What was written before goes first, as it is.
+
+    @param written: fires when the handshake has ended.
+    @return: the transport from now on.
+    @raise InvalidArgument: these are no settings.
+    @raise BusyError: a read is waiting, for plaintext.
+    @raise UnreadPlaintext: there is some.
+    @raise NotSupported: it is over TLS already, or the transport can't.
+    """
+    isClient = isinstance(settings, TlsClient)
+    if not isClient and not isinstance(settings, TlsServer):
+        raise InvalidArgument(f"startTLS() takes a TlsClient or a TlsServer, not {settings!r}")
+    checkTimeout(timeout)
+    peer = protocol.peerName()
+    if protocol.tls is not None:
+        raise NotSupported(f"startTLS(): the connection with {peer} is over TLS already")
+    if protocol.waits():
+        raise BusyError(f"startTLS() while a read of the connection with {peer} is waiting")
+    if unread := protocol.unreadBytes():
+        raise UnreadPlaintext(f"startTLS(): {unread} bytes have come in the clear from {peer} and have not been read")
+    beneath: Any = protocol.transport
+    # A wrapper passes the question on, but not what is set: it would go on to give us what isn't deciphered.
+    if vars(beneath).get("protocol") is None or isinstance(beneath, Protocol):
+        raise NotSupported(f"startTLS(): {type(beneath).__name__} can't switch to TLS")
+    from twisted.protocols.tls import TLSMemoryBIOFactory
+
+    # It is Twisted's own startTLS(), for every transport and in either role, with our clock.
+    factory: Any = TLSMemoryBIOFactory(settings, isClient, None, protocol.reactor)  # type: ignore[arg-type]
+    tls = TlsTransport(protocol)
+    twisteds = factory.protocol(factory, protocol, False)
+    beneath.unregisterProducer()
+    beneath.protocol = twisteds
+    twisteds.makeConnection(beneath)
+    tls.over(twisteds)
+    tls.registerProducer(protocol, True)
+    tls.handshake(written, timeout, attempt=True)
+    return tls
+
+
+def reasonText(reason: BaseException) -> str:
+    """
+    What has happened, in words. OpenSSL's errors are lists of (library, function, reason).
+    """
+    first = reason.args[0] if reason.args else None
+    if type(reason).__module__ == "OpenSSL.SSL" and isinstance(first, list):
+        return ", ".join(str(entry[-1]) for entry in first) or "the stream ended"
+    return str(reason) or type(reason).__name__
+
+
+def _agreed(handle: Connection) -> TlsInfo:
+    alpn = handle.get_alpn_proto_negotiated()
+    serverName = handle.get_servername()
+    certificate = handle.get_peer_certificate()
+    return TlsInfo(
+        version=handle.get_protocol_version_name(),
+        cipher=handle.get_cipher_name() or "",
+        alpn=alpn.decode("ascii", "backslashreplace") if alpn else None,
+        peerCertificate=None if certificate is None else certificate.to_cryptography(),
+        serverName=None if serverName is None else serverName.decode("ascii", "backslashreplace"),
+    )
