@@ -86,7 +86,10 @@ class Process:
     @ivar directory: where it runs, and where its output is kept.
     """
 
-    def __init__(self, arguments: Sequence[str], directory: Path) -> None:
+    def __init__(self, arguments: Sequence[str], directory: Path, descriptors: Sequence[int] = ()) -> None:
+        """
+        @param descriptors: those that it inherits.
+        """
         self.directory = directory
         self._stdout = directory / "stdout"
         self._stderr = directory / "stderr"
@@ -99,6 +102,7 @@ class Process:
                 stderr=stderr,
                 # As printed, when printed.
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                pass_fds=descriptors,
             )
 
     def stdout(self) -> str:
@@ -148,11 +152,11 @@ class Process:
 
 
 @contextmanager
-def running(arguments: Sequence[str], directory: Path) -> Iterator[Process]:
+def running(arguments: Sequence[str], directory: Path, descriptors: Sequence[int] = ()) -> Iterator[Process]:
     """
     Run a program, and see to it that it ends.
     """
-    process = Process(arguments, directory)
+    process = Process(arguments, directory, descriptors)
     try:
         yield process
     finally:

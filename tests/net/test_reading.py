@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
 from wasinet_twisted.errors import ConnectionClosed, IncompleteRead, LimitExceeded
@@ -79,6 +79,9 @@ ASKED = st.one_of(
 
 
 class IncomingMachine(RuleBasedStateMachine):
+    # How many have been made, by all of these.
+    steps = 0
+
     def __init__(self) -> None:
         super().__init__()
         self.incoming = Incoming()
@@ -162,12 +165,22 @@ class IncomingMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothingLost(self) -> None:
+        IncomingMachine.steps += 1
         assert self.incoming.size == len(self.pending)
         assert (self.incoming.waiting > 0 or self.incoming.want is not None) == (self.model is not None)
 
 
-TestIncomingMachine = IncomingMachine.TestCase
-TestIncomingMachine.settings = settings(max_examples=500, stateful_step_count=40, deadline=None)
+IncomingMachine.TestCase.settings = settings(max_examples=1000, stateful_step_count=40, deadline=None)
+
+
+class MachineTests(SynchronousTestCase):
+    def test_manySteps(self) -> None:
+        """
+        Whatever happens in whatever order, and that in 20,000 steps at the least.
+        """
+        IncomingMachine.steps = 0
+        run_state_machine_as_test(IncomingMachine, settings=IncomingMachine.TestCase.settings)
+        self.assertGreater(IncomingMachine.steps, 20_000)
 
 
 class IncomingTests(SynchronousTestCase):

@@ -1221,6 +1221,42 @@ def test_theDocumentationsProgram(world: World) -> None:
     assert answer.stdout == "TLSv1.3\n"
 
 
+@pytest_twisted.ensureDeferred
+async def test_exactlySoManyAreAccepted(world: World) -> None:
+    """
+    The gate stands before the socket, whatever is spoken behind it.
+    """
+    seen = []
+
+    async def handler(conn: WasiTcpConn) -> None:
+        seen.append(conn)
+        async for data in conn:
+            await conn.write(data)
+
+    endpoint = SSL4ServerEndpoint(reactor, 0, world.server, backlog=1024, interface=LOCAL)
+    server = WasiTcpServer(endpoint, maxConnections=3)
+    serving = server.serveForever(handler)
+    port = server.local().port
+    waiting = [world.connect(port) for _ in range(6)]
+    conns = [await each for each in waiting[:3]]
+    for conn in conns:
+        await conn.write(b"x")
+        assert await conn.read(timeout=5) == b"x"
+    await sleep(0.1)
+    assert len(seen) == 3
+    assert not any(each.called for each in waiting[3:])
+    await conns[0].close()
+    conns.append(await waiting[3])
+    await sleep(0.1)
+    assert len(seen) == 4
+    for conn in conns:
+        await conn.close()
+    for each in waiting[4:]:
+        await (await each).close()
+    await server.close()
+    await serving
+
+
 class TimeTests(SynchronousTestCase):
     """
     Against a peer that says nothing, with a clock.

@@ -394,3 +394,31 @@ def test_daemonHasNoStandardOutput(daemon: Daemon) -> None:
     assert status > 0
     assert "--access-log: a daemon has no standard output" in said
     assert not daemon.pidFile.exists()
+
+
+def test_aSocketFromSystemd(tmp_path: Path) -> None:
+    """
+    As systemd hands one over: descriptor 3, and two variables that say so (sd_listen_fds(3)).
+    """
+    launch = (
+        "import os, sys\n"
+        "os.dup2(int(sys.argv[1]), 3)\n"
+        "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES='echo')\n"
+        "os.execv(sys.argv[2], sys.argv[2:])\n"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        descriptor = os.dup(listening.fileno())
+        command = [*TWISTD, "--tcp", "systemd:domain=INET:index=0"]
+        with running([sys.executable, "-c", launch, str(descriptor), *command], tmp_path, [descriptor]) as process:
+            os.close(descriptor)
+            assert talk(port, b"WasmEdge") == b"echo:WasmEdge"
+            assert process.stop() == -signal.SIGTERM
+
+
+def test_noSocketFromSystemd(tmp_path: Path) -> None:
+    process = run([*TWISTD, "--tcp", "systemd:domain=INET:index=0"], tmp_path)
+    assert process.process.returncode == 1
+    assert (
+        "no server endpoint: 'systemd:domain=INET:index=0': systemd has handed over no such socket" in process.stdout()
+    )

@@ -32,8 +32,10 @@ def endpointFromString(reactor: Any, text: str) -> IStreamServerEndpoint:
         if isinstance(port, int):
             checkPort(port)
     except Exception as error:
-        kind = "" if isinstance(error, InvalidArgument) else f"{type(error).__name__}: "
-        raise InvalidArgument(f"no server endpoint: {text!r}: {kind}{error}") from error
+        why = str(error) if isinstance(error, InvalidArgument) else f"{type(error).__name__}: {error}"
+        if "systemd:" in text and isinstance(error, LookupError):
+            why = "systemd has handed over no such socket"
+        raise InvalidArgument(f"no server endpoint: {text!r}: {why}") from error
     return endpoint
 
 

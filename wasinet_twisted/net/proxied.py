@@ -22,6 +22,7 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IHalfCloseablePr
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.haproxy._exceptions import InvalidProxyHeader
+from twisted.protocols.haproxy._info import ProxyInfo
 from twisted.protocols.haproxy._v1parser import V1Parser
 from twisted.protocols.haproxy._v2parser import V2Parser
 from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper, HAProxyWrappingFactory
@@ -89,7 +90,7 @@ class ProxiedProtocol(HAProxyProtocolWrapper):
             if size is None:
                 return
             header, rest = self._header[:size], self._header[size:]
-            self._proxyInfo = V2Parser.parse(header) if header[0] != 0x50 else V1Parser.parse(_checked(header[:-2]))
+            self._proxyInfo = _infoOf(header)
         except InvalidProxyHeader as error:
             self._refuse(str(error) or "it is malformed")
             return
@@ -174,18 +175,23 @@ def _sizeOf(data: bytes) -> int | None:
     return None if end < 0 else end + 2
 
 
-def _checked(line: bytes) -> bytes:
+def _infoOf(header: bytes) -> ProxyInfo:
     """
-    A header of version 1, for the grammar to be checked before anything is converted.
+    Whom a header names.
 
     @raise InvalidProxyHeader: it is malformed.
     """
+    if not header.startswith(b"PROXY"):
+        return V2Parser.parse(header)
+    line = header[:-2]
     match = _V1.match(line)
     if match is None:
         raise InvalidProxyHeader(f"malformed: {line!r}")
-    if match[1] is not None:
-        valid = isIPAddress if match[1] == b"4" else isIPv6Address
-        hosts = [host.decode("ascii", "replace") for host in match.group(2, 3)]
-        if not all(map(valid, hosts)) or not all(int(port) <= 65535 for port in match.group(4, 5)):
-            raise InvalidProxyHeader(f"malformed: {line!r}")
-    return line
+    if match[1] is None:
+        # UNKNOWN. What may follow is to be ignored, and needn't follow, as Twisted's parser has it.
+        return ProxyInfo(line, None, None)
+    valid = isIPAddress if match[1] == b"4" else isIPv6Address
+    hosts = [host.decode("ascii", "replace") for host in match.group(2, 3)]
+    if not all(map(valid, hosts)) or not all(int(port) <= 65535 for port in match.group(4, 5)):
+        raise InvalidProxyHeader(f"malformed: {line!r}")
+    return V1Parser.parse(line)
