@@ -14,9 +14,7 @@ doesn't read holds nobody up.
 import argparse
 import contextlib
 
-from twisted.internet.endpoints import TCP4ServerEndpoint
-from twisted.internet.error import CannotListenError
-from twisted.internet.task import deferLater, react
+from twisted.internet.task import react
 
 from wasinet_twisted import net
 
@@ -71,15 +69,15 @@ async def main(reactor):
         "--idle", type=float, default=300.0, help="seconds of silence before one is asked to leave (300)"
     )
     args = parser.parse_args()
-    factory = net.ConnectionFactory(Room(args.idle).handle)
     try:
-        await TCP4ServerEndpoint(reactor, args.port).listen(factory)
-    except (CannotListenError, OverflowError) as e:
+        server = net.WasiTcpServer(args.port)
+    except (net.ListenFailed, net.InvalidArgument) as e:
         raise SystemExit(str(e)) from None
     print("listen", args.port, "...", flush=True)
-    # Ctrl-C: the handlers are cancelled, what is queued is sent.
-    reactor.addSystemEventTrigger("before", "shutdown", factory.stop, 2.0)
-    await deferLater(reactor, 10**9)
+    serving = server.serveForever(Room(args.idle).handle)
+    # Ctrl-C: the people are asked to leave, what is queued for them is sent.
+    reactor.addSystemEventTrigger("before", "shutdown", server.drain, 0)
+    await serving
 
 
 if __name__ == "__main__":

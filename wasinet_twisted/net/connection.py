@@ -151,8 +151,7 @@ class WasiTcpConn:
 
         It is on its way whether awaited or not. Awaited, it returns when the peer
         has taken enough: that is the flow control. For those who never await:
-        when more than 16 MiB have been queued since the queue was last empty,
-        the connection is reset.
+        when more than 16 MiB wait to be sent, the connection is reset.
 
         @raise ConnectionClosed: this side has closed or finished; or, told to
             those who await only, the connection is gone.
