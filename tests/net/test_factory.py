@@ -21,6 +21,7 @@ from wasinet_twisted.errors import ConnectionClosed, InvalidArgument
 from wasinet_twisted.net import ConnectionFactory, WasiTcpConn
 from wasinet_twisted.net.factory import CANCEL_GRACE
 from wasinet_twisted.net.protocol import ConnectionProtocol
+from wasinet_twisted.net.receiving import IMMEDIATE
 
 
 class FactoryTests(SynchronousTestCase):
@@ -198,13 +199,56 @@ class FactoryTests(SynchronousTestCase):
             self.assertEqual(len(factory.tasks), 0)
         self.assertEqual(len([each for each in infos if "192.0.2.1:54321 is gone" in each]), 2)
 
-    def test_itsOwnClosingIsTheHandlersFailure(self) -> None:
+    def test_itsOwnClosingDoesNotReset(self) -> None:
+        """
+        What is queued when a handler closes, and then goes on, is still to be sent.
+        """
+        infos = self.observe(LogLevel.info)
+
         async def handler(conn: WasiTcpConn) -> None:
             conn.close()
             conn.write(b"x")
 
-        self.start(handler)
-        self.assertEqual(len(self.flushLoggedErrors(ConnectionClosed)), 1)
+        _, _, transport = self.start(handler)
+        self.assertTrue(transport.disconnecting)
+        self.assertFalse(transport.aborted)
+        self.assertTrue(any("write() of 1 bytes after" in each for each in infos))
+
+    def test_aTaskThatReadsDoesNotResetWhatIsClosed(self) -> None:
+        async def readsOn(conn: WasiTcpConn) -> None:
+            while True:
+                await conn.read()
+
+        async def handler(conn: WasiTcpConn) -> None:
+            conn.start(readsOn(conn))
+            conn.write(b"bye")
+
+        async def closes(conn: WasiTcpConn) -> None:
+            await waiting
+            conn.write(b"bye")
+            await conn.close()
+
+        async def other(conn: WasiTcpConn) -> None:
+            conn.start(closes(conn))
+            await readsOn(conn)
+
+        for each in (handler, other):
+            waiting: Deferred[None] = Deferred()
+            factory, protocol, transport = self.start(each)
+            waiting.callback(None)
+            self.assertTrue(transport.disconnecting)
+            self.assertFalse(transport.aborted)
+            self.assertEqual(transport.value(), b"bye")
+            protocol.connectionLost(Failure(ConnectionDone()))
+            self.assertEqual(factory.connections, set())
+
+    def test_idleWaitersMayEndEachOther(self) -> None:
+        factory, protocol, _ = self.start(lambda conn: conn.read())
+        first, second = factory.whenIdle(), factory.whenIdle()
+        first.addCallback(lambda _: second.cancel())
+        protocol.connectionLost(Failure(ConnectionDone()))
+        self.successResultOf(first)
+        self.failureResultOf(second, CancelledError)
 
     def test_otherKindsOfHandlers(self) -> None:
         waiting: Deferred[None] = Deferred()
@@ -277,6 +321,10 @@ class FactoryTests(SynchronousTestCase):
         self.assertIn("maxConnections must be a whole number of at least 1, not 0", str(error))
 
 
+async def quick() -> int:
+    return 5
+
+
 class ChildTests(Case):
     """
     Tasks that a connection owns.
@@ -333,6 +381,40 @@ class ChildTests(Case):
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
         # Whoever asks later is told as well, and it isn't logged again.
         self.failureResultOf(result, KeyError)
+
+    def test_aFailureAtOnceIsToldToWhoeverAwaitsIt(self) -> None:
+        """
+        It may fail before anybody could await it.
+        """
+
+        async def fails() -> None:
+            raise KeyError("x")
+
+        async def waits() -> str:
+            try:
+                await self.conn.start(fails())
+            except KeyError:
+                return "caught"
+            return "not raised"
+
+        self.assertEqual(self.successResultOf(ensureDeferred(waits())), "caught")
+        self.clock.advance(0)
+        self.assertFalse(self.transport.aborted)
+        self.conn.start(fails())
+        self.clock.advance(0)
+        self.assertTrue(self.transport.aborted)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+    def test_oneThatIsCancelledBeforeItsTurn(self) -> None:
+        async def work() -> None:
+            raise AssertionError
+
+        results = [self.conn.start(quick()) for _ in range(IMMEDIATE)]
+        late = self.conn.start(work())
+        late.cancel()
+        self.failureResultOf(late, CancelledError)
+        self.clock.advance(0)
+        self.assertEqual([self.successResultOf(each) for each in results], [5] * IMMEDIATE)
 
     def test_givenUpItIsCancelled(self) -> None:
         seen = []

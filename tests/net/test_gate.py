@@ -238,6 +238,7 @@ class Port:
     """
 
     disconnecting = False
+    connected = True
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -352,6 +353,23 @@ class GateTests(SynchronousTestCase):
         self.assertTrue(self.gate.isOpen())
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.gate.feed()
+
+    def test_aPortThatSomebodyHasStopped(self) -> None:
+        """
+        Without telling the gate.
+        """
+        another = Port()
+        self.gate.attach(another)
+        self.gate.hold("one")
+        self.port.connected = False
+        self.gate.release("one")
+        self.assertEqual(self.port.calls, ["stop"])
+        self.assertEqual(another.calls, ["stop", "start"])
+
+    def test_aPortThatComesAfterThePause(self) -> None:
+        self.starve()
+        self.gate.detach(self.port)
+        self.assertTrue(self.gate.isOpen())
 
     def test_closingEndsThePause(self) -> None:
         self.starve()

@@ -248,8 +248,22 @@ class ServeForeverTests(Case):
         self.assertIn("serveForever()", str(self.assertRaises(BusyError, self.server.accept)))
 
     def test_aServerThatIsClosed(self) -> None:
-        self.server.close()
-        self.failureResultOf(self.server.serveForever(echo), ConnectionClosed)
+        serving = self.server.serveForever(echo)
+        closes = [self.server.close(), self.server.close()]
+        self.assertNoResult(closes[1])
+        self.settle()
+        for each in (serving, *closes, self.server.close()):
+            self.successResultOf(each)
+        for call in (lambda: self.server.serveForever(echo), self.server.accept):
+            failing = call()
+            self.settle()
+            self.failureResultOf(failing, ConnectionClosed)
+
+    def test_cancellingWithNobodyThere(self) -> None:
+        serving = self.server.serveForever(echo)
+        serving.cancel()
+        self.failureResultOf(serving, CancelledError)
+        self.settle()
 
     def test_aServerThatDoesntStart(self) -> None:
         """

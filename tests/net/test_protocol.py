@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 from twisted.internet.address import UNIXAddress
@@ -491,6 +492,25 @@ class LoopTests(Case):
         self.assertLess(self.roundsOf(self.conn.read), 3 * IMMEDIATE)
         self.protocol.dataReceived(b"abc")
         self.assertEqual(self.successResultOf(reading), b"abc")
+
+    def test_callsThatHaveNothingToWaitFor(self) -> None:
+        async def nothing() -> None:
+            """
+            Done at once.
+            """
+
+        for call in (
+            lambda: self.conn.start(nothing()),
+            lambda: self.conn.readExactly(0),
+            lambda: self.conn.sendFile(BytesIO()),
+        ):
+            self.assertLess(self.roundsOf(call), 3 * IMMEDIATE)
+        self.conn.finish()
+        self.protocol.writeConnectionLost()
+        self.assertLess(self.roundsOf(self.conn.finish), 3 * IMMEDIATE)
+        self.lose(ConnectionLost)
+        for call in (self.conn.whenClosed, self.conn.close):
+            self.assertLess(self.roundsOf(call), 3 * IMMEDIATE)
 
     def test_anErrorIsNoOneElses(self) -> None:
         self.lose(ConnectionLost)

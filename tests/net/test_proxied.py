@@ -71,6 +71,7 @@ INVALID = [
     b"PROXY TCP4 203.0.113.256 198.51.100.1 40001 443\r\n",
     b"PROXY TCP4 2001:db8::9 ::1 40001 443\r\n",
     b"PROXY TCP6 203.0.113.9 198.51.100.1 40001 443\r\n",
+    b"PROXY TCP6 fe80::1%eth0 ::1 40001 443\r\n",
     b"PROXY TCP5 203.0.113.9 198.51.100.1 40001 443\r\n",
     b"PROXY UNKNOWN\n" + b"x" * 100,
     b"PROXY UNKNOWN " + b"f" * 92 + b"\r\n",
@@ -214,6 +215,16 @@ class ProxiedTests(SynchronousTestCase):
             received += len(balancer.link.run(balancer.client.read()))
         balancer.link.settle()
         self.successResultOf(writing)
+
+    def test_aHeaderThatComesAfterTheEnd(self) -> None:
+        """
+        Whoever is still silent when the server stops finds nobody.
+        """
+        balancer = Balancer()
+        self.successResultOf(balancer.factory.drain(1))
+        balancer.send(V1_TCP4, b"x")
+        self.assertEqual(balancer.seen, [])
+        self.assertTrue(balancer.link.serverTransport.disconnected)
 
     def test_thoseThatAreRefusedDontCount(self) -> None:
         balancer = Balancer(maxConnections=1)

@@ -239,6 +239,26 @@ class TaskTests(SynchronousTestCase):
             self.assertTrue(later.called)
             self.successResultOf(later.addErrback(lambda _: None))
 
+    def test_killingOneThatEndsWhatItWaitsFor(self) -> None:
+        later: Awaited[None] = Awaited()
+
+        async def work() -> None:
+            try:
+                await later
+            finally:
+                later.failQuietly(KeyError("ended"))
+
+        task = self.start(work())
+        task.kill()
+        self.assertEqual(task.seen, ["ended"])
+        self.assertTrue(later.called)
+
+    def test_manyThatHaveFiredAlready(self) -> None:
+        async def work() -> int:
+            return sum([await Bare(succeed(1)) for _ in range(5000)])
+
+        self.assertEqual(self.start(work()).seen, [5000, "ended"])
+
     def test_killingOneThatGoesOn(self) -> None:
         async def work() -> None:
             try:

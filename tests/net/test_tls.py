@@ -34,6 +34,7 @@ from twisted.internet.ssl import Certificate, CertificateOptions, PrivateCertifi
 from twisted.internet.task import Clock, deferLater
 from twisted.internet.testing import StringTransport
 from twisted.internet.threads import deferToThread
+from twisted.protocols.haproxy import proxyEndpoint
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.certificates import DAY, Authority
@@ -59,6 +60,7 @@ from wasinet_twisted.net import (
     WasiTcpServer,
     WasiTlsConn,
     connect,
+    formatAddress,
 )
 from wasinet_twisted.net.protocol import ConnectionProtocol
 
@@ -1222,6 +1224,31 @@ def test_theDocumentationsProgram(world: World) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_behindAProxyHeaderThatIsEncryptedToo(world: World) -> None:
+    """
+    C{haproxy:ssl:} in Twisted: the header comes by TLS. What is known of TLS is known here as well.
+    """
+
+    async def handler(conn: WasiTcpConn) -> None:
+        seen.append((formatAddress(conn.peer()), conn.tls))
+        await conn.handshake(timeout=5)
+        await conn.write(bytes(3_000_000))
+
+    seen: list[Any] = []
+    endpoint = proxyEndpoint(SSL4ServerEndpoint(reactor, 0, world.server, interface=LOCAL))
+    server = WasiTcpServer(endpoint, maxConnections=1)
+    serving = server.serveForever(handler)
+    conn = await world.connect(server.local().port)
+    conn.write(b"PROXY TCP4 203.0.113.9 198.51.100.1 40001 443\r\n")
+    assert len(await conn.readToEnd(4_000_000, timeout=10)) == 3_000_000
+    assert seen[0][0] == "203.0.113.9:40001"
+    assert seen[0][1].version == "TLSv1.3"
+    await conn.close()
+    await server.close()
+    await serving
+
+
+@pytest_twisted.ensureDeferred
 async def test_exactlySoManyAreAccepted(world: World) -> None:
     """
     The gate stands before the socket, whatever is spoken behind it.
@@ -1306,6 +1333,17 @@ class TimeTests(SynchronousTestCase):
         conn.write("plain")
         self.assertEqual(transport.value(), b"plain")
         protocol.connectionLost()
+
+    def test_waitersMayEndEachOther(self) -> None:
+        conn, peer = self._conn()
+        shaking = conn.startTLS(TlsClient("localhost"))
+        first, second = conn.handshake(), conn.handshake()
+        first.addErrback(lambda _: second.cancel())
+        shaking.addErrback(lambda _: None)
+        gone = conn.whenClosed()
+        peer.reset()
+        self.failureResultOf(second, CancelledError)
+        self.successResultOf(gone)
 
     def test_lostDuringTheHandshake(self) -> None:
         conn, peer = self._conn()

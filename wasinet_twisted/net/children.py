@@ -28,7 +28,7 @@ class Child(Task[T]):
     @ivar result: fires with what the coroutine returns.
     """
 
-    __slots__ = ("_family", "_protocol", "result")
+    __slots__ = ("_family", "_protocol", "_starting", "result")
 
     def __init__(
         self, coroutine: Coroutine[Any, Any, T], protocol: ConnectionProtocol, family: set[Child[Any]]
@@ -40,7 +40,19 @@ class Child(Task[T]):
         self.result: Awaited[T] = Awaited(self._giveUp)
         self._protocol = protocol
         self._family = family
+        self._starting = False
         family.add(self)
+
+    def startUnlessCancelled(self) -> None:
+        """
+        Run it up to the first await that waits; nothing of it, if it has been cancelled before.
+        """
+        if self.isCancelled():
+            self.kill()
+            return
+        self._starting = True
+        self.start()
+        self._starting = False
 
     def connectionEnds(self, gone: bool) -> None:
         """
@@ -61,10 +73,19 @@ class Child(Task[T]):
         The coroutine has raised C{error}.
         """
         result = self.result
+        if self._starting and not result.called:
+            # It had nothing to wait for, and nobody could await it yet.
+            result.fail(error)
+            self._protocol.reactor.callLater(0, self._reportUnlessTaken, error)
+            return
         if not (self.wasCancelledBy(error) or result.isAwaited()):
             self._protocol.taskFailed("a task", error)
         if not result.called:
             result.failQuietly(error)
+
+    def _reportUnlessTaken(self, error: BaseException) -> None:
+        if self.result.silence():
+            self._protocol.taskFailed("a task", error)
 
     def ended(self) -> None:
         """

@@ -189,6 +189,9 @@ class WasiTcpConn:
             sent += len(piece)
             if progress is not None:
                 progress(sent)
+        if not sent:
+            # Whoever sends one empty file after the other has to let others have their turn.
+            await self.write(b"")
         return sent
 
     def start(self, coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint, serverFromString
 from twisted.internet.interfaces import IStreamServerEndpoint
 
 from ..errors import InvalidArgument, ListenFailed
@@ -37,6 +37,24 @@ def endpointFromString(reactor: Any, text: str) -> IStreamServerEndpoint:
             why = "systemd has handed over no such socket"
         raise InvalidArgument(f"no server endpoint: {text!r}: {why}") from error
     return endpoint
+
+
+def endpointOf(reactor: Any, given: int | str | IStreamServerEndpoint, interface: str = "") -> IStreamServerEndpoint:
+    """
+    @param given: a port, an endpoint string, or an endpoint.
+    @param interface: with a port, the address to listen on.
+    @raise InvalidArgument: it is none.
+    """
+    if isinstance(given, int):
+        kind = TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint
+        return kind(reactor, checkPort(given), BACKLOG, interface)
+    if interface:
+        raise InvalidArgument(f"interface={interface!r} goes with a port, not with the endpoint {given!r}")
+    if isinstance(given, str):
+        return endpointFromString(reactor, given)
+    if IStreamServerEndpoint.providedBy(given):
+        return withPatience(given, reactor)
+    raise InvalidArgument(f"an endpoint must be a port, an endpoint string or an endpoint, not {given!r}")
 
 
 def listenFailed(name: str, error: BaseException | None) -> ListenFailed:

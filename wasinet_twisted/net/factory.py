@@ -25,8 +25,9 @@ from .addresses import checkSize
 from .connection import CLOSE_TIMEOUT, WasiTcpConn, theReactor
 from .gate import Gate
 from .protocol import ConnectionProtocol
+from .proxied import withPatience
 from .tasks import Task
-from .waiting import Awaited
+from .waiting import Awaited, succeedAll
 
 log = Logger()
 
@@ -106,10 +107,12 @@ class ConnectionFactory(Factory):
         if maxConnections is not None:
             checkSize("maxConnections", maxConnections, 1)
         # Those that are open, or whose handler still runs; with the handler's task, once there is one.
-        self._served: dict[ConnectionProtocol, Served | None] = {}
+        self._served: dict[ConnectionProtocol, Task[object] | None] = {}
         self._handler = handler
         self._maxConnections = maxConnections
         self._open = 0
+        # From drain() or stop() on; those whose PROXY header comes as late as that find nobody.
+        self._stopping = False
         self._reactor = theReactor(reactor)
         self._idle: list[Awaited[None]] = []
         self.gate = Gate(self._reactor)
@@ -126,7 +129,7 @@ class ConnectionFactory(Factory):
         return {protocol for protocol in self._served if not protocol.lost}
 
     @property
-    def tasks(self) -> set[Served]:
+    def tasks(self) -> set[Task[object]]:
         """
         The handlers that run.
         """
@@ -137,7 +140,7 @@ class ConnectionFactory(Factory):
         Listen on C{endpoint} with the bounds that a Factory alone can't keep:
         C{maxConnections}, and patience when there are no more file descriptors.
         """
-        listening: Deferred[IListeningPort] = endpoint.listen(self)
+        listening: Deferred[IListeningPort] = withPatience(endpoint, self._reactor).listen(self)
 
         def attach(port: IListeningPort) -> IListeningPort:
             self.gate.attach(port)
@@ -156,11 +159,23 @@ class ConnectionFactory(Factory):
         Twisted asks for the Protocol of a new connection.
         """
         self._open += 1
-        if self._open == self._maxConnections:
+        if self._maxConnections is not None and self._open >= self._maxConnections:
             self.gate.hold("full")
-        protocol = ConnectionProtocol(self._reactor, self.connected, self._gone)
+            self.full()
+        protocol = self.newProtocol()
         protocol.factory = self
         return protocol
+
+    def newProtocol(self) -> ConnectionProtocol:
+        """
+        For subclasses with a Protocol of their own.
+        """
+        return ConnectionProtocol(self._reactor, self.connected, self.gone)
+
+    def full(self) -> None:
+        """
+        There are as many connections as may be. Subclasses may know one that can go.
+        """
 
     def connected(self, protocol: ConnectionProtocol) -> bool:
         """
@@ -168,6 +183,9 @@ class ConnectionFactory(Factory):
 
         @return: yes, this keeps it until it is gone.
         """
+        if self._stopping:
+            protocol.abort()
+            return False
         self.run(WasiTcpConn(protocol))
         return True
 
@@ -176,20 +194,50 @@ class ConnectionFactory(Factory):
         Run the handler over a connection that is open.
         """
         protocol = conn._protocol
-        self._served[protocol] = None
-        _serving.add(self)
+        self.keep(protocol, None)
         assert self._handler is not None
         try:
             coroutine = _asCoroutine(self._handler(conn), conn)
         except Exception as error:
             protocol.taskFailed("the handler", error)
             return
-        task = self._served[protocol] = Served(coroutine, protocol, self)
+        task = Served(coroutine, protocol, self)
+        self.keep(protocol, task)
         task.start()
 
-    def _gone(self, protocol: ConnectionProtocol) -> None:
+    def keep(self, protocol: ConnectionProtocol, task: Task[object] | None) -> None:
+        """
+        Keep a connection, and what runs for it, until both have ended.
+        """
+        self._served[protocol] = task
+        _serving.add(self)
+
+    def release(self, protocol: ConnectionProtocol, task: Task[object]) -> None:
+        """
+        What ran for a connection has ended.
+        """
+        if self._served.get(protocol) is task:
+            self._served[protocol] = None
+            self.handled(protocol)
+
+    def taskOf(self, protocol: ConnectionProtocol) -> Task[object] | None:
+        """
+        What runs for a connection.
+        """
+        return self._served.get(protocol)
+
+    def idle(self) -> None:
+        """
+        No connection is open, and no handler runs. For subclasses.
+        """
+
+    def gone(self, protocol: ConnectionProtocol) -> None:
+        """
+        A connection is gone, or could not be made after all.
+        """
         self._open -= 1
-        self.gate.release("full")
+        if self._maxConnections is None or self._open < self._maxConnections:
+            self.gate.release("full")
         self.gate.feed()
         task = self._served.get(protocol)
         if task is None or task.done:
@@ -208,9 +256,9 @@ class ConnectionFactory(Factory):
         del self._served[protocol]
         if not self._served:
             _serving.discard(self)
+            self.idle()
             idle, self._idle = self._idle, []
-            for waiting in idle:
-                waiting.give(None)
+            succeedAll(idle)
 
     def whenIdle(self) -> Deferred[None]:
         """
@@ -231,6 +279,7 @@ class ConnectionFactory(Factory):
 
         @return: fires when all is over. Cancelling it leaves the handlers alone.
         """
+        self._stopping = True
         drained: Awaited[None] = Awaited()
 
         def expire() -> None:
@@ -258,6 +307,7 @@ class ConnectionFactory(Factory):
 
         @return: fires when all is over, soon after the deadline at the latest.
         """
+        self._stopping = True
         stopped: Awaited[None] = Awaited()
         timer: IDelayedCall = self._reactor.callLater(deadline + _GRACE, self._force)
 
@@ -290,7 +340,8 @@ class ConnectionFactory(Factory):
                 self._forget(protocol)
 
     def _forgetIdle(self, idle: Any) -> None:
-        self._idle.remove(idle)
+        if idle in self._idle:
+            self._idle.remove(idle)
         idle.fail(CancelledError())
 
 

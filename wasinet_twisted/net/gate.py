@@ -66,7 +66,7 @@ class Gate:
             self._ports.remove(port)
         if not self._ports and self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._retry()
 
     def isOpen(self) -> bool:
         """
@@ -79,8 +79,7 @@ class Gate:
         Accept nothing until L{release} is called with the same reason.
         """
         if not self._held:
-            for port in self._ports:
-                self._read(port, False)
+            self._readAll(False)
         self._held.add(reason)
 
     def release(self, reason: str) -> None:
@@ -90,8 +89,7 @@ class Gate:
         if reason in self._held:
             self._held.remove(reason)
             if not self._held:
-                for port in self._ports:
-                    self._read(port, True)
+                self._readAll(True)
 
     # Out of descriptors
 
@@ -134,6 +132,12 @@ class Gate:
     def _retry(self) -> None:
         self._timer = None
         self.release("starved")
+
+    def _readAll(self, reading: bool) -> None:
+        # Whoever stopped one of them may not have told.
+        self._ports = [port for port in self._ports if getattr(port, "connected", True)]
+        for port in self._ports:
+            self._read(port, reading)
 
     @staticmethod
     def _read(port: Any, reading: bool) -> None:

@@ -10,18 +10,16 @@ from types import TracebackType
 from typing import Any, Self
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
-from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
 from twisted.internet.interfaces import IAddress, IDelayedCall, IListeningPort, IStreamServerEndpoint
 from twisted.python.failure import Failure
 
 from ..errors import BusyError, ConnectionClosed, InvalidArgument, ListenFailed, TimedOut, WasinetError
-from .addresses import checkPort, checkTimeout
+from .addresses import checkTimeout
 from .connection import WasiTcpConn, theReactor
-from .endpoints import BACKLOG, endpointFromString, listenFailed
+from .endpoints import endpointOf, listenFailed
 from .factory import CANCEL_GRACE, ConnectionFactory, Handler
 from .protocol import ConnectionProtocol
-from .proxied import withPatience
-from .waiting import Awaited, again
+from .waiting import Awaited, again, succeedAll
 
 # How many connections are kept for accept().
 WAITING = 128
@@ -45,7 +43,7 @@ class _AcceptFactory(ConnectionFactory):
             self.run(conn)
 
     def connected(self, protocol: ConnectionProtocol) -> bool:
-        if self._handler is not None:
+        if self._handler is not None and self._server._failure is None:
             return super().connected(protocol)
         self._server._made(protocol)
         return False
@@ -94,26 +92,17 @@ class WasiTcpServer:
         self._accepts: deque[Awaited[WasiTcpConn]] = deque()
         self._serving: Awaited[None] | None = None
         self._port: IListeningPort | None = None
+        # Is the socket being closed, and who waits for that?
+        self._stopping = False
+        self._closes: list[Awaited[None]] = []
         # Why accept() can't give a connection any more, and whether somebody has been told.
         self._failure: WasinetError | None = None
         self._told = False
         self._factory = _AcceptFactory(self, maxConnections, self._reactor)
-        self._listening = self._factory.listen(self._endpoint(endpoint, interface))
+        self._listening = self._factory.listen(endpointOf(self._reactor, endpoint, interface))
         self._listening.addCallbacks(self._started, self._failed)
         if isinstance(self._failure, ListenFailed):
             raise self._failure
-
-    def _endpoint(self, given: int | str | IStreamServerEndpoint, interface: str) -> IStreamServerEndpoint:
-        if isinstance(given, int):
-            kind = TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint
-            return kind(self._reactor, checkPort(given), BACKLOG, interface)
-        if interface:
-            raise InvalidArgument(f"interface={interface!r} goes with a port, not with the endpoint {given!r}")
-        if isinstance(given, str):
-            return endpointFromString(self._reactor, given)
-        if IStreamServerEndpoint.providedBy(given):
-            return withPatience(given, self._reactor)
-        raise InvalidArgument(f"an endpoint must be a port, an endpoint string or an endpoint, not {given!r}")
 
     def _started(self, port: IListeningPort) -> None:
         self._port = port
@@ -150,7 +139,7 @@ class WasiTcpServer:
         @raise ListenFailed: it could not be started.
         """
         checkTimeout(timeout)
-        if self._serving is not None:
+        if self._serving is not None and self._failure is None:
             raise BusyError(f"accept() while {self._name} is served by serveForever()")
         if self._waiting:
             conn = self._waiting.popleft()
@@ -192,25 +181,25 @@ class WasiTcpServer:
         @raise ConnectionClosed: the server is closed.
         @raise ListenFailed: it could not be started.
         """
-        if self._serving is not None or self._accepts:
+        if self._failure is None and (self._serving is not None or self._accepts):
             what = "serveForever()" if self._serving is not None else "accept()"
             raise BusyError(f"serveForever() while {what} waits for the connections of {self._name}")
-        serving = self._serving = Awaited(self._stopServing)
+        serving: Awaited[None] = Awaited(self._stopServing)
         if self._failure is not None:
             self._told = True
             serving.fail(again(self._failure))
             return serving
+        self._serving = serving
         waiting, self._waiting = self._waiting, deque()
         self._factory.serve(handler, waiting)
         self._factory.gate.release("waiting")
         return serving
 
     def _stopServing(self, serving: Deferred[Any]) -> None:
+        assert isinstance(serving, Awaited)
+        serving.fail(CancelledError())
         self.close()
         self._factory.stop(CANCEL_GRACE)
-        if not serving.called:
-            assert isinstance(serving, Awaited)
-            serving.fail(CancelledError())
 
     def _endAccepts(self) -> None:
         assert self._failure is not None
@@ -242,22 +231,28 @@ class WasiTcpServer:
         @return: fires when the socket is closed.
         """
         port, self._port = self._port, None
-        done = None
+        closed: Awaited[None] = Awaited()
+        self._closes.append(closed)
         if port is not None:
             self._factory.gate.detach(port)
-            done = port.stopListening()
+            stopping = port.stopListening()
+            if stopping is not None:
+                self._stopping = True
+                stopping.addBoth(self._stopped)
         if self._failure is None:
             self._failure = ConnectionClosed(f"the server on {self._name} is closed")
             self._listening.cancel()
             while self._waiting:
                 self._waiting.popleft().abort()
             self._endAccepts()
-        closed: Awaited[None] = Awaited()
-        if done is None:
-            closed.callback(None)
-        else:
-            done.addBoth(_giveUnlessCalled, closed)
+        if not self._stopping:
+            self._stopped(None)
         return closed
+
+    def _stopped(self, _: object) -> None:
+        self._stopping = False
+        closes, self._closes = self._closes, []
+        succeedAll(closes)
 
     def drain(self, deadline: float) -> Deferred[None]:
         """

@@ -30,6 +30,7 @@ from zope.interface import implementer
 
 from ..errors import ConnectionClosed
 from .children import Child
+from .receiving import IMMEDIATE
 from .sending import Sending
 from .tls import TlsTransport, overTls, startTls
 from .tlscontext import TlsClient, TlsServer
@@ -121,8 +122,9 @@ class ConnectionProtocol(Sending):
         _connections.discard(self)
         self.lost = True
         done = reason.check(ConnectionDone) is not None
+        handshakes = None
         if self.tls is not None and reason.value is not None:
-            self._broken = self.tls.lost(reason.value, self._broken)
+            self._broken, handshakes = self.tls.lost(reason.value, self._broken)
         if self._broken is None:
             self._broken = ConnectionClosed(f"the connection with {self.peerName()} is gone: {reason.value}")
             self._broken.__cause__ = reason.value
@@ -133,10 +135,12 @@ class ConnectionProtocol(Sending):
         # Closed by us and not reset by anybody: then all that was queued has been sent.
         self._endWriting(flushed=self.closing and done)
         closers, self._closers = self._closers, None
-        if self._gone is not None:
-            self._gone(self)
+        if handshakes is not None:
+            handshakes()
         succeedAll(closers)
         self._cancelChildren()
+        if self._gone is not None:
+            self._gone(self)
 
     # The handle calls these
 
@@ -150,7 +154,13 @@ class ConnectionProtocol(Sending):
         if self._children is None:
             self._children = set()
         child = Child(coroutine, self, self._children)
-        child.start()
+        self._immediate += 1
+        if self._immediate > IMMEDIATE:
+            # Whoever starts one after the other would keep the reactor from its turn.
+            self._immediate = 0
+            self.reactor.callLater(0, child.startUnlessCancelled)
+        else:
+            child.startUnlessCancelled()
         return child.result
 
     def startTLS(self, settings: TlsClient | TlsServer, done: Awaited[None], timeout: float | None) -> None:
@@ -178,7 +188,7 @@ class ConnectionProtocol(Sending):
             if self._closeTimer is not None and self.reactor.seconds() + timeout < self._closeTimer.getTime():
                 self._closeTimer.reset(timeout)
             return
-        self._stopReading("closed")
+        self._stop("closed")
         transport = self.transport
         if self._readPaused:
             # Over TLS the peer has a say in the end; nothing else is heard any more.
@@ -186,9 +196,8 @@ class ConnectionProtocol(Sending):
             transport.resumeProducing()
         if not self.finished:
             transport.unregisterProducer()
-        self._closeTimer = self.reactor.callLater(timeout, self._closeExpired)
+        self._closeWithin(timeout)
         transport.loseConnection()
-        self._cancelChildren()
 
     def abort(self) -> None:
         """
@@ -197,9 +206,8 @@ class ConnectionProtocol(Sending):
         if self.lost:
             return
         if not self.closing:
-            self._stopReading("aborted")
+            self._stop("aborted")
         self.transport.abortConnection()
-        self._cancelChildren()
 
     def whenClosed(self) -> Deferred[None]:
         """
@@ -207,12 +215,18 @@ class ConnectionProtocol(Sending):
         """
         closed: Awaited[None] = Awaited(self._forgetCloser)
         if self.lost:
-            closed.callback(None)
+            self._soon(closed, closed.give, None)
         else:
             if self._closers is None:
                 self._closers = []
             self._closers.append(closed)
         return closed
+
+    def wasMade(self) -> bool:
+        """
+        Has there been a connection?
+        """
+        return self._peer is not None
 
     def peer(self) -> IAddress:
         """
@@ -234,14 +248,17 @@ class ConnectionProtocol(Sending):
         assert self._local is not None
         return self._local
 
-    def _stopReading(self, done: str) -> None:
+    def _stop(self, done: str) -> None:
         """
-        Our side is done with the connection: what has arrived is forgotten, a waiting read and the next one are told.
+        Our side is done with the connection: its tasks are cancelled; what has
+        arrived is forgotten, a waiting read and the next one are told.
         """
         self.closing = True
         if self._broken is None:
             self._broken = ConnectionClosed(f"the connection with {self.peerName()} was {done} by this side")
         self._incoming.discard()
+        # First: to those who are cancelled, the end of the connection is no failure.
+        self._cancelChildren()
         self._endReading(self._broken)
 
     def taskFailed(self, what: str, error: BaseException) -> None:
@@ -252,8 +269,9 @@ class ConnectionProtocol(Sending):
 
         @param what: which task.
         """
-        if isinstance(error, ConnectionClosed) and self.lost and not self.closing:
-            # It let pass what it had been told, that the peer had gone: nobody's failure, and no traceback's worth.
+        if isinstance(error, ConnectionClosed) and (self.lost or self.closing):
+            # It let pass what it had been told, that the connection had ended: that is nobody's failure, not worth a
+            # traceback, and what is queued is still to be sent.
             log.info("{what} ended: {error}", what=what, error=error)
             return
         log.failure(
@@ -271,6 +289,9 @@ class ConnectionProtocol(Sending):
     def _cancelChildren(self) -> None:
         for child in list(self._children or ()):
             child.connectionEnds(gone=self.lost)
+
+    def _closeWithin(self, timeout: float) -> None:
+        self._closeTimer = self.reactor.callLater(timeout, self._closeExpired)
 
     def _closeExpired(self) -> None:
         self._closeTimer = None

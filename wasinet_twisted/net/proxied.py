@@ -39,7 +39,9 @@ HEADER_TIMEOUT = 10.0
 _LONGEST_V1 = 107
 _LONGEST_V2 = 16 + 2048
 
-_V1 = re.compile(rb"PROXY (?:UNKNOWN(?: [\x21-\x7e ]*)?|TCP([46]) ([^ ]+) ([^ ]+) ([0-9]{1,5}) ([0-9]{1,5}))\Z")
+_V1 = re.compile(
+    rb"PROXY (?:UNKNOWN(?: [\x21-\x7e ]*)?|TCP([46]) ([0-9A-Fa-f:.]+) ([0-9A-Fa-f:.]+) ([0-9]{1,5}) ([0-9]{1,5}))\Z"
+)
 
 
 def withPatience(endpoint: IStreamServerEndpoint, reactor: Any) -> IStreamServerEndpoint:
@@ -136,6 +138,9 @@ class ProxiedProtocol(HAProxyProtocolWrapper):
             timer.cancel()
 
     def _refuse(self, why: str) -> None:
+        if self._timer is None:
+            # It has been.
+            return
         self._stopTimer()
         log.warn("no PROXY header from {peer}: {why}", peer=formatAddress(self.transport.getPeer()), why=why)
         self.transport.abortConnection()

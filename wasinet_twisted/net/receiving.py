@@ -102,7 +102,8 @@ class Receiving:
             return self._failRead(BusyError(f"a read of the connection with {self.peerName()} is waiting already"))
         reader: Awaited[bytes] = Awaited(canceller)
         self._immediate += 1
-        if self._immediate > IMMEDIATE and (self._incoming.size or self._incoming.ended):
+        incoming = self._incoming
+        if self._immediate > IMMEDIATE and (incoming.size or incoming.ended or not isinstance(asked, int)):
             # Whoever reads on and on without ever waiting would keep the reactor from its turn.
             self._wait(reader, asked, self.reactor.callLater(0, self._readAgain, timeout))
             return reader
@@ -150,6 +151,15 @@ class Receiving:
         failed: Awaited[bytes] = Awaited()
         self._soon(failed, failed.fail, error)
         return failed
+
+    def soon(self, waiting: Awaited[None], error: WasinetError | None) -> None:
+        """
+        Tell somebody, as L{_soon} has it, that all is well, or what is wrong.
+        """
+        if error is None:
+            self._soon(waiting, waiting.give, None)
+        else:
+            self._soon(waiting, waiting.failQuietly, again(error))
 
     def _soon(self, waiting: Awaited[Any], tell: Callable[[Any], object], what: object) -> None:
         """

@@ -79,15 +79,7 @@ class Sending(Receiving):
         """
         See L{WasiTcpConn.write<wasinet_twisted.net.connection.WasiTcpConn.write>}.
         """
-        if self.closing or self.finished:
-            done = "closed" if self.closing else "finished"
-            raise ConnectionClosed(
-                f"write() of {len(data)} bytes after the connection with {self.peerName()} was {done}"
-            )
-        if not self.lost and not self._overflows(len(data)):
-            self.transport.write(data)
-            if self._writePaused:
-                self._queued += len(data)
+        self.send(data)
         written: Awaited[None] = Awaited()
         if self._broken is not None:
             self._soon(written, written.failQuietly, again(self._broken))
@@ -98,6 +90,20 @@ class Sending(Receiving):
         else:
             self._soon(written, written.give, None)
         return written
+
+    def send(self, data: bytes) -> None:
+        """
+        L{write}, for those who never await it.
+        """
+        if self.closing or self.finished:
+            done = "closed" if self.closing else "finished"
+            raise ConnectionClosed(
+                f"write() of {len(data)} bytes after the connection with {self.peerName()} was {done}"
+            )
+        if not self.lost and not self._overflows(len(data)):
+            self.transport.write(data)
+            if self._writePaused:
+                self._queued += len(data)
 
     def _overflows(self, size: int) -> bool:
         if not self._queued or self._queued + size <= WRITE_BUFFER:
@@ -132,7 +138,7 @@ class Sending(Receiving):
         if self.lost or self.closing:
             raise ConnectionClosed(f"finish() after the connection with {self.peerName()} was closed")
         if self.finished and self._finishers is None:
-            done.callback(None)
+            self._soon(done, done.give, None)
             return done
         if self._finishers is None:
             self._finishers = []
@@ -164,10 +170,12 @@ def unsent(transport: Any, atMost: int) -> int:
     """
     How many bytes a transport of Twisted's has that the kernel hasn't taken.
 
-    @param atMost: what is said of a transport that doesn't tell, such as TLS.
+    @param atMost: what is said of a transport that doesn't tell.
     """
-    if ISSLTransport.providedBy(transport):
-        return atMost
+    beneath = getattr(transport, "beneath", None)
+    if beneath is not None:
+        # Over TLS: nearly all of it waits, encrypted, in the transport beneath.
+        return unsent(beneath(), atMost)
     try:
         waiting: int = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
         return waiting

@@ -107,12 +107,13 @@ class Task(Generic[T]):
         if self.done:
             return
         awaiting, self._awaiting = self._awaiting, None
+        if isinstance(awaiting, Awaited):
+            # Its finally blocks may end what it waits for.
+            awaiting.task = None
         try:
             self._context.run(self._coroutine.close)
         except BaseException:
             log.failure("a task did not end though it was cancelled, and then closed")
-        if isinstance(awaiting, Awaited):
-            awaiting.task = None
         if awaiting is not None:
             awaiting.addErrback(lambda _: None)
             awaiting.cancel()
@@ -156,24 +157,40 @@ class Task(Generic[T]):
                     step, value = self._coroutine.throw, error
                     continue
                 self._awaiting = deferred
-                # If it has fired, this goes on from here; what awaits in a loop doesn't get such Deferreds.
-                deferred.addBoth(self._settled, deferred)
+                fired: list[Any] = []
+                deferred.addBoth(self._settled, deferred, fired)
+                if fired:
+                    # It had fired already. Going on from within would recurse.
+                    (result,) = fired
+                    self._awaiting = None
+                    step, value = self._next(result)
+                    continue
+                fired.append(None)
             if self._unheard:
                 self._unheard = False
                 if self._awaiting is not None:
                     self._awaiting.cancel()
             return
 
-    def _settled(self, result: Any, deferred: Deferred[Any]) -> None:
+    def _settled(self, result: Any, deferred: Deferred[Any], fired: list[Any]) -> None:
+        """
+        @param fired: empty while it is being asked whether C{deferred} has fired.
+        """
         if self._awaiting is not deferred:
             # Killed in the meantime.
             return
-        if isinstance(result, Failure):
-            error = result.value
-            assert error is not None
-            self.throw(error.with_traceback(result.getTracebackObject()))
-        else:
-            self.resume(result)
+        if not fired:
+            fired.append(result)
+            return
+        self._awaiting = None
+        self._run(*self._next(result))
+
+    def _next(self, result: Any) -> tuple[Callable[[Any], Any], Any]:
+        if not isinstance(result, Failure):
+            return self._coroutine.send, result
+        error = result.value
+        assert error is not None
+        return self._coroutine.throw, error.with_traceback(result.getTracebackObject())
 
     def _end(self, tell: Callable[[Any], None], what: Any) -> None:
         self.done = True

@@ -15,6 +15,7 @@ This module loads no OpenSSL; it meets it only on connections that have it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +41,9 @@ from ..errors import (
     WasinetError,
 )
 from .addresses import checkTimeout
+from .proxied import ProxiedProtocol
 from .tlscontext import TlsClient, TlsServer, takeAnyOffer, verdictOf
-from .waiting import Awaited, again
+from .waiting import Awaited, failAll, succeedAll
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -109,10 +111,14 @@ class TlsTransport:
     @ivar info: what was agreed on; L{None} until the handshake has ended.
     """
 
-    def __init__(self, protocol: ConnectionProtocol) -> None:
+    def __init__(self, protocol: ConnectionProtocol, addresses: Any = None) -> None:
+        """
+        @param addresses: what knows those of the connection, if TLS doesn't.
+        """
         self.info: TlsInfo | None = None
         self._protocol = protocol
         self._tls: Any = None
+        self._addresses = addresses
         self._verdict: Any = None
         # Awaited[None] before the handshake has ended.
         self._held: list[bytes] | None = []
@@ -170,10 +176,16 @@ class TlsTransport:
         self._tls.resumeProducing()
 
     def getPeer(self) -> Any:
-        return self._tls.getPeer()
+        return (self._addresses or self._tls).getPeer()
 
     def getHost(self) -> Any:
-        return self._tls.getHost()
+        return (self._addresses or self._tls).getHost()
+
+    def beneath(self) -> Any:
+        """
+        What carries it; L{None} if more waits here than there, before the handshake has ended.
+        """
+        return self._tls.transport if self._held is None else None
 
     def _handOver(self) -> None:
         held, self._held = self._held, None
@@ -190,9 +202,9 @@ class TlsTransport:
             failure is told as such, and the connection ends with the timeout.
         """
         if self.info is not None:
-            written.give(None)
+            self._protocol.soon(written, None)
         elif self._closed is not None:
-            written.failQuietly(again(self._closed))
+            self._protocol.soon(written, self._closed)
         else:
             timeout = HANDSHAKE_TIMEOUT if timeout is None else timeout
             timer: IDelayedCall = self._protocol.reactor.callLater(timeout, self._expire, written, timeout, attempt)
@@ -235,22 +247,21 @@ class TlsTransport:
             self._handOver()
             if not output.paused:
                 self._producer.resumeProducing()
-        for written, _ in self._waiting[:]:
-            written.give(None)
+        succeedAll([written for written, _ in self._waiting])
 
-    def lost(self, reason: BaseException, broken: WasinetError | None) -> WasinetError:
+    def lost(
+        self, reason: BaseException, broken: WasinetError | None
+    ) -> tuple[WasinetError, Callable[[], None] | None]:
         """
-        The connection is gone: tell those who wait for the handshake.
+        The connection is gone.
 
         @param broken: why, if our side has ended it.
-        @return: what those get who go on with the connection.
+        @return: what those get who go on with the connection; and what tells those who wait for the handshake.
         """
         peer = self._protocol.peerName()
         if broken is not None:
             self._closed = broken
-            for written, _ in self._waiting[:]:
-                written.failQuietly(again(broken))
-            return broken
+            return broken, lambda: failAll([written for written, _ in self._waiting], broken)
         if self.info is not None:
             text = reasonText(reason)
             if isinstance(reason, ConnectionLost):
@@ -258,7 +269,7 @@ class TlsTransport:
                 text = f"it ended without TLS's close_notify, and may be cut ({text})"
             self._closed = ConnectionClosed(f"the connection with {peer} is gone: {text}")
             self._closed.__cause__ = reason
-            return self._closed
+            return self._closed, None
         failure: WasinetError | None = None if self._verdict is None else self._verdict.error(peer, reason)
         if failure is None:
             text = reasonText(reason)
@@ -270,9 +281,13 @@ class TlsTransport:
         self._closed.__cause__ = failure
         if not any(attempt for _, attempt in self._waiting):
             log.info("{failure}", failure=failure)
-        for written, attempt in self._waiting[:]:
-            written.failQuietly(again(failure if attempt else self._closed))
-        return self._closed
+        closed = self._closed
+
+        def tell() -> None:
+            for written, attempt in self._waiting[:]:
+                failAll([written], failure if attempt else closed)
+
+        return closed, tell
 
 
 def overTls(protocol: ConnectionProtocol, transport: Any) -> TlsTransport | None:
@@ -283,6 +298,12 @@ def overTls(protocol: ConnectionProtocol, transport: Any) -> TlsTransport | None
         return None
     from twisted.protocols.tls import TLSMemoryBIOProtocol
 
+    if isinstance(transport, ProxiedProtocol) and isinstance(transport.transport, TLSMemoryBIOProtocol):
+        # The PROXY header has come by TLS, so the handshake is over.
+        tls = TlsTransport(protocol, transport)
+        tls.over(transport.transport)
+        tls.handshakeCompleted()
+        return tls
     if not isinstance(transport, TLSMemoryBIOProtocol):
         # There is something in between that keeps the handshake to itself.
         return None

@@ -97,10 +97,20 @@ class Awaited(Deferred[T]):
         Tell a failure to whoever waits, now or later; if nobody ever does, it is not reported as unhandled.
         """
         self.fail(error)
-        if self._debugInfo is not None:
-            # It is what reports a failure when it is collected; to handle the failure here would hide it from those
-            # who come later.
-            self._debugInfo.failResult = None
+        self.silence()
+
+    def silence(self) -> bool:
+        """
+        Don't report a failure that nobody has asked for.
+
+        @return: was there one?
+        """
+        # It is what reports a failure when it is collected; to handle the failure here would hide it from those who
+        # come later.
+        if self._debugInfo is None or self._debugInfo.failResult is None:
+            return False
+        self._debugInfo.failResult = None
+        return True
 
     def _settle(self) -> None:
         # As after any await, whoever comes later finds None. Few ever do, and they came after the task.

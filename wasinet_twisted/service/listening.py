@@ -164,5 +164,7 @@ class ListeningService(Service):
         if self._listening is not None:
             self._listening.cancel()
         port, self._port = self._port, None
+        if port is not None:
+            self._factory.gate.detach(port)
         stopped = maybeDeferred(port.stopListening) if port is not None else maybeDeferred(lambda: None)
         return stopped.addCallback(lambda _: self._factory.stop(STOP_DEADLINE))
