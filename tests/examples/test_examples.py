@@ -26,6 +26,7 @@ def test_eachIsTested() -> None:
         *SERVERS,
         "http_client",
         "line_chat",
+        "proxy",
         "tls_echo",
     }
 
@@ -203,7 +204,7 @@ def test_noSuchPort(tmp_path: Path, name: str) -> None:
     assert process.stderr() == "a port must be a whole number from 0 to 65535, not 65536\n"
 
 
-@pytest.mark.parametrize("name", [*SERVERS, "http_client", "line_chat", "tls_echo"])
+@pytest.mark.parametrize("name", [*SERVERS, "http_client", "line_chat", "proxy", "tls_echo"])
 def test_help(tmp_path: Path, name: str) -> None:
     process = run(example(name, "--help"), tmp_path)
     assert (process.process.returncode, process.stderr()) == (0, "")
