@@ -19,6 +19,7 @@ from .messages import WasiRequest, WasiResponse
 from .quick import quickRequest
 
 _Message = TypeVar("_Message", WasiRequest, WasiResponse)
+_Request = TypeVar("_Request", bound=RequestHead)
 
 
 class Buffer(Machine):
@@ -180,6 +181,38 @@ class Buffer(Machine):
         # What only frames the data counts as handed out with it.
         self._handedOut = self._queue.taken
         return event
+
+    def nextRequest(self, kind: type[_Request], most: int) -> _Request | None:
+        """
+        The next request for a server: its head, made as C{kind}. If the body
+        has come whole as well and is small, it is there already, as C{_body};
+        else C{_body} is L{None}, and L{nextEvent} gives what follows.
+
+        @param kind: a subclass of L{RequestHead}, made without its C{__init__}.
+        @param most: how long a body may be that comes with the head, in bytes.
+        @return: L{None} while more bytes are needed.
+        @raise RemoteProtocolError: it is malformed, or larger than the limits.
+        @raise IncompleteRead: the stream ended inside it.
+        """
+        queue = self._queue
+        try:
+            head = self._nextHead(kind)
+            if head is None:
+                return None
+            assert isinstance(head, kind)
+            length = head._length
+            if 0 <= length <= most and length <= len(queue.chunk) - queue.position:
+                head._body = queue.take(length) if length else b""
+                if self._state is not IDLE:
+                    self._between()
+                return head
+            self._begin(head, False)
+        except (RemoteProtocolError, IncompleteRead) as error:
+            self._fail(error)
+            raise
+        head._body = None  # type: ignore[assignment]
+        self._handedOut = queue.taken
+        return head
 
     def parseChunk(self) -> bytes | None:
         """

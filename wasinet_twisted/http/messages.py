@@ -4,6 +4,7 @@ Whole messages: L{WasiRequest}, L{WasiResponse}, and their encoding.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterable, Iterable
 from http import HTTPStatus
 from typing import Any, Self
 
@@ -62,7 +63,11 @@ class _Message(Head):
     def body(self) -> bytes:
         """
         The body, decoded of its transfer coding. May be set to bytes or to str (UTF-8).
+
+        @raise LocalProtocolError: it is not there: it is to be sent piece by piece.
         """
+        if not isinstance(self._body, bytes):
+            raise LocalProtocolError("the body of this response comes in pieces")
         return self._body
 
     @body.setter
@@ -228,6 +233,9 @@ class WasiRequest(_Message, RequestHead):
         return pairs, framing
 
 
+Pieces = Iterable[bytes | bytearray | memoryview | str] | AsyncIterable[bytes | bytearray | memoryview | str]
+
+
 class WasiResponse(_Message, ResponseHead):
     """
     A response.
@@ -242,14 +250,29 @@ class WasiResponse(_Message, ResponseHead):
         self,
         status: int = 200,
         headers: HeadersLike = (),
-        body: bytes | bytearray | memoryview | str = b"",
+        body: bytes | bytearray | memoryview | str | Pieces = b"",
         reason: str | None = None,
         version: str = "HTTP/1.1",
         trailers: HeadersLike = (),
     ) -> None:
+        """
+        @param body: bytes, or str as UTF-8; or an iterable or asynchronous
+            iterable of these, which a server sends piece by piece.
+        """
         self.status = status
         self.reason = REASONS.get(status, "") if reason is None else reason
-        self._set(version, headers, body, trailers)
+        if isinstance(body, Iterable | AsyncIterable) and not isinstance(body, bytes | bytearray | memoryview | str):
+            self._set(version, headers, b"", trailers)
+            self._body = body  # type: ignore[assignment]
+        else:
+            self._set(version, headers, body, trailers)
+
+    @property
+    def pieces(self) -> Pieces | None:
+        """
+        The body, if it is to be sent piece by piece; L{None} if it is there.
+        """
+        return None if isinstance(self._body, bytes) else self._body
 
     def _key(self) -> tuple[object, ...]:
         return (self.status, self.reason, *super()._key())
@@ -311,6 +334,8 @@ class WasiResponse(_Message, ResponseHead):
         return pairs, framingOf(pairs, self.version, None)
 
     def _plan(self, requestMethod: str) -> tuple[list[Pair], bytes]:
+        if self.pieces is not None:
+            raise LocalProtocolError("encode() is for a body that is there; this one comes in pieces")
         pairs, framing = self._check()
         status = self.status
         tunnel = requestMethod == "CONNECT" and 200 <= status < 300

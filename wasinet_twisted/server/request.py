@@ -1,0 +1,257 @@
+"""
+L{Request}: what a handler is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import parse_qsl, unquote
+
+from multidict import MultiDict
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IAddress
+
+from ..errors import BusyError, LocalProtocolError, MessageTooLarge
+from ..http import RequestHead
+from ..http.content import decodeJson, decodeText
+from ..http.events import HeadersLike
+from ..http.pieces import Pieces
+from ..net import WasiTcpConn
+
+if TYPE_CHECKING:
+    from .protocol import HttpProtocol
+
+
+class Request(RequestHead):
+    """
+    A request that waits for its response: the head, and what is needed for the rest.
+
+    The body comes when the handler asks for it, by L{read} or L{stream}; one
+    that nobody asks for is not read.
+
+    @ivar method: as on the wire.
+    @ivar uri: the raw request target.
+    @ivar version: C{"HTTP/1.1"} or C{"HTTP/1.0"}.
+    @ivar headers: the fields, a case-insensitive multi-mapping.
+    """
+
+    __slots__ = ("_begun", "_protocol", "_responded")
+
+    # What came with the head; None while it is to be read.
+    _body: bytes | None  # type: ignore[assignment]
+    _protocol: HttpProtocol
+    # Has somebody begun to read the body? Has the response's head been sent?
+    _begun: bool
+    _responded: bool
+
+    @property
+    def conn(self) -> WasiTcpConn:
+        """
+        The connection: C{peer()}, C{local()}, C{tls}, C{start()},
+        C{whenClosed()}, C{abort()}. It is HTTP's to read and to write, until
+        L{upgrade} gives it away.
+        """
+        return BorrowedConn(self._protocol)
+
+    @property
+    def peer(self) -> IAddress:
+        """
+        The peer's address; behind a load balancer with PROXY headers, its client's.
+        """
+        return self._protocol.peer()
+
+    @property
+    def path(self) -> str:
+        """
+        The target's path, without the query, percent-decoded as UTF-8. What is
+        no UTF-8 becomes U+FFFD; L{uri} has it as it came.
+        """
+        return unquote(self._target()[0])
+
+    @property
+    def query(self) -> MultiDict[str]:
+        """
+        The target's query as C{application/x-www-form-urlencoded} has it.
+        """
+        return MultiDict(parse_qsl(self._target()[1], keep_blank_values=True))
+
+    def _target(self) -> tuple[str, str]:
+        uri = self.uri
+        if not uri.startswith("/"):
+            _, colon, rest = uri.partition("://")
+            if colon:
+                # absolute-form (RFC 9112 section 3.2.2): what follows the authority.
+                end = min((rest.find(mark) for mark in "/?" if mark in rest), default=len(rest))
+                uri = rest[end:] if rest[end:].startswith("/") else "/" + rest[end:]
+        path, _, query = uri.partition("?")
+        return path, query
+
+    async def read(self, maxBytes: int | None = None) -> bytes:
+        """
+        Read the whole body.
+
+        @param maxBytes: how long it may be; by default as L{Limits.body<wasinet_twisted.http.Limits>} has it.
+        @raise MessageTooLarge: it is longer. Let it pass, and the client is answered with 413.
+        @raise RemoteProtocolError: it is malformed. Let it pass, and the client is answered with 400.
+        @raise ConnectionClosed: the peer has gone.
+        @raise BusyError: it is, or has been, read already.
+        """
+        most = self._protocol.server.limits.message.body if maxBytes is None else maxBytes
+        body = self._body
+        if body is not None and not self._begun:
+            self._begun = True
+            if len(body) > most:
+                self._tooLarge(most)
+            return body
+        self._begin()
+        if self._length > most:
+            # Before the client has sent it, if it waits for a 100.
+            self._tooLarge(most)
+        pieces = Pieces()
+        while piece := await self._protocol.nextPiece(self):
+            pieces.add(piece)
+            if pieces.size > most:
+                self._tooLarge(most)
+        return pieces.join()
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """
+        C{async for piece in request.stream()}: the body as it comes, of any
+        length. What the handler doesn't take, the peer has to wait with.
+
+        @raise RemoteProtocolError: it is malformed.
+        @raise ConnectionClosed: the peer has gone.
+        @raise BusyError: it is, or has been, read already.
+        """
+        self._begin()
+        if self._body is not None:
+            if self._body:
+                yield self._body
+            return
+        while piece := await self._protocol.nextPiece(self):
+            yield piece
+
+    def _begin(self) -> None:
+        if self._begun:
+            raise BusyError(f"the body of {self!r} is read twice")
+        self._begun = True
+
+    def _tooLarge(self, most: int) -> NoReturn:
+        raise MessageTooLarge(f"a body of more than {most} bytes", statusHint=413)
+
+    async def text(self) -> str:
+        """
+        The whole body as text, by the charset that its Content-Type names, else as UTF-8.
+
+        @raise ContentError: it isn't. Let it pass, and the client is answered with 400.
+        """
+        return decodeText(await self.read(), self.getHeader("Content-Type"))
+
+    async def json(self) -> Any:
+        """
+        The whole body as JSON.
+
+        @raise ContentError: it isn't. Let it pass, and the client is answered with 400.
+        """
+        return decodeJson(await self.read())
+
+    @property
+    def trailers(self) -> Any:
+        """
+        The fields that came after a chunked body that has been read to its end (RFC 9112 section 7.1.2).
+        """
+        return self._trailers
+
+    def informational(self, status: int, headers: HeadersLike = ()) -> None:
+        """
+        Send an interim response such as 103 (RFC 8297). To HTTP/1.0 none is sent.
+
+        @raise LocalProtocolError: it is none, or the response has begun.
+        """
+        self._protocol.informational(self, status, headers)
+
+    def upgrade(self, protocol: str, headers: HeadersLike = ()) -> Deferred[WasiTcpConn]:
+        """
+        Switch to another protocol: answer 101, and hand the connection over.
+        The body, if there is one, is read first and forgotten.
+
+        @param protocol: one of those that the request offers in its Upgrade field.
+        @return: fires with the connection, whose bytes from now on are the
+            handler's. When the handler returns, it closes.
+        @raise LocalProtocolError: the request doesn't offer that, or has been answered.
+        """
+        return ensureDeferred(self._protocol.takeOver(self, protocol, headers))
+
+    def acceptTunnel(self, headers: HeadersLike = ()) -> Deferred[WasiTcpConn]:
+        """
+        The same for a CONNECT: answer 200, and hand the connection over.
+
+        @raise LocalProtocolError: it is no CONNECT, or has been answered.
+        """
+        return ensureDeferred(self._protocol.takeOver(self, None, headers))
+
+
+class BorrowedConn(WasiTcpConn):
+    """
+    A handle of a connection that belongs to HTTP: it doesn't close when it is forgotten.
+    """
+
+    __slots__ = ()
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise BusyError("the connection is HTTP's; request.upgrade() would give it away")
+
+    read = readExactly = readUntil = readLine = readToEnd = unread = _refuse
+    write = writeLines = sendFile = finish = startTLS = _refuse
+
+    def __del__(self) -> None:
+        """
+        Nothing: whoever borrows doesn't close.
+        """
+
+
+def offers(request: RequestHead, protocol: str) -> bool:
+    """
+    Does C{request} offer to switch to C{protocol}? RFC 9110 section 7.8.
+    """
+    if request.version == "HTTP/1.0" or not tokensOf(request, "connection") & {"upgrade"}:
+        return False
+    return protocol.lower() in tokensOf(request, "upgrade")
+
+
+def tokensOf(request: RequestHead, name: str) -> set[str]:
+    """
+    The members of a list-valued field, without case, over all its lines.
+    """
+    values = [value for field, value in request.fields() if field.lower() == name]
+    return {token.strip(" \t").lower() for value in values for token in value.split(",")}
+
+
+def newRequest(request: Request, protocol: HttpProtocol) -> None:
+    """
+    What the parser leaves to be set: it makes requests without their constructor.
+    """
+    request._protocol = protocol
+    request._trailers = None
+    request._begun = request._responded = False
+
+
+def wantsTrailers(request: RequestHead) -> bool:
+    """
+    May trailers be sent in the response? RFC 9110 section 6.5.1.
+    """
+    return request.version != "HTTP/1.0" and "trailers" in tokensOf(request, "te")
+
+
+def refuseTakeOver(request: Request, protocol: str | None) -> None:
+    """
+    @raise LocalProtocolError: the request can't be taken over like that.
+    """
+    if request._responded:
+        raise LocalProtocolError(f"{request!r} has been answered")
+    if protocol is None:
+        if request.method != "CONNECT":
+            raise LocalProtocolError(f"{request!r} is no CONNECT")
+    elif not offers(request, protocol):
+        raise LocalProtocolError(f"{request!r} offers no upgrade to {protocol!r}")

@@ -1,0 +1,246 @@
+"""
+L{HttpServer} and L{serve}: listening, draining, and the clock that all connections share.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IAddress, IDelayedCall, IListeningPort, IStreamServerEndpoint
+from twisted.python.failure import Failure
+
+from ..errors import ConnectionClosed, InvalidArgument
+from ..http import WasiResponse
+from ..net import ConnectionFactory
+from ..net.addresses import checkTimeout
+from ..net.connection import theReactor
+from ..net.endpoints import endpointOf, listenFailed
+from ..net.protocol import ConnectionProtocol
+from ..net.tasks import Task
+from .accesslog import AccessLog
+from .answer import Dates
+from .limits import DEFAULT_SERVER_LIMITS, ServerLimits
+from .protocol import HttpProtocol
+from .request import Request
+from .statistics import Statistics
+
+Handler = Callable[[Request], WasiResponse | Awaitable[WasiResponse | None]]
+
+# How often deadlines are looked at, in seconds.
+TICK = 0.5
+
+
+class HttpServer(ConnectionFactory):
+    """
+    An HTTP/1.1 server: a Twisted Factory for any endpoint, and what its connections share.
+
+    @ivar limits: its bounds.
+    @ivar statistics: what it has done.
+    @ivar draining: is it about to end?
+    @ivar ports: what it listens on.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        limits: ServerLimits = DEFAULT_SERVER_LIMITS,
+        accessLog: AccessLog | None = None,
+        reactor: Any = None,
+    ) -> None:
+        """
+        @param handler: takes a L{Request} and gives the response: an C{async
+            def}, a plain function, or one that gives a Deferred.
+        @param accessLog: is told of each answer.
+        """
+        if not callable(handler):
+            raise InvalidArgument(f"handler must be a function that takes a request, not {handler!r}")
+        self.reactor = theReactor(reactor)
+        super().__init__(None, maxConnections=limits.connections, alpn=["http/1.1"], reactor=self.reactor)
+        self.handler = handler
+        self.limits = limits
+        self.accessLog = accessLog
+        self.statistics = Statistics()
+        self.draining = False
+        self.ports: list[IListeningPort] = []
+        self._dates = Dates()
+        self._ticking: IDelayedCall | None = None
+
+    def date(self) -> bytes:
+        """
+        The Date field's line.
+        """
+        return self._dates.line(time.time())
+
+    def newProtocol(self) -> ConnectionProtocol:
+        """
+        The Protocol of a new connection.
+        """
+        return HttpProtocol(self)
+
+    def connected(self, protocol: ConnectionProtocol) -> bool:
+        """
+        A connection is there.
+        """
+        self.keep(protocol, None)
+        self.statistics.opened()
+        if self._ticking is None:
+            self._ticking = self.reactor.callLater(TICK, self._tick)
+        return True
+
+    def connectionGone(self, protocol: ConnectionProtocol) -> None:
+        """
+        A connection is gone, or could not be made.
+        """
+        if protocol.wasMade():
+            self.statistics.closed()
+        self.gone(protocol)
+
+    def idle(self) -> None:
+        """
+        No connection is open, and no handler runs.
+        """
+        if self._ticking is not None:
+            self._ticking.cancel()
+            self._ticking = None
+
+    def runs(self, protocol: HttpProtocol, task: Task[object]) -> None:
+        """
+        A handler waits for something.
+        """
+        self.keep(protocol, task)
+
+    def ran(self, protocol: HttpProtocol, task: Task[object]) -> None:
+        """
+        It has ended.
+        """
+        self.release(protocol, task)
+
+    def cancel(self, protocol: HttpProtocol) -> None:
+        """
+        Cancel what runs for a connection.
+        """
+        task = self.taskOf(protocol)
+        if task is not None:
+            task.cancel()
+
+    def full(self) -> None:
+        """
+        There are as many connections as may be: the one that has been idle longest makes room.
+        """
+        idle = [each for each in self.connections if isinstance(each, HttpProtocol) and each.isIdle()]
+        if idle:
+            min(idle, key=HttpProtocol.idleSince).closeIdle()
+
+    def _tick(self) -> None:
+        self._ticking = self.reactor.callLater(TICK, self._tick)
+        now = self.reactor.seconds()
+        for protocol in self.connections:
+            assert isinstance(protocol, HttpProtocol)
+            protocol.tick(now)
+
+    # Listening
+
+    def listenOn(self, endpoint: int | str | IStreamServerEndpoint) -> Deferred[IListeningPort]:
+        """
+        Listen on an endpoint as well.
+
+        @param endpoint: a port, a Twisted endpoint string, or an endpoint.
+        @return: fires with the port.
+        @raise ListenFailed: it can't be listened on.
+        @raise InvalidArgument: it is none.
+        """
+        name = f"tcp:{endpoint}" if isinstance(endpoint, int) else str(endpoint)
+
+        def listening(port: IListeningPort) -> IListeningPort:
+            self.ports.append(port)
+            return port
+
+        def failed(failure: Failure) -> Failure:
+            raise listenFailed(name, failure.value)
+
+        return self.listen(endpointOf(self.reactor, endpoint)).addCallbacks(listening, failed)
+
+    def local(self) -> IAddress:
+        """
+        The address of the first port; with port 0, this tells the port.
+
+        @raise ConnectionClosed: it listens on none.
+        """
+        if not self.ports:
+            raise ConnectionClosed("the server is not listening")
+        return self.ports[0].getHost()
+
+    def close(self) -> Deferred[None]:
+        """
+        Stop to listen. Connections go on.
+
+        @return: fires when the sockets are closed.
+        """
+        ports, self.ports = self.ports, []
+        stopping = []
+        for port in ports:
+            self.gate.detach(port)
+            stopped = port.stopListening()
+            if stopped is not None:
+                stopping.append(stopped)
+        return DeferredList(stopping, consumeErrors=True).addCallback(lambda _: None)
+
+    def drain(self, deadline: float | None = None) -> Deferred[None]:
+        """
+        Stop to listen, close the connections that are idle, and let the requests
+        in flight be answered, also half-received ones, with C{Connection: close}.
+        What is left after C{deadline} seconds is cancelled and reset.
+
+        @param deadline: C{ServerLimits.drain} by default.
+        @return: fires when all is over.
+        """
+        checkTimeout(deadline)
+        self.draining = True
+        closed = self.close()
+        for protocol in self.connections:
+            assert isinstance(protocol, HttpProtocol)
+            protocol.closeIdle()
+        drained = super().drain(self.limits.drain if deadline is None else deadline)
+        return closed.addCallback(lambda _: drained)
+
+
+def serve(
+    handler: Handler,
+    endpoint: int | str | IStreamServerEndpoint,
+    *,
+    limits: ServerLimits = DEFAULT_SERVER_LIMITS,
+    accessLog: AccessLog | None = None,
+    reactor: Any = None,
+) -> HttpServer:
+    """
+    Serve HTTP.
+
+        server = serve(handler, 8080)
+
+    @param handler: takes a L{Request} and gives a L{WasiResponse}; an C{async
+        def}, a plain function, or one that gives a Deferred.
+    @param endpoint: a port (0: any free one), a Twisted endpoint string, or an endpoint.
+    @return: the server: C{server.local()}, C{await server.drain()}, C{server.statistics}.
+    @raise ListenFailed: the endpoint can't be listened on. If that turns out only later, it is logged.
+    @raise InvalidArgument: there is no such endpoint.
+    """
+    server = HttpServer(handler, limits=limits, accessLog=accessLog, reactor=reactor)
+    failures: list[BaseException] = []
+    early = True
+
+    def failed(failure: Failure) -> Any:
+        if not early:
+            return failure
+        assert failure.value is not None
+        failures.append(failure.value)
+        return None
+
+    server.listenOn(endpoint).addErrback(failed)
+    early = False
+    if failures:
+        raise failures[0]
+    return server
