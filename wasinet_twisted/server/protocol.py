@@ -283,15 +283,17 @@ class HttpProtocol(ConnectionProtocol):
         self._expects = self._late = False
         self._keepAlive = request.version != "HTTP/1.0"
         server.statistics.started()
+        expected = False
         for name, value in request._pairs:
             size = len(name)
             if size == 10 and name.lower() == "connection":
                 self._keepAlive = request.keepAlive
             elif size == 6 and name.lower() == "expect" and request.version != "HTTP/1.0":
                 # RFC 9110 section 10.1.1: it has this one member.
-                if value.lower() != "100-continue":
+                if value.lower() != "100-continue" or expected:
                     self._refuse(417, "the only expectation known is 100-continue", request)
                     return
+                expected = True
                 self._expects = not self._bodyDone
         try:
             result = server.handler(request)
@@ -334,6 +336,7 @@ class HttpProtocol(ConnectionProtocol):
                 return b""
             event = self._buffer.nextEvent()
             if isinstance(event, Data):
+                self._expects = False
                 self._bodyGot += len(event.data)
                 self._flow()
                 return event.data
