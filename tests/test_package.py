@@ -81,7 +81,7 @@ SURFACE = {
         "formatAddress",
         "nsloopup",
     },
-    "wasinet_twisted.server": {"AccessLog", "RequestLoop"},
+    "wasinet_twisted.server": {"AccessLog", "HttpServer", "Request", "ServerLimits", "Statistics", "StatusApp"},
     "wasinet_twisted.testing": {"Direction", "Link", "MemoryListener", "Pair", "advance", "pair", "run", "settle"},
 }
 
@@ -91,7 +91,8 @@ ALLOWED = {
     "http": {"errors", "multidict"},
     # The last four are imported when TLS is used, and only then.
     "net": {"errors", "twisted", "zope", "OpenSSL", "cryptography", "idna", "service_identity"},
-    "server": {"errors", "http", "net", "twisted", "zope"},
+    # The status page shows the version; prometheus_client is imported when somebody scrapes.
+    "server": {"__version__", "errors", "http", "net", "twisted", "zope", "prometheus_client"},
     "service": {"attrs", "errors", "http", "net", "server", "twisted", "zope"},
     "testing": {"errors", "net", "twisted", "zope"},
 }

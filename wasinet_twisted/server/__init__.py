@@ -12,5 +12,6 @@ from .limits import ServerLimits
 from .request import Request
 from .serving import HttpServer, serve
 from .statistics import Statistics
+from .status import StatusApp
 
-__all__ = ["AccessLog", "HttpServer", "Request", "ServerLimits", "Statistics", "serve"]
+__all__ = ["AccessLog", "HttpServer", "Request", "ServerLimits", "Statistics", "StatusApp", "serve"]
