@@ -14,12 +14,10 @@ from dataclasses import asdict
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.task import LoopingCall, react
 
 from wasinet_twisted.http import Limits
-from wasinet_twisted.net import ConnectionFactory, WasiTcpConn
-from wasinet_twisted.server import RequestLoop, Statistics, StatusApp
+from wasinet_twisted.server import HttpServer, Statistics, StatusApp
 
 # How often it does something, in seconds.
 STEP = 0.1
@@ -81,10 +79,8 @@ async def serve(reactor: Any, port: str = "0") -> None:
     statistics = Statistics()
     app = StatusApp(statistics, {**asdict(Limits()), "maxConnections": None}, name="example.org")
 
-    async def answer(conn: WasiTcpConn) -> None:
-        await RequestLoop(conn, app).run()
-
-    listening = await serverFromString(reactor, f"tcp:{port}:interface=127.0.0.1").listen(ConnectionFactory(answer))
+    server = HttpServer(app)
+    listening = await server.listenOn(f"tcp:{port}:interface=127.0.0.1")
     print(f"http://127.0.0.1:{listening.getHost().port}/", flush=True)
     LoopingCall(Load(statistics).step).start(STEP)
     await Deferred()

@@ -52,6 +52,18 @@ LINGER = 4  # our direction has ended; what still comes is forgotten
 TUNNEL = 5  # no HTTP any more
 DONE = 6  # closing
 
+# What the statistics are told of those that are refused: few and fixed words.
+_REASONS = {
+    408: "too slow",
+    413: "body too large",
+    414: "target too long",
+    417: "unknown expectation",
+    431: "head too large",
+    501: "not served",
+    503: "handler too slow",
+    505: "version",
+}
+
 # A body up to this length that has come with its head is there for the handler at once.
 _SMALL = 64 * 1024
 
@@ -202,6 +214,9 @@ class HttpProtocol(ConnectionProtocol):
         """
         if self._phase != TUNNEL:
             self._phase = DONE
+        if self._request is not None:
+            self._request = None
+            self.server.statistics.abandoned()
         super().connectionLost(reason)
         if self._puller is not None:
             assert self._broken is not None
@@ -258,7 +273,7 @@ class HttpProtocol(ConnectionProtocol):
         try:
             request = buffer.nextRequest(Request, _SMALL)
         except (RemoteProtocolError, IncompleteRead) as error:
-            self._refuse(getattr(error, "statusHint", 400), str(error))
+            self._refuse(getattr(error, "statusHint", 400), str(error), None)
             return False
         if request is None:
             if self._ended:
@@ -439,8 +454,10 @@ class HttpProtocol(ConnectionProtocol):
         self.send(encoded)
         if pieces is None:
             size = 0 if method == "HEAD" else len(response._body)
+            self.server.statistics.bytesSent += len(encoded) - size
             self.answered(request, response.status, size, keepAlive)
         else:
+            self.server.statistics.bytesSent += len(encoded)
             coroutine = self._sendPieces(request, response, chunked)
             self._runs(_Run(coroutine, self, request, (response.status, keepAlive)))
 
@@ -555,31 +572,33 @@ class HttpProtocol(ConnectionProtocol):
             )
             if request._responded:
                 # A FIN could make half a body look like a whole one.
-                self.server.statistics.answered(500, self.reactor.seconds() - self._started, 0)
-                self._request = None
                 self.abort()
             else:
                 # What it tripped over is for the log, not for the peer.
                 self._keepAlive = False
                 self._respond(request, WasiResponse(500))
 
-    def _refuse(self, status: int, reason: str, request: Request | None = None) -> None:
+    def _refuse(self, status: int, reason: str, request: Request | None) -> None:
         """
         Answer with an error and close, but see to it that the peer can read the answer.
+
+        @param request: what is refused; L{None} if its head could not be read.
         """
         if self.lost or self.closing:
             return
-        if request is None:
-            self.server.statistics.started()
-            self._started = self.reactor.seconds()
-        self.server.statistics.refused(status, reason.partition(":")[0])
+        server = self.server
         response = WasiResponse(status, {"Content-Type": "text/plain; charset=utf-8"}, f"{reason}\n")
-        self.send(encodeWhole(response, request, False, self.server.date()))
-        self.server.statistics.answered(status, self.reactor.seconds() - self._started, len(response.body))
-        if self.server.accessLog is not None:
-            self.server.accessLog.answered(self._peerHost(), request, status, len(response.body))
+        encoded = encodeWhole(response, request, False, server.date())
+        self.send(encoded)
+        statistics = server.statistics
         if request is not None:
             request._responded = True
+            # It has been counted, and is counted as a refusal instead of an answer.
+            statistics.inFlight -= 1
+        statistics.refused(status, _REASONS.get(status, "malformed"))
+        statistics.bytesSent += len(encoded)
+        if server.accessLog is not None:
+            server.accessLog.answered(self._peerHost(), request, status, len(response.body))
         self._request = None
         self._linger()
 
@@ -668,7 +687,7 @@ class HttpProtocol(ConnectionProtocol):
                 self._drop("idle")
         elif phase == HEAD:
             if elapsed >= limits.head:
-                self._refuse(408, "the head took too long")
+                self._refuse(408, "the head took too long", None)
         elif phase == UNREAD:
             if elapsed >= limits.bodyGrace + self._waited / max(limits.bodyRate, 1e-9):
                 self._drop("slow body")
