@@ -89,13 +89,8 @@ def _script(name: str) -> str:
 CANDIDATES = {
     OURS: Candidate(
         "wasinet_twisted",
-        (
-            *(_script("twistd"), "--nodaemon", "--pidfile=", "wasinet-echo"),
-            *("--http", f"tcp:{{port}}:interface=127.0.0.1:backlog={BACKLOG}"),
-        ),
+        _module("benchmarks.peers.oursrun", "{port}"),
         ("wasinet_twisted", "twisted"),
-        # benchmarks.peers.ours:handler tells it; wasinet-echo knows nothing but echoing.
-        tellsPath=False,
     ),
     "twisted.web": Candidate("twisted.web", _module("benchmarks.peers.twistedweb", "{port}"), ("twisted",)),
     "uvicorn": Candidate(

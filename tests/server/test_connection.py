@@ -103,7 +103,7 @@ class ServerCase(SynchronousTestCase):
 class AnswerTests(ServerCase):
     def test_echo(self) -> None:
         peer = self.connect(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nWasmEdge")
-        answer = b"HTTP/1.1 200 OK\r\n%bContent-Length: 13\r\n\r\necho:WasmEdge" % self.factory.date()
+        answer = b"HTTP/1.1 200 OK\r\n%bContent-Length: 13\r\n\r\necho:WasmEdge" % self.factory.dateLine
         self.assertEqual(peer.take(), answer)
 
     def test_theHandlerSeesTheRequest(self) -> None:
@@ -146,7 +146,7 @@ class AnswerTests(ServerCase):
         """
         peer = self.connect(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n")
         data = peer.take()
-        begin = b"HTTP/1.1 200 OK\r\n%bContent-Length: 5\r\n\r\nHTTP/1.1 200 OK\r\n" % self.factory.date()
+        begin = b"HTTP/1.1 200 OK\r\n%bContent-Length: 5\r\n\r\nHTTP/1.1 200 OK\r\n" % self.factory.dateLine
         self.assertTrue(data.startswith(begin), data)
         self.assertEqual([r.body for r in self.responses(data, "HEAD", "GET")], [b"", b"echo:"])
 

@@ -9,7 +9,8 @@ coroutine for a connection, only for a handler that waits.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Coroutine
-from inspect import iscoroutine
+from contextvars import Context, copy_context
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError
@@ -35,8 +36,8 @@ from ..net.receiving import IMMEDIATE
 from ..net.sending import unsent
 from ..net.tasks import Task
 from ..net.waiting import Awaited
-from .answer import closePieces, encodeBegin, encodeWhole, inPieces, lengthOf
-from .request import Request, newRequest, refuseTakeOver, wantsTrailers
+from .answer import closePieces, encodeBegin, encodeWhole, inPieces, lengthOf, quickResponse
+from .request import Request, refuseTakeOver, wantsTrailers
 
 if TYPE_CHECKING:
     from .serving import HttpServer
@@ -81,11 +82,12 @@ class _Run(Task[object]):
         protocol: HttpProtocol,
         request: Request,
         streamed: tuple[int, bool] | None = None,
+        context: Context | None = None,
     ) -> None:
         """
         @param streamed: for a response, its status, and whether the connection goes on.
         """
-        super().__init__(coroutine, protocol.reactor)
+        super().__init__(coroutine, protocol.reactor, context)
         self._protocol = protocol
         self._request = request
         self._streamed = streamed
@@ -260,6 +262,8 @@ class HttpProtocol(ConnectionProtocol):
             for _ in range(IMMEDIATE):
                 if self._phase > HEAD or self._writePaused or self.closing or not self._nextRequest():
                     return
+                if self._phase == IDLE and not len(self._buffer) and not self._ended:
+                    return
             # Others have their turn.
             self.reactor.callLater(0, self._pump)
         finally:
@@ -287,7 +291,9 @@ class HttpProtocol(ConnectionProtocol):
 
     def _begin(self, request: Request) -> None:
         server = self.server
-        newRequest(request, self)
+        request._protocol = self
+        request._trailers = None
+        request._begun = request._responded = False
         self._request = request
         self._phase = BUSY
         self._started = self._since = self.reactor.seconds()
@@ -311,15 +317,29 @@ class HttpProtocol(ConnectionProtocol):
                 expected = True
                 self._expects = not self._bodyDone
         try:
-            result = server.handler(request)
-            if isinstance(result, WasiResponse):
-                self._respond(request, result)
-                return
-            coroutine = result if iscoroutine(result) else _wait(result)
-        except Exception as error:
+            result: Any = server.handler(request)
+            if type(result) is CoroutineType:
+                # The first step is made here: most handlers have nothing to wait for, and need no task.
+                context = copy_context()
+                awaited = context.run(result.send, None)
+            else:
+                context = None
+                awaited = None
+        except StopIteration as stop:
+            self._respond(request, stop.value)
+            return
+        except BaseException as error:
             self.failed(request, error)
             return
-        self._runs(_Run(coroutine, self, request))
+        if context is not None:
+            run = _Run(result, self, request, context=context)
+            run.goOn(awaited)
+            if not run.done:
+                server.runs(self, run)
+        elif isinstance(result, WasiResponse):
+            self._respond(request, result)
+        else:
+            self._runs(_Run(_wait(result), self, request))
 
     def _runs(self, run: _Run) -> None:
         run.start()
@@ -399,8 +419,7 @@ class HttpProtocol(ConnectionProtocol):
             while (event := buffer.nextEvent()) is not None:
                 if isinstance(event, EndOfMessage):
                     self._bodyDone = True
-                    self._flow()
-                    self._ready()
+                    self._ready(self.reactor.seconds())
                     return
                 assert isinstance(event, Data)
                 self._waited += len(event.data)
@@ -426,6 +445,25 @@ class HttpProtocol(ConnectionProtocol):
             self._respond(request, result)
 
     def _respond(self, request: Request, response: object) -> None:
+        server = self.server
+        if (
+            response.__class__ is WasiResponse
+            and self._keepAlive
+            and self._bodyDone
+            and self._request is request
+            and not (server.draining or self._queued or self.closing or self.lost)
+            and self._count != server.limits.requests
+        ):
+            encoded = quickResponse(response, request, server.dateLine)
+            if encoded is not None:
+                request._responded = True
+                self.transport.write(encoded)
+                if self._writePaused:
+                    self._queued += len(encoded)
+                size = len(response._body)
+                server.statistics.bytesSent += len(encoded) - size
+                self.answered(request, response.status, size, True)
+                return
         if not isinstance(response, WasiResponse):
             self.failed(request, InvalidResponse(f"a handler must give a WasiResponse, not {response!r}"))
             return
@@ -441,7 +479,7 @@ class HttpProtocol(ConnectionProtocol):
             self._refuse(501, "CONNECT is not served here", request)
             return
         keepAlive = self._goesOn(request, response)
-        date = self.server.date()
+        date = server.dateLine
         try:
             if pieces is None:
                 encoded, chunked = encodeWhole(response, request, keepAlive, date), False
@@ -516,15 +554,15 @@ class HttpProtocol(ConnectionProtocol):
             server.accessLog.answered(self._peerHost(), request, status, size)
         if self.lost or self.closing:
             return
-        if not keepAlive:
+        if keepAlive and self._bodyDone:
+            self._ready(now)
+        elif not keepAlive:
             self._request = None
             if self._bodyDone and not len(self._buffer) and not self._readPaused:
                 self._phase = DONE
                 self.close(CLOSE_TIMEOUT)
             else:
                 self._linger()
-        elif self._bodyDone:
-            self._ready()
         else:
             self._request = None
             self._phase = UNREAD
@@ -532,15 +570,16 @@ class HttpProtocol(ConnectionProtocol):
             self._waited = 0.0
             self._forgetBody()
 
-    def _ready(self) -> None:
+    def _ready(self, now: float) -> None:
         """
         The next request may come.
         """
         self._request = None
         self._phase = IDLE
-        self._since = self.reactor.seconds()
-        self._flow()
-        if len(self._buffer) or self._ended:
+        self._since = now
+        if self._readPaused:
+            self._flow()
+        if not self._pumping and (len(self._buffer) or self._ended):
             self._pump()
 
     def failed(self, request: Request, error: BaseException, cancelled: bool = False) -> None:
@@ -588,7 +627,7 @@ class HttpProtocol(ConnectionProtocol):
             return
         server = self.server
         response = WasiResponse(status, {"Content-Type": "text/plain; charset=utf-8"}, f"{reason}\n")
-        encoded = encodeWhole(response, request, False, server.date())
+        encoded = encodeWhole(response, request, False, server.dateLine)
         self.send(encoded)
         statistics = server.statistics
         if request is not None:
