@@ -29,7 +29,7 @@ ROOT = Path(wasinet_twisted.__file__).parent
 CHECKOUT = Path(__file__).parent.parent
 
 SURFACE = {
-    "wasinet_twisted": {"__version__", "http", "net"},
+    "wasinet_twisted": {"__version__", "http", "net", "serve"},
     "wasinet_twisted.http": {
         "REASONS",
         "Buffer",
