@@ -107,6 +107,17 @@ class _Run(Task[object]):
         self._protocol.runEnded(self)
 
 
+class _Closing(Task[None]):
+    """
+    The end of a response that nobody wants any more.
+    """
+
+    __slots__ = ()
+
+    def failed(self, error: BaseException) -> None:
+        log.failure("what gives the pieces of a response failed when it was closed", failure=Failure(error))
+
+
 class HttpProtocol(ConnectionProtocol):
     """
     @ivar server: whose connection it is.
@@ -125,6 +136,7 @@ class HttpProtocol(ConnectionProtocol):
         "_phase",
         "_puller",
         "_pumping",
+        "_pumpsLater",
         "_request",
         "_since",
         "_started",
@@ -143,7 +155,7 @@ class HttpProtocol(ConnectionProtocol):
         self._since = self._started = server.reactor.seconds()
         self._request: Request | None = None
         self._count = 0
-        self._pumping = False
+        self._pumping = self._pumpsLater = False
         # Has the peer ended its direction?
         self._ended = False
         # Of the present request: may the connection go on, does the client wait for a 100, has all of the body been
@@ -186,7 +198,11 @@ class HttpProtocol(ConnectionProtocol):
             self._puller.give(None)
         elif phase == UNREAD:
             self._forgetBody()
-        elif len(buffer) > self.server.limits.buffered and not self._readPaused:
+        if (
+            len(buffer) > self.server.limits.buffered
+            and self._phase < LINGER
+            and not (self._readPaused or self.closing)
+        ):
             self._readPaused = True
             self.transport.pauseProducing()
 
@@ -260,14 +276,22 @@ class HttpProtocol(ConnectionProtocol):
         self._pumping = True
         try:
             for _ in range(IMMEDIATE):
-                if self._phase > HEAD or self._writePaused or self.closing or not self._nextRequest():
+                if self._phase > HEAD or self._writePaused or self.closing or self.lost or not self._nextRequest():
                     return
                 if self._phase == IDLE and not len(self._buffer) and not self._ended:
                     return
             # Others have their turn.
-            self.reactor.callLater(0, self._pump)
+            if not self._pumpsLater:
+                self._pumpsLater = True
+                self.reactor.callLater(0, self._pumpAgain)
         finally:
             self._pumping = False
+            if self._readPaused:
+                self._flow()
+
+    def _pumpAgain(self) -> None:
+        self._pumpsLater = False
+        self._pump()
 
     def _nextRequest(self) -> bool:
         """
@@ -471,7 +495,7 @@ class HttpProtocol(ConnectionProtocol):
         if self._request is not request or self.lost or self.closing:
             # Nobody is there to be answered.
             if pieces is not None:
-                self._runs(_Run(closePieces(pieces), self, request, (0, False)))
+                _Closing(closePieces(pieces), self.reactor).start()
             return
         method = request.method
         if method == "CONNECT" and 200 <= response.status < 300:
@@ -547,11 +571,7 @@ class HttpProtocol(ConnectionProtocol):
         """
         if self._request is not request:
             return
-        now = self.reactor.seconds()
-        server = self.server
-        server.statistics.answered(status, now - self._started, size)
-        if server.accessLog is not None:
-            server.accessLog.answered(self._peerHost(), request, status, size)
+        now = self._counted(request, status, size)
         if self.lost or self.closing:
             return
         if keepAlive and self._bodyDone:
@@ -569,6 +589,19 @@ class HttpProtocol(ConnectionProtocol):
             self._since = now
             self._waited = 0.0
             self._forgetBody()
+
+    def _counted(self, request: Request, status: int, size: int) -> float:
+        """
+        Tell statistics and log of an answer.
+
+        @return: the time.
+        """
+        now = self.reactor.seconds()
+        server = self.server
+        server.statistics.answered(status, now - self._started, size)
+        if server.accessLog is not None:
+            server.accessLog.answered(self._peerHost(), request, status, size)
+        return now
 
     def _ready(self, now: float) -> None:
         """
@@ -700,7 +733,7 @@ class HttpProtocol(ConnectionProtocol):
         rest = self._buffer.takeRest()
         request._responded = True
         self.send(encoded)
-        self.answered(request, response.status, 0, True)
+        self._counted(request, response.status, 0)
         self._request = None
         self._phase = TUNNEL
         if rest:
