@@ -1,177 +1,42 @@
 """
-One connection of the server: requests in, responses out, in order, each within its bounds.
+One connection of the server, as Twisted sees it: requests in, responses out, in order, each within its bounds.
 
-The bytes go straight into the L{Buffer}; what a handler does not ask for stays
-there, and when there is too much of it, the peer has to wait. There is no
-coroutine for a connection, only for a handler that waits.
+The bytes go straight into the L{Buffer}. There is no coroutine for a
+connection, only for a handler that waits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine
-from contextvars import Context, copy_context
+from collections.abc import Awaitable
+from contextvars import copy_context
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from twisted.internet.defer import CancelledError
 from twisted.internet.protocol import connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..errors import (
-    ConnectionClosed,
-    IncompleteRead,
-    LocalProtocolError,
-    NotSupported,
-    RemoteProtocolError,
-    TimedOut,
-)
-from ..http import Buffer, Data, EndOfMessage, WasiResponse
+from ..errors import IncompleteRead, LocalProtocolError, RemoteProtocolError
+from ..http import WasiResponse
 from ..http.events import HeadersLike
-from ..http.output import encodeChunk, encodeEnd
 from ..net import WasiTcpConn
 from ..net.connection import CLOSE_TIMEOUT
-from ..net.protocol import ConnectionProtocol
 from ..net.receiving import IMMEDIATE
-from ..net.sending import unsent
-from ..net.tasks import Task
-from ..net.waiting import Awaited
-from .answer import closePieces, encodeBegin, encodeWhole, inPieces, lengthOf, quickResponse
-from .request import Request, refuseTakeOver, wantsTrailers
-
-if TYPE_CHECKING:
-    from .serving import HttpServer
-
-log = Logger()
-
-# What a connection is at. The first two wait for the peer's next request.
-IDLE = 0  # nothing of a request has come
-HEAD = 1  # some of its head has
-BUSY = 2  # it is being answered
-UNREAD = 3  # it has been, and the rest of its body is read and forgotten
-LINGER = 4  # our direction has ended; what still comes is forgotten
-TUNNEL = 5  # no HTTP any more
-DONE = 6  # closing
-
-# What the statistics are told of those that are refused: few and fixed words.
-_REASONS = {
-    408: "too slow",
-    413: "body too large",
-    414: "target too long",
-    417: "unknown expectation",
-    431: "head too large",
-    501: "not served",
-    503: "handler too slow",
-    505: "version",
-}
+from .answer import encodeWhole
+from .deadlines import Watched
+from .request import Request, refuseTakeOver
+from .responding import InvalidResponse, Run
+from .state import BUSY, DONE, HEAD, IDLE, LINGER, TUNNEL, UNREAD
 
 # A body up to this length that has come with its head is there for the handler at once.
 _SMALL = 64 * 1024
 
 
-class _Run(Task[object]):
-    """
-    A handler that waits, or a response that is sent in pieces.
-    """
-
-    __slots__ = ("_protocol", "_request", "_streamed")
-
-    def __init__(
-        self,
-        coroutine: Coroutine[Any, Any, object],
-        protocol: HttpProtocol,
-        request: Request,
-        streamed: tuple[int, bool] | None = None,
-        context: Context | None = None,
-    ) -> None:
-        """
-        @param streamed: for a response, its status, and whether the connection goes on.
-        """
-        super().__init__(coroutine, protocol.reactor, context)
-        self._protocol = protocol
-        self._request = request
-        self._streamed = streamed
-
-    def succeeded(self, result: object) -> None:
-        if self._streamed is None:
-            self._protocol.handled(self._request, result)
-        else:
-            assert isinstance(result, int)
-            status, keepAlive = self._streamed
-            self._protocol.answered(self._request, status, result, keepAlive)
-
-    def failed(self, error: BaseException) -> None:
-        self._protocol.failed(self._request, error, cancelled=self.wasCancelledBy(error))
-
-    def ended(self) -> None:
-        self._protocol.runEnded(self)
-
-
-class _Closing(Task[None]):
-    """
-    The end of a response that nobody wants any more.
-    """
-
-    __slots__ = ()
-
-    def failed(self, error: BaseException) -> None:
-        log.failure("what gives the pieces of a response failed when it was closed", failure=Failure(error))
-
-
-class HttpProtocol(ConnectionProtocol):
+class HttpProtocol(Watched):
     """
     @ivar server: whose connection it is.
     """
 
-    __slots__ = (
-        "_bodyDone",
-        "_bodyGot",
-        "_buffer",
-        "_closeBy",
-        "_count",
-        "_ended",
-        "_expects",
-        "_keepAlive",
-        "_late",
-        "_phase",
-        "_puller",
-        "_pumping",
-        "_pumpsLater",
-        "_request",
-        "_since",
-        "_started",
-        "_unsent",
-        "_waited",
-        "_writeSince",
-        "server",
-    )
-
-    def __init__(self, server: HttpServer) -> None:
-        super().__init__(server.reactor, server.connected, server.connectionGone)
-        self.server = server
-        self._buffer = Buffer("request", server.limits.message)
-        self._phase = IDLE
-        # When the present phase has begun, and the present request.
-        self._since = self._started = server.reactor.seconds()
-        self._request: Request | None = None
-        self._count = 0
-        self._pumping = self._pumpsLater = False
-        # Has the peer ended its direction?
-        self._ended = False
-        # Of the present request: may the connection go on, does the client wait for a 100, has all of the body been
-        # taken, how much of it, and for how long has been waited for it?
-        self._keepAlive = True
-        self._expects = False
-        self._bodyDone = True
-        self._bodyGot = 0
-        self._waited = 0.0
-        self._puller: Awaited[None] | None = None
-        # Why the handler is being cancelled, if it took too long.
-        self._late = False
-        # Since when the peer has not taken what we send, and how much that was.
-        self._writeSince = 0.0
-        self._unsent = 0
-        self._closeBy = 0.0
+    __slots__ = ()
 
     # Twisted calls these
 
@@ -193,7 +58,7 @@ class HttpProtocol(ConnectionProtocol):
         buffer = self._buffer
         buffer.append(data)
         if phase <= HEAD:
-            self._pump()
+            self.pump()
         elif self._puller is not None:
             self._puller.give(None)
         elif phase == UNREAD:
@@ -224,7 +89,7 @@ class HttpProtocol(ConnectionProtocol):
             elif self._phase == UNREAD:
                 self._forgetBody()
             elif self._phase <= HEAD:
-                self._pump()
+                self.pump()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
@@ -240,21 +105,13 @@ class HttpProtocol(ConnectionProtocol):
             assert self._broken is not None
             self._puller.fail(self._broken)
 
-    def pauseProducing(self) -> None:
-        """
-        The peer doesn't take what we send.
-        """
-        super().pauseProducing()
-        self._writeSince = self.reactor.seconds()
-        self._unsent = unsent(self.transport, 0)
-
     def resumeProducing(self) -> None:
         """
         It has taken it.
         """
         super().resumeProducing()
         if self._phase <= HEAD and not self.closing:
-            self._pump()
+            self.pump()
 
     def writeConnectionLost(self) -> None:
         """
@@ -267,7 +124,7 @@ class HttpProtocol(ConnectionProtocol):
 
     # Requests
 
-    def _pump(self) -> None:
+    def pump(self) -> None:
         """
         Answer what can be answered, one request after the other.
         """
@@ -291,7 +148,7 @@ class HttpProtocol(ConnectionProtocol):
 
     def _pumpAgain(self) -> None:
         self._pumpsLater = False
-        self._pump()
+        self.pump()
 
     def _nextRequest(self) -> bool:
         """
@@ -356,351 +213,14 @@ class HttpProtocol(ConnectionProtocol):
             self.failed(request, error)
             return
         if context is not None:
-            run = _Run(result, self, request, context=context)
+            run = Run(result, self, request, context=context)
             run.goOn(awaited)
             if not run.done:
                 server.runs(self, run)
         elif isinstance(result, WasiResponse):
             self._respond(request, result)
         else:
-            self._runs(_Run(_wait(result), self, request))
-
-    def _runs(self, run: _Run) -> None:
-        run.start()
-        if not run.done:
-            self.server.runs(self, run)
-
-    def runEnded(self, run: _Run) -> None:
-        """
-        A task of this connection's has ended.
-        """
-        self.server.ran(self, run)
-
-    # The body
-
-    async def nextPiece(self, request: Request) -> bytes:
-        """
-        The next piece of the body.
-
-        @return: C{b""} at its end.
-        @raise RemoteProtocolError: it is malformed.
-        @raise IncompleteRead: the peer has ended its direction inside it.
-        @raise TimedOut: it comes too slowly.
-        @raise ConnectionClosed: the peer has gone.
-        """
-        while True:
-            if self._request is not request:
-                raise ConnectionClosed(f"{request!r} has been answered, or its connection is gone")
-            if self._bodyDone:
-                return b""
-            event = self._buffer.nextEvent()
-            if isinstance(event, Data):
-                self._expects = False
-                self._bodyGot += len(event.data)
-                self._flow()
-                return event.data
-            if event is not None:
-                assert isinstance(event, EndOfMessage)
-                self._bodyDone = True
-                request._trailers = event.trailers
-                self._flow()
-                return b""
-            await self._moreBody()
-
-    async def _moreBody(self) -> None:
-        if self.lost or self.closing:
-            raise self._broken or ConnectionClosed(f"the connection with {self.peerName()} is closed")
-        if self._expects:
-            self._expects = False
-            if not len(self._buffer):
-                # RFC 9110 section 10.1.1: not if the body has begun to come.
-                self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self._flow()
-        before = self._since = self.reactor.seconds()
-        puller: Awaited[None] = Awaited()
-        self._puller = puller
-        try:
-            await puller
-        finally:
-            self._puller = None
-            self._waited += self.reactor.seconds() - before
-
-    def _flow(self) -> None:
-        """
-        Let the peer go on when enough of what it has sent has been taken.
-        """
-        if self._readPaused and len(self._buffer) <= self.server.limits.buffered // 4:
-            self._readPaused = False
-            if not (self._ended or self.closing or self.lost):
-                self.transport.resumeProducing()
-
-    def _forgetBody(self) -> None:
-        """
-        Read the rest of a body that the handler has left, to come to the next request.
-        """
-        buffer = self._buffer
-        try:
-            while (event := buffer.nextEvent()) is not None:
-                if isinstance(event, EndOfMessage):
-                    self._bodyDone = True
-                    self._ready(self.reactor.seconds())
-                    return
-                assert isinstance(event, Data)
-                self._waited += len(event.data)
-                if self._waited > self.server.limits.unreadBody:
-                    break
-            else:
-                self._flow()
-                return
-        except (RemoteProtocolError, IncompleteRead):
-            # What it answers has been sent; what comes now is no request.
-            pass
-        self._linger()
-
-    # Responses
-
-    def handled(self, request: Request, result: object) -> None:
-        """
-        The handler has returned.
-        """
-        if self._phase == TUNNEL:
-            self.close(CLOSE_TIMEOUT)
-        else:
-            self._respond(request, result)
-
-    def _respond(self, request: Request, response: object) -> None:
-        server = self.server
-        if (
-            response.__class__ is WasiResponse
-            and self._keepAlive
-            and self._bodyDone
-            and self._request is request
-            and not (server.draining or self._queued or self.closing or self.lost)
-            and self._count != server.limits.requests
-        ):
-            encoded = quickResponse(response, request, server.dateLine)
-            if encoded is not None:
-                request._responded = True
-                self.transport.write(encoded)
-                if self._writePaused:
-                    self._queued += len(encoded)
-                size = len(response._body)
-                server.statistics.bytesSent += len(encoded) - size
-                self.answered(request, response.status, size, True)
-                return
-        if not isinstance(response, WasiResponse):
-            self.failed(request, InvalidResponse(f"a handler must give a WasiResponse, not {response!r}"))
-            return
-        pieces = response.pieces
-        if self._request is not request or self.lost or self.closing:
-            # Nobody is there to be answered.
-            if pieces is not None:
-                _Closing(closePieces(pieces), self.reactor).start()
-            return
-        method = request.method
-        if method == "CONNECT" and 200 <= response.status < 300:
-            # To the client it would be a tunnel.
-            self._refuse(501, "CONNECT is not served here", request)
-            return
-        keepAlive = self._goesOn(request, response)
-        date = server.dateLine
-        try:
-            if pieces is None:
-                encoded, chunked = encodeWhole(response, request, keepAlive, date), False
-            else:
-                encoded, chunked = encodeBegin(response, request, keepAlive, date)
-        except Exception as error:
-            self.failed(request, error)
-            return
-        request._responded = True
-        self.send(encoded)
-        if pieces is None:
-            size = 0 if method == "HEAD" else len(response._body)
-            self.server.statistics.bytesSent += len(encoded) - size
-            self.answered(request, response.status, size, keepAlive)
-        else:
-            self.server.statistics.bytesSent += len(encoded)
-            coroutine = self._sendPieces(request, response, chunked)
-            self._runs(_Run(coroutine, self, request, (response.status, keepAlive)))
-
-    def _goesOn(self, request: Request, response: WasiResponse) -> bool:
-        """
-        May the connection go on after this response? RFC 9112 section 9.3.
-        """
-        limits = self.server.limits
-        if (
-            not self._keepAlive
-            or self.server.draining
-            or self._expects
-            or self._count == limits.requests
-            or request.method == "CONNECT"
-            or not response.keepAlive
-        ):
-            return False
-        if request.version == "HTTP/1.0" and response.pieces is not None and "Content-Length" not in response.headers:
-            # The end of the connection is the end of the body.
-            return False
-        return self._bodyDone or request._length - self._bodyGot <= limits.unreadBody
-
-    async def _sendPieces(self, request: Request, response: WasiResponse, chunked: bool) -> int:
-        """
-        @return: how long the body was.
-        """
-        size = 0
-        pieces = response.pieces
-        assert pieces is not None
-        if request.method == "HEAD":
-            await closePieces(pieces)
-            return 0
-        length = lengthOf(response)
-        async for data in inPieces(pieces):
-            size += len(data)
-            if length is not None and size > length:
-                break
-            await self.write(encodeChunk(data) if chunked else data)
-        if chunked:
-            trailers = list(response.trailers.items()) if response._trailers and wantsTrailers(request) else ()
-            await self.write(encodeEnd(trailers))
-        elif length is not None and size != length:
-            raise LocalProtocolError(f"Content-Length is {length}, but the pieces have {size} bytes or more")
-        return size
-
-    def answered(self, request: Request, status: int, size: int, keepAlive: bool) -> None:
-        """
-        The response has been sent, or queued.
-        """
-        if self._request is not request:
-            return
-        now = self._counted(request, status, size)
-        if self.lost or self.closing:
-            return
-        if keepAlive and self._bodyDone:
-            self._ready(now)
-        elif not keepAlive:
-            self._request = None
-            if self._bodyDone and not len(self._buffer) and not self._readPaused:
-                self._phase = DONE
-                self.close(CLOSE_TIMEOUT)
-            else:
-                self._linger()
-        else:
-            self._request = None
-            self._phase = UNREAD
-            self._since = now
-            self._waited = 0.0
-            self._forgetBody()
-
-    def _counted(self, request: Request, status: int, size: int) -> float:
-        """
-        Tell statistics and log of an answer.
-
-        @return: the time.
-        """
-        now = self.reactor.seconds()
-        server = self.server
-        server.statistics.answered(status, now - self._started, size)
-        if server.accessLog is not None:
-            server.accessLog.answered(self._peerHost(), request, status, size)
-        return now
-
-    def _ready(self, now: float) -> None:
-        """
-        The next request may come.
-        """
-        self._request = None
-        self._phase = IDLE
-        self._since = now
-        if self._readPaused:
-            self._flow()
-        if not self._pumping and (len(self._buffer) or self._ended):
-            self._pump()
-
-    def failed(self, request: Request, error: BaseException, cancelled: bool = False) -> None:
-        """
-        The handler, or what gives the pieces of its response, has raised C{error}.
-        """
-        if self._phase == TUNNEL:
-            if cancelled:
-                self.abort()
-            else:
-                self.taskFailed("the handler", error)
-            return
-        if self._late and isinstance(error, CancelledError):
-            self._refuse(503, "the handler took too long", request)
-        elif cancelled:
-            self.abort()
-        elif self.lost and isinstance(error, ConnectionClosed | IncompleteRead):
-            log.info("the handler of {request} ended: {error}", request=request, error=error)
-        elif isinstance(error, RemoteProtocolError | IncompleteRead) and not request._responded:
-            self._refuse(getattr(error, "statusHint", 400), str(error), request)
-        elif isinstance(error, SlowBody) and not request._responded:
-            self._refuse(408, "the body came too slowly", request)
-        else:
-            log.failure(
-                "the handler of {request} from {peer} failed",
-                failure=Failure(error),
-                request=request,
-                peer=self.peerName(),
-            )
-            if request._responded:
-                # A FIN could make half a body look like a whole one.
-                self.abort()
-            else:
-                # What it tripped over is for the log, not for the peer.
-                self._keepAlive = False
-                self._respond(request, WasiResponse(500))
-
-    def _refuse(self, status: int, reason: str, request: Request | None) -> None:
-        """
-        Answer with an error and close, but see to it that the peer can read the answer.
-
-        @param request: what is refused; L{None} if its head could not be read.
-        """
-        if self.lost or self.closing:
-            return
-        server = self.server
-        response = WasiResponse(status, {"Content-Type": "text/plain; charset=utf-8"}, f"{reason}\n")
-        encoded = encodeWhole(response, request, False, server.dateLine)
-        self.send(encoded)
-        statistics = server.statistics
-        if request is not None:
-            request._responded = True
-            # It has been counted, and is counted as a refusal instead of an answer.
-            statistics.inFlight -= 1
-        statistics.refused(status, _REASONS.get(status, "malformed"))
-        statistics.bytesSent += len(encoded)
-        if server.accessLog is not None:
-            server.accessLog.answered(self._peerHost(), request, status, len(response.body))
-        self._request = None
-        self._linger()
-
-    def _linger(self) -> None:
-        """
-        End our direction, and read and forget what the peer still sends, so that
-        it reads the answer before it finds the connection closed. RFC 9112 section 9.6.
-        """
-        self._phase = LINGER
-        self._request = None
-        self._bodyGot = 0
-        self._buffer.clear()
-        limits = self.server.limits
-        # Until what is queued has been sent; then this is set anew.
-        self._closeBy = self.reactor.seconds() + CLOSE_TIMEOUT
-        if self._ended:
-            self._lingerOver()
-            return
-        if self._readPaused:
-            self._readPaused = False
-            self.transport.resumeProducing()
-        try:
-            self.finish()
-        except NotSupported:
-            # Over TLS the answer is all that can be sent first.
-            self._closeBy = self.reactor.seconds() + limits.lingerSeconds
-
-    def _lingerOver(self) -> None:
-        self._phase = DONE
-        self.close(CLOSE_TIMEOUT)
+            self._runs(Run(_wait(result), self, request))
 
     # What handlers call
 
@@ -741,97 +261,6 @@ class HttpProtocol(ConnectionProtocol):
         if self._ended:
             super().readConnectionLost()
         return WasiTcpConn(self)
-
-    # Time
-
-    def tick(self, now: float) -> None:
-        """
-        Look at the deadlines.
-        """
-        limits = self.server.limits
-        phase = self._phase
-        elapsed = now - self._since
-        if self.closing or phase == LINGER:
-            if now >= self._closeBy:
-                self._closeTooSlow()
-        elif phase == IDLE:
-            if elapsed >= limits.idle:
-                self._drop("idle")
-        elif phase == HEAD:
-            if elapsed >= limits.head:
-                self._refuse(408, "the head took too long", None)
-        elif phase == UNREAD:
-            if elapsed >= limits.bodyGrace + self._waited / max(limits.bodyRate, 1e-9):
-                self._drop("slow body")
-        elif phase == BUSY:
-            self._tickBusy(now)
-        if self._writePaused and not self.closing:
-            taken = self._unsent - unsent(self.transport, self._unsent)
-            if now - self._writeSince >= limits.bodyGrace + taken / max(limits.responseRate, 1e-9):
-                self.server.statistics.dropped("slow reader")
-                self.abort()
-
-    def _tickBusy(self, now: float) -> None:
-        limits = self.server.limits
-        if self._puller is not None:
-            waited = self._waited + now - self._since
-            if waited >= limits.bodyGrace + self._bodyGot / max(limits.bodyRate, 1e-9):
-                self.server.statistics.dropped("slow body")
-                self._puller.fail(SlowBody(f"timed out: {self._bodyGot} bytes of a body in {waited:.0f} s"))
-        elif limits.handler is not None and now - self._started >= limits.handler and not self._late:
-            request = self._request
-            if request is not None and not request._responded:
-                self._late = True
-                self.server.cancel(self)
-
-    def _closeTooSlow(self) -> None:
-        if self._phase == LINGER and not self.closing:
-            self._lingerOver()
-        else:
-            self._closeExpired()
-
-    def _closeWithin(self, timeout: float) -> None:
-        self._closeBy = self.reactor.seconds() + timeout
-
-    def _drop(self, reason: str) -> None:
-        self.server.statistics.dropped(reason)
-        self._phase = DONE
-        self.close(CLOSE_TIMEOUT)
-
-    def isIdle(self) -> bool:
-        """
-        Does it wait for a request of which nothing has come?
-        """
-        return self._phase == IDLE and not len(self._buffer) and not self.closing
-
-    def idleSince(self) -> float:
-        """
-        Since when, if it does.
-        """
-        return self._since
-
-    def closeIdle(self) -> None:
-        """
-        Close it, if it waits for a request of which nothing has come.
-        """
-        if self.isIdle():
-            self._phase = DONE
-            self.close(CLOSE_TIMEOUT)
-
-    def _peerHost(self) -> str:
-        return getattr(self._peer, "host", None) or "-"
-
-
-class InvalidResponse(LocalProtocolError):
-    """
-    A handler gave something else than a response.
-    """
-
-
-class SlowBody(TimedOut):
-    """
-    A request's body came too slowly.
-    """
 
 
 async def _wait(result: Any) -> object:

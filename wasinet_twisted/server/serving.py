@@ -103,19 +103,19 @@ class HttpServer(ConnectionFactory):
             self._ticking.cancel()
             self._ticking = None
 
-    def runs(self, protocol: HttpProtocol, task: Task[object]) -> None:
+    def runs(self, protocol: ConnectionProtocol, task: Task[object]) -> None:
         """
         A handler waits for something.
         """
         self.keep(protocol, task)
 
-    def ran(self, protocol: HttpProtocol, task: Task[object]) -> None:
+    def ran(self, protocol: ConnectionProtocol, task: Task[object]) -> None:
         """
         It has ended.
         """
         self.release(protocol, task)
 
-    def cancel(self, protocol: HttpProtocol) -> None:
+    def cancel(self, protocol: ConnectionProtocol) -> None:
         """
         Cancel what runs for a connection.
         """

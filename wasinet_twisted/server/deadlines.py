@@ -1,0 +1,104 @@
+"""
+Time: how long a peer and a handler may take, looked at twice a second.
+"""
+
+from __future__ import annotations
+
+from twisted.logger import Logger
+
+from ..net.connection import CLOSE_TIMEOUT
+from ..net.sending import unsent
+from .responding import Responder, SlowBody
+from .state import BUSY, DONE, HEAD, IDLE, LINGER, UNREAD
+
+log = Logger()
+
+
+class Watched(Responder):
+    """
+    One that the server's clock looks at.
+    """
+
+    __slots__ = ()
+
+    def pauseProducing(self) -> None:
+        """
+        The peer doesn't take what we send.
+        """
+        super().pauseProducing()
+        self._writeSince = self.reactor.seconds()
+        self._unsent = unsent(self.transport, 0)
+
+    def tick(self, now: float) -> None:
+        """
+        Look at the deadlines.
+        """
+        limits = self.server.limits
+        phase = self._phase
+        elapsed = now - self._since
+        if self.closing or phase == LINGER:
+            if now >= self._closeBy:
+                self._closeTooSlow()
+        elif phase == IDLE:
+            if elapsed >= limits.idle:
+                self._drop("idle")
+        elif phase == HEAD:
+            if elapsed >= limits.head:
+                self._refuse(408, "the head took too long", None)
+        elif phase == UNREAD:
+            if elapsed >= limits.bodyGrace + self._waited / max(limits.bodyRate, 1e-9):
+                self._drop("slow body")
+        elif phase == BUSY:
+            self._tickBusy(now)
+        if self._writePaused and not self.closing:
+            taken = self._unsent - unsent(self.transport, self._unsent)
+            if now - self._writeSince >= limits.bodyGrace + taken / max(limits.responseRate, 1e-9):
+                self.server.statistics.dropped("slow reader")
+                self.abort()
+
+    def _tickBusy(self, now: float) -> None:
+        limits = self.server.limits
+        if self._puller is not None:
+            waited = self._waited + now - self._since
+            if waited >= limits.bodyGrace + self._bodyGot / max(limits.bodyRate, 1e-9):
+                self.server.statistics.dropped("slow body")
+                self._puller.fail(SlowBody(f"timed out: {self._bodyGot} bytes of a body in {waited:.0f} s"))
+        elif limits.handler is not None and now - self._started >= limits.handler and not self._late:
+            request = self._request
+            if request is not None and not request._responded:
+                self._late = True
+                self.server.cancel(self)
+
+    def _closeTooSlow(self) -> None:
+        if self._phase == LINGER and not self.closing:
+            self._lingerOver()
+        else:
+            self._closeExpired()
+
+    def _closeWithin(self, timeout: float) -> None:
+        self._closeBy = self.reactor.seconds() + timeout
+
+    def _drop(self, reason: str) -> None:
+        self.server.statistics.dropped(reason)
+        self._phase = DONE
+        self.close(CLOSE_TIMEOUT)
+
+    def isIdle(self) -> bool:
+        """
+        Does it wait for a request of which nothing has come?
+        """
+        return self._phase == IDLE and not len(self._buffer) and not self.closing
+
+    def idleSince(self) -> float:
+        """
+        Since when, if it does.
+        """
+        return self._since
+
+    def closeIdle(self) -> None:
+        """
+        Close it, if it waits for a request of which nothing has come.
+        """
+        if self.isIdle():
+            self._phase = DONE
+            self.close(CLOSE_TIMEOUT)

@@ -1,0 +1,383 @@
+"""
+What is sent: responses, whole or in pieces, refusals, and the end of a connection after them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from contextvars import Context
+from typing import Any
+
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..errors import ConnectionClosed, IncompleteRead, LocalProtocolError, NotSupported, RemoteProtocolError, TimedOut
+from ..http import Data, EndOfMessage, WasiResponse
+from ..http.output import encodeChunk, encodeEnd
+from ..net.connection import CLOSE_TIMEOUT
+from ..net.tasks import Task
+from .answer import closePieces, encodeBegin, encodeWhole, inPieces, lengthOf, quickResponse
+from .body import Receiver
+from .request import Request, wantsTrailers
+from .state import DONE, IDLE, LINGER, TUNNEL, UNREAD
+
+log = Logger()
+
+# What the statistics are told of those that are refused: few and fixed words.
+_REASONS = {
+    408: "too slow",
+    413: "body too large",
+    414: "target too long",
+    417: "unknown expectation",
+    431: "head too large",
+    501: "not served",
+    503: "handler too slow",
+    505: "version",
+}
+
+
+class Run(Task[object]):
+    """
+    A handler that waits, or a response that is sent in pieces.
+    """
+
+    __slots__ = ("_protocol", "_request", "_streamed")
+
+    def __init__(
+        self,
+        coroutine: Coroutine[Any, Any, object],
+        protocol: Responder,
+        request: Request,
+        streamed: tuple[int, bool] | None = None,
+        context: Context | None = None,
+    ) -> None:
+        """
+        @param streamed: for a response, its status, and whether the connection goes on.
+        """
+        super().__init__(coroutine, protocol.reactor, context)
+        self._protocol = protocol
+        self._request = request
+        self._streamed = streamed
+
+    def succeeded(self, result: object) -> None:
+        if self._streamed is None:
+            self._protocol.handled(self._request, result)
+        else:
+            assert isinstance(result, int)
+            status, keepAlive = self._streamed
+            self._protocol.answered(self._request, status, result, keepAlive)
+
+    def failed(self, error: BaseException) -> None:
+        self._protocol.failed(self._request, error, cancelled=self.wasCancelledBy(error))
+
+    def ended(self) -> None:
+        self._protocol.runEnded(self)
+
+
+class _Closing(Task[None]):
+    """
+    The end of a response that nobody wants any more.
+    """
+
+    __slots__ = ()
+
+    def failed(self, error: BaseException) -> None:
+        log.failure("what gives the pieces of a response failed when it was closed", failure=Failure(error))
+
+
+class InvalidResponse(LocalProtocolError):
+    """
+    A handler gave something else than a response.
+    """
+
+
+class SlowBody(TimedOut):
+    """
+    A request's body came too slowly.
+    """
+
+
+class Responder(Receiver):
+    """
+    The answer to a request, and what follows it.
+    """
+
+    __slots__ = ()
+
+    def _runs(self, run: Run) -> None:
+        run.start()
+        if not run.done:
+            self.server.runs(self, run)
+
+    def runEnded(self, run: Run) -> None:
+        """
+        A task of this connection's has ended.
+        """
+        self.server.ran(self, run)
+
+    def handled(self, request: Request, result: object) -> None:
+        """
+        The handler has returned.
+        """
+        if self._phase == TUNNEL:
+            self.close(CLOSE_TIMEOUT)
+        else:
+            self._respond(request, result)
+
+    def _respond(self, request: Request, response: object) -> None:
+        server = self.server
+        if (
+            response.__class__ is WasiResponse
+            and self._keepAlive
+            and self._bodyDone
+            and self._request is request
+            and not (server.draining or self._queued or self.closing or self.lost)
+            and self._count != server.limits.requests
+        ):
+            encoded = quickResponse(response, request, server.dateLine)
+            if encoded is not None:
+                request._responded = True
+                self.transport.write(encoded)
+                if self._writePaused:
+                    self._queued += len(encoded)
+                size = len(response._body)
+                server.statistics.bytesSent += len(encoded) - size
+                self.answered(request, response.status, size, True)
+                return
+        if not isinstance(response, WasiResponse):
+            self.failed(request, InvalidResponse(f"a handler must give a WasiResponse, not {response!r}"))
+            return
+        pieces = response.pieces
+        if self._request is not request or self.lost or self.closing:
+            # Nobody is there to be answered.
+            if pieces is not None:
+                _Closing(closePieces(pieces), self.reactor).start()
+            return
+        method = request.method
+        if method == "CONNECT" and 200 <= response.status < 300:
+            # To the client it would be a tunnel.
+            self._refuse(501, "CONNECT is not served here", request)
+            return
+        keepAlive = self._goesOn(request, response)
+        date = server.dateLine
+        try:
+            if pieces is None:
+                encoded, chunked = encodeWhole(response, request, keepAlive, date), False
+            else:
+                encoded, chunked = encodeBegin(response, request, keepAlive, date)
+        except Exception as error:
+            self.failed(request, error)
+            return
+        request._responded = True
+        self.send(encoded)
+        if pieces is None:
+            size = 0 if method == "HEAD" else len(response._body)
+            self.server.statistics.bytesSent += len(encoded) - size
+            self.answered(request, response.status, size, keepAlive)
+        else:
+            self.server.statistics.bytesSent += len(encoded)
+            coroutine = self._sendPieces(request, response, chunked)
+            self._runs(Run(coroutine, self, request, (response.status, keepAlive)))
+
+    def _goesOn(self, request: Request, response: WasiResponse) -> bool:
+        """
+        May the connection go on after this response? RFC 9112 section 9.3.
+        """
+        limits = self.server.limits
+        if (
+            not self._keepAlive
+            or self.server.draining
+            or self._expects
+            or self._count == limits.requests
+            or request.method == "CONNECT"
+            or not response.keepAlive
+        ):
+            return False
+        if request.version == "HTTP/1.0" and response.pieces is not None and "Content-Length" not in response.headers:
+            # The end of the connection is the end of the body.
+            return False
+        return self._bodyDone or request._length - self._bodyGot <= limits.unreadBody
+
+    async def _sendPieces(self, request: Request, response: WasiResponse, chunked: bool) -> int:
+        """
+        @return: how long the body was.
+        """
+        size = 0
+        pieces = response.pieces
+        assert pieces is not None
+        if request.method == "HEAD":
+            await closePieces(pieces)
+            return 0
+        length = lengthOf(response)
+        async for data in inPieces(pieces):
+            size += len(data)
+            if length is not None and size > length:
+                break
+            await self.write(encodeChunk(data) if chunked else data)
+        if chunked:
+            trailers = list(response.trailers.items()) if response._trailers and wantsTrailers(request) else ()
+            await self.write(encodeEnd(trailers))
+        elif length is not None and size != length:
+            raise LocalProtocolError(f"Content-Length is {length}, but the pieces have {size} bytes or more")
+        return size
+
+    def answered(self, request: Request, status: int, size: int, keepAlive: bool) -> None:
+        """
+        The response has been sent, or queued.
+        """
+        if self._request is not request:
+            return
+        now = self._counted(request, status, size)
+        if self.lost or self.closing:
+            return
+        if keepAlive and self._bodyDone:
+            self._ready(now)
+        elif not keepAlive:
+            self._request = None
+            if self._bodyDone and not len(self._buffer) and not self._readPaused:
+                self._phase = DONE
+                self.close(CLOSE_TIMEOUT)
+            else:
+                self._linger()
+        else:
+            self._request = None
+            self._phase = UNREAD
+            self._since = now
+            self._waited = 0.0
+            self._forgetBody()
+
+    def _counted(self, request: Request, status: int, size: int) -> float:
+        """
+        Tell statistics and log of an answer.
+
+        @return: the time.
+        """
+        now = self.reactor.seconds()
+        server = self.server
+        server.statistics.answered(status, now - self._started, size)
+        if server.accessLog is not None:
+            server.accessLog.answered(self._peerHost(), request, status, size)
+        return now
+
+    def _ready(self, now: float) -> None:
+        """
+        The next request may come.
+        """
+        self._request = None
+        self._phase = IDLE
+        self._since = now
+        if self._readPaused:
+            self._flow()
+        if not self._pumping and (len(self._buffer) or self._ended):
+            self.pump()
+
+    def _forgetBody(self) -> None:
+        """
+        Read the rest of a body that the handler has left, to come to the next request.
+        """
+        buffer = self._buffer
+        try:
+            while (event := buffer.nextEvent()) is not None:
+                if isinstance(event, EndOfMessage):
+                    self._bodyDone = True
+                    self._ready(self.reactor.seconds())
+                    return
+                assert isinstance(event, Data)
+                self._waited += len(event.data)
+                if self._waited > self.server.limits.unreadBody:
+                    break
+            else:
+                self._flow()
+                return
+        except (RemoteProtocolError, IncompleteRead):
+            # What it answers has been sent; what comes now is no request.
+            pass
+        self._linger()
+
+    def failed(self, request: Request, error: BaseException, cancelled: bool = False) -> None:
+        """
+        The handler, or what gives the pieces of its response, has raised C{error}.
+        """
+        if self._phase == TUNNEL:
+            if cancelled:
+                self.abort()
+            else:
+                self.taskFailed("the handler", error)
+            return
+        if self._late and isinstance(error, CancelledError):
+            self._refuse(503, "the handler took too long", request)
+        elif cancelled:
+            self.abort()
+        elif self.lost and isinstance(error, ConnectionClosed | IncompleteRead):
+            log.info("the handler of {request} ended: {error}", request=request, error=error)
+        elif isinstance(error, RemoteProtocolError | IncompleteRead) and not request._responded:
+            self._refuse(getattr(error, "statusHint", 400), str(error), request)
+        elif isinstance(error, SlowBody) and not request._responded:
+            self._refuse(408, "the body came too slowly", request)
+        else:
+            log.failure(
+                "the handler of {request} from {peer} failed",
+                failure=Failure(error),
+                request=request,
+                peer=self.peerName(),
+            )
+            if request._responded:
+                # A FIN could make half a body look like a whole one.
+                self.abort()
+            else:
+                # What it tripped over is for the log, not for the peer.
+                self._keepAlive = False
+                self._respond(request, WasiResponse(500))
+
+    def _refuse(self, status: int, reason: str, request: Request | None) -> None:
+        """
+        Answer with an error and close, but see to it that the peer can read the answer.
+
+        @param request: what is refused; L{None} if its head could not be read.
+        """
+        if self.lost or self.closing:
+            return
+        server = self.server
+        response = WasiResponse(status, {"Content-Type": "text/plain; charset=utf-8"}, f"{reason}\n")
+        encoded = encodeWhole(response, request, False, server.dateLine)
+        self.send(encoded)
+        statistics = server.statistics
+        if request is not None:
+            request._responded = True
+            # It has been counted, and is counted as a refusal instead of an answer.
+            statistics.inFlight -= 1
+        statistics.refused(status, _REASONS.get(status, "malformed"))
+        statistics.bytesSent += len(encoded)
+        if server.accessLog is not None:
+            server.accessLog.answered(self._peerHost(), request, status, len(response.body))
+        self._request = None
+        self._linger()
+
+    def _linger(self) -> None:
+        """
+        End our direction, and read and forget what the peer still sends, so that
+        it reads the answer before it finds the connection closed. RFC 9112 section 9.6.
+        """
+        self._phase = LINGER
+        self._request = None
+        self._bodyGot = 0
+        self._buffer.clear()
+        limits = self.server.limits
+        # Until what is queued has been sent; then this is set anew.
+        self._closeBy = self.reactor.seconds() + CLOSE_TIMEOUT
+        if self._ended:
+            self._lingerOver()
+            return
+        if self._readPaused:
+            self._readPaused = False
+            self.transport.resumeProducing()
+        try:
+            self.finish()
+        except NotSupported:
+            # Over TLS the answer is all that can be sent first.
+            self._closeBy = self.reactor.seconds() + limits.lingerSeconds
+
+    def _lingerOver(self) -> None:
+        self._phase = DONE
+        self.close(CLOSE_TIMEOUT)
