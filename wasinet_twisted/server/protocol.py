@@ -197,30 +197,29 @@ class HttpProtocol(Watched):
                     return
                 expected = True
                 self._expects = not self._bodyDone
+        context = None
+        ended = False
         try:
             result: Any = server.handler(request)
             if type(result) is CoroutineType:
                 # The first step is made here: most handlers have nothing to wait for, and need no task.
                 context = copy_context()
                 awaited = context.run(result.send, None)
-            else:
-                context = None
-                awaited = None
         except StopIteration as stop:
-            self._respond(request, stop.value)
-            return
+            ended = True
+            result = stop.value
         except BaseException as error:
             self.failed(request, error)
             return
-        if context is not None:
+        if ended or isinstance(result, WasiResponse):
+            self._respond(request, result)
+        elif context is None:
+            self._runs(Run(_wait(result), self, request))
+        else:
             run = Run(result, self, request, context=context)
             run.goOn(awaited)
             if not run.done:
                 server.runs(self, run)
-        elif isinstance(result, WasiResponse):
-            self._respond(request, result)
-        else:
-            self._runs(Run(_wait(result), self, request))
 
     # What handlers call
 
