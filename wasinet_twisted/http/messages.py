@@ -45,10 +45,6 @@ def toBody(given: object) -> bytes:
     raise LocalProtocolError(f"a body must be bytes or str, not {type(given).__name__}")
 
 
-def _isText(pair: tuple[object, object]) -> bool:
-    return pair[0].__class__ is str and pair[1].__class__ is str
-
-
 class _Message(Head):
     """
     What requests and responses have in common beside their heads: a body and trailers.
@@ -58,15 +54,16 @@ class _Message(Head):
 
     def _set(self, version: str, headers: HeadersLike, body: object, trailers: HeadersLike) -> None:
         self.version = version
-        if headers == ():
-            self._pairs = []
-            self._headers = None
-        elif type(headers) is dict and all(map(_isText, headers.items())):
-            # Nearly always. The multi-mapping is made when somebody asks for it.
-            self._pairs = list(headers.items())
-            self._headers = None
-        else:
-            self._pairs = []
+        # The multi-mapping is made when somebody asks for it: most only send it.
+        self._headers = None
+        self._pairs = []
+        if headers.__class__ is dict:
+            for pair in headers.items():
+                if pair[0].__class__ is not str or pair[1].__class__ is not str:
+                    self._headers = toHeaders(headers)
+                    break
+                self._pairs.append(pair)
+        elif headers != ():
             self._headers = toHeaders(headers)
         self._body = toBody(body)
         self._trailers = toHeaders(trailers) if trailers else None

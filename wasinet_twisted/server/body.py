@@ -69,7 +69,7 @@ class Receiver(HttpState):
         """
         Let the peer go on when enough of what it has sent has been taken.
         """
-        if self._readPaused and len(self._buffer) <= self.server.limits.buffered // 4:
+        if self._readPaused and self._arrived.size <= self.server.limits.buffered // 4:
             self._readPaused = False
             if not (self._ended or self.closing or self.lost):
                 self.transport.resumeProducing()

@@ -64,7 +64,7 @@ class HttpProtocol(Watched):
         elif phase == UNREAD:
             self._forgetBody()
         if (
-            len(buffer) > self.server.limits.buffered
+            self._arrived.size > self.server.limits.buffered
             and self._phase < LINGER
             and not (self._readPaused or self.closing)
         ):
@@ -135,7 +135,7 @@ class HttpProtocol(Watched):
             for _ in range(IMMEDIATE):
                 if self._phase > HEAD or self._writePaused or self.closing or self.lost or not self._nextRequest():
                     return
-                if self._phase == IDLE and not len(self._buffer) and not self._ended:
+                if self._phase == IDLE and not self._arrived.size and not self._ended:
                     return
             # Others have their turn.
             if not self._pumpsLater:
@@ -163,7 +163,7 @@ class HttpProtocol(Watched):
         if request is None:
             if self._ended:
                 self.close(CLOSE_TIMEOUT)
-            elif self._phase == IDLE and len(buffer):
+            elif self._phase == IDLE and len(self._buffer):
                 self._phase = HEAD
                 self._since = self.reactor.seconds()
             return False

@@ -269,7 +269,7 @@ class Responder(Receiver):
         self._since = now
         if self._readPaused:
             self._flow()
-        if not self._pumping and (len(self._buffer) or self._ended):
+        if not self._pumping and (self._arrived.size or self._ended):
             self.pump()
 
     def _forgetBody(self) -> None:

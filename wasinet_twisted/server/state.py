@@ -48,6 +48,7 @@ class HttpState(ConnectionProtocol):
     """
 
     __slots__ = (
+        "_arrived",
         "_bodyDone",
         "_bodyGot",
         "_buffer",
@@ -74,6 +75,9 @@ class HttpState(ConnectionProtocol):
         super().__init__(server.reactor, server.connected, server.connectionGone)
         self.server = server
         self._buffer = Buffer("request", server.limits.message)
+        # What of the buffer has not been taken: asked for its size several times a request, which by way of the buffer
+        # would take as long as all else that is asked.
+        self._arrived = self._buffer._queue
         self._phase = IDLE
         # When the present phase has begun, and the present request.
         self._since = self._started = server.reactor.seconds()
