@@ -126,25 +126,8 @@ class Responder(Receiver):
             self._respond(request, result)
 
     def _respond(self, request: Request, response: object) -> None:
-        server = self.server
-        if (
-            response.__class__ is WasiResponse
-            and self._keepAlive
-            and self._bodyDone
-            and self._request is request
-            and not (server.draining or self._queued or self.closing or self.lost)
-            and self._count != server.limits.requests
-        ):
-            encoded = quickResponse(response, request, server.dateLine)
-            if encoded is not None:
-                request._responded = True
-                self.transport.write(encoded)
-                if self._writePaused:
-                    self._queued += len(encoded)
-                size = len(response._body)
-                server.statistics.bytesSent += len(encoded) - size
-                self.answered(request, response.status, size, True)
-                return
+        if response.__class__ is WasiResponse and self._respondQuickly(request, response):
+            return
         if not isinstance(response, WasiResponse):
             self.failed(request, InvalidResponse(f"a handler must give a WasiResponse, not {response!r}"))
             return
@@ -160,7 +143,7 @@ class Responder(Receiver):
             self._refuse(501, "CONNECT is not served here", request)
             return
         keepAlive = self._goesOn(request, response)
-        date = server.dateLine
+        date = self.server.dateLine
         try:
             if pieces is None:
                 encoded, chunked = encodeWhole(response, request, keepAlive, date), False
@@ -179,6 +162,42 @@ class Responder(Receiver):
             self.server.statistics.bytesSent += len(encoded)
             coroutine = self._sendPieces(request, response, chunked)
             self._runs(Run(coroutine, self, request, (response.status, keepAlive)))
+
+    def _respondQuickly(self, request: Request, response: WasiResponse) -> bool:
+        """
+        What L{_respond} and L{answered} do, for nearly every response, in one go: this is the hot path.
+
+        @return: was it such a one?
+        """
+        server = self.server
+        if (
+            not (self._keepAlive and self._bodyDone)
+            or self._request is not request
+            or server.draining
+            or self._queued
+            or self.closing
+            or self.lost
+            or self._count == server.limits.requests
+        ):
+            return False
+        encoded = quickResponse(response, request, server.dateLine)
+        if encoded is None:
+            return False
+        request._responded = True
+        self._request = None
+        self._phase = IDLE
+        self.transport.write(encoded)
+        if self._writePaused:
+            self._queued += len(encoded)
+        now = self._since = self.reactor.seconds()
+        server.statistics.answered(response.status, now - self._started, len(encoded))
+        if server.accessLog is not None:
+            server.accessLog.answered(self._peerHost(), request, response.status, len(response._body))
+        if self._readPaused:
+            self._flow()
+        if not self._pumping and (self._arrived.size or self._ended):
+            self.pump()
+        return True
 
     def _goesOn(self, request: Request, response: WasiResponse) -> bool:
         """
