@@ -22,8 +22,11 @@ from zope.interface.verify import verifyClass, verifyObject
 import wasinet_twisted
 from wasinet_twisted import net
 from wasinet_twisted.net.protocol import ConnectionProtocol
-from wasinet_twisted.service.echo import AccessLogService, EchoService
+from wasinet_twisted.service.command import AccessLogService, CommandService, HttpService
+from wasinet_twisted.service.echo import EchoService
+from wasinet_twisted.service.http import HttpAppService
 from wasinet_twisted.service.listening import ListeningService
+from wasinet_twisted.service.reloading import Reported, Supervisor
 
 ROOT = Path(wasinet_twisted.__file__).parent
 CHECKOUT = Path(__file__).parent.parent
@@ -220,7 +223,16 @@ class InterfaceTests(SynchronousTestCase):
         self.assertTrue(verifyObject(IProtocolFactory, net.ConnectionFactory(handler, reactor=Clock())))
 
     def test_services(self) -> None:
-        for service in (AccessLogService, EchoService, ListeningService):
+        for service in (
+            AccessLogService,
+            CommandService,
+            EchoService,
+            HttpAppService,
+            HttpService,
+            ListeningService,
+            Reported,
+            Supervisor,
+        ):
             self.assertTrue(verifyClass(IService, service))
 
     def test_plugins(self) -> None:

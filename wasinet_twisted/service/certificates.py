@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from inspect import signature
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.endpoints import SSL4ServerEndpoint, _parse, _parseSSL
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IStreamServerEndpoint
@@ -16,9 +16,6 @@ from zope.interface import implementer
 from ..errors import InvalidArgument
 from ..net import TlsServer
 from ..net.certificates import parseCertificates, readPem
-
-if TYPE_CHECKING:
-    from OpenSSL.SSL import Connection
 
 log = Logger()
 
@@ -41,7 +38,7 @@ class Certificates:
         self._alpn = alpn
         self._current = self._load()[0]
 
-    def serverConnectionForTLS(self, tlsProtocol: object) -> Connection:
+    def serverConnectionForTLS(self, tlsProtocol: object) -> Any:
         """
         Twisted asks for OpenSSL's side of a new connection.
         """

@@ -191,6 +191,12 @@ class CommandService(MultiService):
         stopped = super().stopService()
         return stopped if self._accessLog is None else stopped.addBoth(self._accessLog.close)
 
+    def stop(self) -> None:
+        """
+        End the process as SIGTERM does, unless it ends already.
+        """
+        self._signals.stop()
+
     def reload(self) -> None:
         """
         Read anew what may have been exchanged: certificates and log files.

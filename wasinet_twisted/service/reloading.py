@@ -13,13 +13,13 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone, ProcessDone
 from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
+from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -143,8 +143,9 @@ class Supervisor(CommandService):
             self._startWorker()
         else:
             self._seen = self._look_at()
-            how = "has ended" if reason.check(ProcessDone) else f"has ended: {reason.getErrorMessage()}"
-            log.warn("the worker {how} It is started again when a file changes.", how=f"{how.rstrip('.')}.")
+            status: Any = reason.value
+            how = f"status {status.exitCode}" if status.signal is None else signal.Signals(status.signal).name
+            log.warn("the worker has ended with {how}; it is started again when a file changes", how=how)
 
     def _look_at(self) -> dict[str, int | None]:
         files = set(self._files)
@@ -243,7 +244,8 @@ class Reported(Service):
         """
         super().startService()
         self._looking.start(INTERVAL)
-        self._reactor.addReader(_Life(self._reactor))
+        command: Any = self.parent
+        self._reactor.addReader(_Life(command.stop))
 
     def reactorFor(self, endpoint: str) -> Any:
         """
@@ -267,20 +269,18 @@ class _Life:
     The pipe whose end says to stop.
     """
 
-    def __init__(self, reactor: Any) -> None:
-        self._reactor = reactor
+    def __init__(self, ended: Callable[[], object]) -> None:
+        self._ended = ended
 
     def fileno(self) -> int:
         return _LIFE
 
-    def doRead(self) -> Exception | None:
+    def doRead(self) -> Any:
         # Some reactors tell of the end like this; nothing else is there to be read.
-        return ConnectionDone()
+        return CONNECTION_DONE
 
     def connectionLost(self, reason: Failure) -> None:
-        # Ctrl-C comes to both: it may be stopping already.
-        if not self._reactor._stopped:
-            self._reactor.stop()
+        self._ended()
 
     def logPrefix(self) -> str:
         return "reload"

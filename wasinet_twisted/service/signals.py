@@ -26,7 +26,7 @@ class Signals:
         self._reload = reload
         self._reactor = reactor
         self._stop: dict[int, Callable[..., object]] = {}
-        self._stopping = False
+        self._stopping = self._signalled = False
 
     def install(self) -> None:
         """
@@ -43,18 +43,28 @@ class Signals:
 
     def stopping(self) -> None:
         """
-        The process stops, for whatever reason: the next signal is the second one.
+        The process stops, for whatever reason: a signal need not do it.
         """
         self._stopping = True
+
+    def stop(self) -> None:
+        """
+        Stop as a signal does, if nobody has yet.
+        """
+        if not self._stopping:
+            self._stopping = True
+            self._reactor.stop()
 
     def _hangUp(self, *_: object) -> None:
         assert self._reload is not None
         self._reactor.callFromThread(self._reload)
 
     def _stopOrEnd(self, number: int, frame: Any) -> None:
-        if not self._stopping:
-            self._stopping = True
-            self._stop[number](number, frame)
+        if not self._signalled:
+            self._signalled = True
+            if not self._stopping:
+                self._stopping = True
+                self._stop[number](number, frame)
             return
         # Nothing here waits for the reactor, which may be stuck in what the app does.
         self._launch.removePidFile()
