@@ -51,9 +51,9 @@ class HttpService(MultiService):
         """
         closed: Deferred[Any] = super().stopService()
         drained = self.server.drain()
-        if count := len(self.server.connections):
+        if count := sum(not each.closing for each in self.server.connections):
             log.info(
-                "{count} connections have requests in flight; at most {deadline} s for these",
+                "connections with requests in flight: {count}; at most {deadline} s for these",
                 count=count,
                 deadline=self.server.limits.drain,
             )
