@@ -32,7 +32,7 @@ ROOT = Path(wasinet_twisted.__file__).parent
 CHECKOUT = Path(__file__).parent.parent
 
 SURFACE = {
-    "wasinet_twisted": {"__version__", "http", "net"},
+    "wasinet_twisted": {"__version__", "http", "net", "serve"},
     "wasinet_twisted.http": {
         "REASONS",
         "Buffer",
@@ -84,7 +84,7 @@ SURFACE = {
         "formatAddress",
         "nsloopup",
     },
-    "wasinet_twisted.server": {"AccessLog", "RequestLoop"},
+    "wasinet_twisted.server": {"AccessLog", "HttpServer", "Request", "ServerLimits", "Statistics", "StatusApp"},
     "wasinet_twisted.testing": {"Direction", "Link", "MemoryListener", "Pair", "advance", "pair", "run", "settle"},
 }
 
@@ -94,7 +94,8 @@ ALLOWED = {
     "http": {"errors", "multidict"},
     # The last four are imported when TLS is used, and only then.
     "net": {"errors", "twisted", "zope", "OpenSSL", "cryptography", "idna", "service_identity"},
-    "server": {"errors", "http", "net", "twisted", "zope"},
+    # The status page shows the version; prometheus_client is imported when somebody scrapes.
+    "server": {"__version__", "errors", "http", "net", "twisted", "zope", "prometheus_client"},
     "service": {"attrs", "errors", "http", "net", "server", "twisted", "zope"},
     "testing": {"errors", "net", "twisted", "zope"},
 }

@@ -7,19 +7,24 @@ L{wasinet_twisted.http} stands alone: importing it loads no Twisted.
 """
 
 from importlib import import_module
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .server import serve
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "http", "net"]
+__all__ = ["__version__", "http", "net", "serve"]
 
 _ROOMS = frozenset({"http", "net"})
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
     # Lazy (PEP 562), so that whoever wants the parser alone doesn't pay for the reactor.
     if name in _ROOMS:
         return import_module(f"{__name__}.{name}")
+    if name == "serve":
+        return import_module(f"{__name__}.server").serve
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

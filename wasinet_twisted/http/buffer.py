@@ -196,10 +196,14 @@ class Buffer(Machine):
         """
         queue = self._queue
         try:
-            head = self._nextHead(kind)
+            head = quickRequest(queue, self._limits, kind) if self._state is IDLE and queue.size else None
             if head is None:
-                return None
-            assert isinstance(head, kind)
+                # Whatever is unusual, or not there yet.
+                plain = self._nextHead(kind)
+                if plain is None:
+                    return None
+                assert isinstance(plain, kind)
+                head = plain
             length = head._length
             if 0 <= length <= most and length <= len(queue.chunk) - queue.position:
                 head._body = queue.take(length) if length else b""

@@ -4,7 +4,7 @@ Whole messages: L{WasiRequest}, L{WasiResponse}, and their encoding.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Self
 
@@ -45,6 +45,10 @@ def toBody(given: object) -> bytes:
     raise LocalProtocolError(f"a body must be bytes or str, not {type(given).__name__}")
 
 
+def _isText(pair: tuple[object, object]) -> bool:
+    return pair[0].__class__ is str and pair[1].__class__ is str
+
+
 class _Message(Head):
     """
     What requests and responses have in common beside their heads: a body and trailers.
@@ -54,8 +58,16 @@ class _Message(Head):
 
     def _set(self, version: str, headers: HeadersLike, body: object, trailers: HeadersLike) -> None:
         self.version = version
-        self._pairs = []
-        self._headers = toHeaders(headers)
+        if headers == ():
+            self._pairs = []
+            self._headers = None
+        elif type(headers) is dict and all(map(_isText, headers.items())):
+            # Nearly always. The multi-mapping is made when somebody asks for it.
+            self._pairs = list(headers.items())
+            self._headers = None
+        else:
+            self._pairs = []
+            self._headers = toHeaders(headers)
         self._body = toBody(body)
         self._trailers = toHeaders(trailers) if trailers else None
 
@@ -233,6 +245,9 @@ class WasiRequest(_Message, RequestHead):
         return pairs, framing
 
 
+# A body that is there. A mapping is none, and would be taken for its keys.
+_WHOLE = (bytes, str, bytearray, memoryview, Mapping)
+
 Pieces = Iterable[bytes | bytearray | memoryview | str] | AsyncIterable[bytes | bytearray | memoryview | str]
 
 
@@ -261,11 +276,11 @@ class WasiResponse(_Message, ResponseHead):
         """
         self.status = status
         self.reason = REASONS.get(status, "") if reason is None else reason
-        if isinstance(body, Iterable | AsyncIterable) and not isinstance(body, bytes | bytearray | memoryview | str):
+        if isinstance(body, _WHOLE) or not isinstance(body, Iterable | AsyncIterable):
+            self._set(version, headers, body, trailers)
+        else:
             self._set(version, headers, b"", trailers)
             self._body = body  # type: ignore[assignment]
-        else:
-            self._set(version, headers, body, trailers)
 
     @property
     def pieces(self) -> Pieces | None:

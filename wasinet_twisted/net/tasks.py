@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -35,11 +35,16 @@ class Task(Generic[T]):
 
     __slots__ = ("_awaiting", "_cancelled", "_context", "_coroutine", "_reactor", "_unheard", "done")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T], reactor: IReactorTime) -> None:
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, T], reactor: IReactorTime, context: Context | None = None
+    ) -> None:
+        """
+        @param context: the one that it has run in so far, if it has.
+        """
         self.done = False
         self._coroutine = coroutine
         self._reactor = reactor
-        self._context = copy_context()
+        self._context = copy_context() if context is None else context
         # What it waits for; None while it runs.
         self._awaiting: Deferred[Any] | None = None
         self._cancelled = False
@@ -70,6 +75,16 @@ class Task(Generic[T]):
         Run it up to the first await that waits.
         """
         self._run(self._coroutine.send, None)
+
+    def goOn(self, awaited: Any) -> None:
+        """
+        Go on with a coroutine that somebody else has started.
+
+        @param awaited: what its first await has yielded.
+        """
+        going = self._waitFor(awaited)
+        if going is not None:
+            self._run(*going)
 
     def cancel(self) -> None:
         """
@@ -147,30 +162,35 @@ class Task(Generic[T]):
             except BaseException as error:
                 self._end(self.failed, error)
                 return
-            if isinstance(awaited, Awaited) and awaited.isFree():
-                awaited.task = self
-                self._awaiting = awaited
-            else:
-                try:
-                    deferred = self._asDeferred(awaited)
-                except Exception as error:
-                    step, value = self._coroutine.throw, error
-                    continue
-                self._awaiting = deferred
-                fired: list[Any] = []
-                deferred.addBoth(self._settled, deferred, fired)
-                if fired:
-                    # It had fired already. Going on from within would recurse.
-                    (result,) = fired
-                    self._awaiting = None
-                    step, value = self._next(result)
-                    continue
-                fired.append(None)
-            if self._unheard:
-                self._unheard = False
-                if self._awaiting is not None:
-                    self._awaiting.cancel()
-            return
+            going = self._waitFor(awaited)
+            if going is None:
+                return
+            step, value = going
+
+    def _waitFor(self, awaited: Any) -> tuple[Callable[[Any], Any], Any] | None:
+        """
+        @return: how to go on, if there is nothing to wait for.
+        """
+        if isinstance(awaited, Awaited) and awaited.isFree():
+            awaited.task = self
+            self._awaiting = awaited
+        else:
+            try:
+                deferred = self._asDeferred(awaited)
+            except Exception as error:
+                return self._coroutine.throw, error
+            self._awaiting = deferred
+            fired: list[Any] = []
+            deferred.addBoth(self._settled, deferred, fired)
+            if fired:
+                # It had fired already. Going on from within would recurse.
+                self._awaiting = None
+                return self._next(fired[0])
+            fired.append(None)
+        if self._unheard:
+            self._unheard = False
+            self._awaiting.cancel()
+        return None
 
     def _settled(self, result: Any, deferred: Deferred[Any], fired: list[Any]) -> None:
         """

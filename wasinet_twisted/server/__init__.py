@@ -1,8 +1,17 @@
 """
-HTTP over connections: one connection's request loop, and the access log.
+An HTTP/1.1 server: handlers in, connections, bounds, draining and an access log around them.
+
+    async def handler(request):
+        return WasiResponse(body=b"echo:" + await request.read())
+
+    server = serve(handler, 8080)
 """
 
 from .accesslog import AccessLog
-from .connection import RequestLoop
+from .limits import ServerLimits
+from .request import Request
+from .serving import HttpServer, serve
+from .statistics import Statistics
+from .status import StatusApp
 
-__all__ = ["AccessLog", "RequestLoop"]
+__all__ = ["AccessLog", "HttpServer", "Request", "ServerLimits", "Statistics", "StatusApp", "serve"]

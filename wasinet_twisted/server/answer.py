@@ -10,30 +10,87 @@ from typing import Any
 
 from ..errors import LocalProtocolError
 from ..http import RequestHead, WasiResponse
-from ..http.messages import Pieces, toBody
-from ..http.output import encodeFields
+from ..http.messages import REASONS, Pieces, toBody
+from ..http.output import encodeField, encodeFields
+
+# Field lines that have been checked, with the parser's idea of their kind: most responses have the same few fields.
+# Bounded: whoever sends ever different ones starts anew.
+_lines: dict[tuple[str, str], bytes] = {}
+_MOST_LINES = 1024
+_LONGEST_LINE = 256
+# The fields that say how the connection goes on or how the body is framed, and Date: those take the plain way.
+_SPECIAL = frozenset(("connection", "content-length", "transfer-encoding", "date"))
+_statusLines: dict[tuple[int, str], bytes] = {}
 
 
-class Dates:
+def dateLine(now: float) -> bytes:
     """
-    The Date field's line (RFC 9110 section 6.6.1), made once a second.
+    The Date field's line (RFC 9110 section 6.6.1).
+
+    @param now: seconds since 1970.
     """
+    return f"Date: {formatdate(int(now), usegmt=True)}\r\n".encode("ascii")
 
-    __slots__ = ("_line", "_second")
 
-    def __init__(self) -> None:
-        self._second = -1
-        self._line = b""
+def quickResponse(response: WasiResponse, request: RequestHead, date: bytes) -> bytes | None:
+    """
+    The short way for the response of nearly every request: one with a body that
+    is there, whose fields have been seen before, on a connection that goes on.
 
-    def line(self, now: float) -> bytes:
-        """
-        @param now: seconds since 1970.
-        """
-        second = int(now)
-        if second != self._second:
-            self._second = second
-            self._line = f"Date: {formatdate(second, usegmt=True)}\r\n".encode("ascii")
-        return self._line
+    It refuses nothing; what it gives is what L{encodeWhole} would give, and
+    tests compare the two.
+
+    @return: L{None}: take the plain way.
+    """
+    body = response._body
+    line = _statusLines.get((response.status, response.reason))
+    if (
+        line is None
+        or body.__class__ is not bytes
+        or response._trailers
+        or response.version != "HTTP/1.1"
+        or request.version == "HTTP/1.0"
+        or request.method in ("HEAD", "CONNECT")
+    ):
+        if line is None:
+            _learnStatus(response)
+        return None
+    fields = []
+    for pair in response._pairs if response._headers is None else response._headers.items():
+        known = _lines.get(pair)
+        if known is None:
+            known = _learn(pair)
+            if known is None:
+                return None
+        fields.append(known)
+    return b"%b%b%bContent-Length: %d\r\n\r\n%b" % (line, date, b"".join(fields), len(body), body)
+
+
+def _learnStatus(response: WasiResponse) -> None:
+    # The statuses that may have a body whatever the request, and the phrases that everybody knows.
+    status, reason = response.status, response.reason
+    if type(status) is int and status >= 200 and status not in (204, 205, 304) and reason == REASONS.get(status):
+        _statusLines[status, reason] = f"HTTP/1.1 {status} {reason}\r\n".encode("ascii")
+
+
+def _learn(pair: tuple[str, str]) -> bytes | None:
+    """
+    Check and remember a field.
+
+    @return: its line; L{None} if it is one for the plain way, which may refuse it.
+    """
+    name, value = pair
+    if not isinstance(name, str) or not isinstance(value, str) or name.lower() in _SPECIAL:
+        return None
+    try:
+        line = encodeField(name, value)
+    except LocalProtocolError:
+        return None
+    if len(line) <= _LONGEST_LINE:
+        if len(_lines) >= _MOST_LINES:
+            _lines.clear()
+        _lines[pair] = line
+    return line
 
 
 def encodeWhole(response: WasiResponse, request: RequestHead | None, keepAlive: bool, date: bytes) -> bytes:

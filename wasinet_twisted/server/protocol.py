@@ -9,7 +9,8 @@ coroutine for a connection, only for a handler that waits.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Coroutine
-from inspect import iscoroutine
+from contextvars import Context, copy_context
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError
@@ -35,8 +36,8 @@ from ..net.receiving import IMMEDIATE
 from ..net.sending import unsent
 from ..net.tasks import Task
 from ..net.waiting import Awaited
-from .answer import closePieces, encodeBegin, encodeWhole, inPieces, lengthOf
-from .request import Request, newRequest, refuseTakeOver, wantsTrailers
+from .answer import closePieces, encodeBegin, encodeWhole, inPieces, lengthOf, quickResponse
+from .request import Request, refuseTakeOver, wantsTrailers
 
 if TYPE_CHECKING:
     from .serving import HttpServer
@@ -51,6 +52,18 @@ UNREAD = 3  # it has been, and the rest of its body is read and forgotten
 LINGER = 4  # our direction has ended; what still comes is forgotten
 TUNNEL = 5  # no HTTP any more
 DONE = 6  # closing
+
+# What the statistics are told of those that are refused: few and fixed words.
+_REASONS = {
+    408: "too slow",
+    413: "body too large",
+    414: "target too long",
+    417: "unknown expectation",
+    431: "head too large",
+    501: "not served",
+    503: "handler too slow",
+    505: "version",
+}
 
 # A body up to this length that has come with its head is there for the handler at once.
 _SMALL = 64 * 1024
@@ -69,11 +82,12 @@ class _Run(Task[object]):
         protocol: HttpProtocol,
         request: Request,
         streamed: tuple[int, bool] | None = None,
+        context: Context | None = None,
     ) -> None:
         """
         @param streamed: for a response, its status, and whether the connection goes on.
         """
-        super().__init__(coroutine, protocol.reactor)
+        super().__init__(coroutine, protocol.reactor, context)
         self._protocol = protocol
         self._request = request
         self._streamed = streamed
@@ -91,6 +105,17 @@ class _Run(Task[object]):
 
     def ended(self) -> None:
         self._protocol.runEnded(self)
+
+
+class _Closing(Task[None]):
+    """
+    The end of a response that nobody wants any more.
+    """
+
+    __slots__ = ()
+
+    def failed(self, error: BaseException) -> None:
+        log.failure("what gives the pieces of a response failed when it was closed", failure=Failure(error))
 
 
 class HttpProtocol(ConnectionProtocol):
@@ -111,6 +136,7 @@ class HttpProtocol(ConnectionProtocol):
         "_phase",
         "_puller",
         "_pumping",
+        "_pumpsLater",
         "_request",
         "_since",
         "_started",
@@ -129,7 +155,7 @@ class HttpProtocol(ConnectionProtocol):
         self._since = self._started = server.reactor.seconds()
         self._request: Request | None = None
         self._count = 0
-        self._pumping = False
+        self._pumping = self._pumpsLater = False
         # Has the peer ended its direction?
         self._ended = False
         # Of the present request: may the connection go on, does the client wait for a 100, has all of the body been
@@ -172,7 +198,11 @@ class HttpProtocol(ConnectionProtocol):
             self._puller.give(None)
         elif phase == UNREAD:
             self._forgetBody()
-        elif len(buffer) > self.server.limits.buffered and not self._readPaused:
+        if (
+            len(buffer) > self.server.limits.buffered
+            and self._phase < LINGER
+            and not (self._readPaused or self.closing)
+        ):
             self._readPaused = True
             self.transport.pauseProducing()
 
@@ -202,6 +232,9 @@ class HttpProtocol(ConnectionProtocol):
         """
         if self._phase != TUNNEL:
             self._phase = DONE
+        if self._request is not None:
+            self._request = None
+            self.server.statistics.abandoned()
         super().connectionLost(reason)
         if self._puller is not None:
             assert self._broken is not None
@@ -243,12 +276,22 @@ class HttpProtocol(ConnectionProtocol):
         self._pumping = True
         try:
             for _ in range(IMMEDIATE):
-                if self._phase > HEAD or self._writePaused or self.closing or not self._nextRequest():
+                if self._phase > HEAD or self._writePaused or self.closing or self.lost or not self._nextRequest():
+                    return
+                if self._phase == IDLE and not len(self._buffer) and not self._ended:
                     return
             # Others have their turn.
-            self.reactor.callLater(0, self._pump)
+            if not self._pumpsLater:
+                self._pumpsLater = True
+                self.reactor.callLater(0, self._pumpAgain)
         finally:
             self._pumping = False
+            if self._readPaused:
+                self._flow()
+
+    def _pumpAgain(self) -> None:
+        self._pumpsLater = False
+        self._pump()
 
     def _nextRequest(self) -> bool:
         """
@@ -258,7 +301,7 @@ class HttpProtocol(ConnectionProtocol):
         try:
             request = buffer.nextRequest(Request, _SMALL)
         except (RemoteProtocolError, IncompleteRead) as error:
-            self._refuse(getattr(error, "statusHint", 400), str(error))
+            self._refuse(getattr(error, "statusHint", 400), str(error), None)
             return False
         if request is None:
             if self._ended:
@@ -272,7 +315,9 @@ class HttpProtocol(ConnectionProtocol):
 
     def _begin(self, request: Request) -> None:
         server = self.server
-        newRequest(request, self)
+        request._protocol = self
+        request._trailers = None
+        request._begun = request._responded = False
         self._request = request
         self._phase = BUSY
         self._started = self._since = self.reactor.seconds()
@@ -283,26 +328,42 @@ class HttpProtocol(ConnectionProtocol):
         self._expects = self._late = False
         self._keepAlive = request.version != "HTTP/1.0"
         server.statistics.started()
+        expected = False
         for name, value in request._pairs:
             size = len(name)
             if size == 10 and name.lower() == "connection":
                 self._keepAlive = request.keepAlive
             elif size == 6 and name.lower() == "expect" and request.version != "HTTP/1.0":
                 # RFC 9110 section 10.1.1: it has this one member.
-                if value.lower() != "100-continue":
+                if value.lower() != "100-continue" or expected:
                     self._refuse(417, "the only expectation known is 100-continue", request)
                     return
+                expected = True
                 self._expects = not self._bodyDone
         try:
-            result = server.handler(request)
-            if isinstance(result, WasiResponse):
-                self._respond(request, result)
-                return
-            coroutine = result if iscoroutine(result) else _wait(result)
-        except Exception as error:
+            result: Any = server.handler(request)
+            if type(result) is CoroutineType:
+                # The first step is made here: most handlers have nothing to wait for, and need no task.
+                context = copy_context()
+                awaited = context.run(result.send, None)
+            else:
+                context = None
+                awaited = None
+        except StopIteration as stop:
+            self._respond(request, stop.value)
+            return
+        except BaseException as error:
             self.failed(request, error)
             return
-        self._runs(_Run(coroutine, self, request))
+        if context is not None:
+            run = _Run(result, self, request, context=context)
+            run.goOn(awaited)
+            if not run.done:
+                server.runs(self, run)
+        elif isinstance(result, WasiResponse):
+            self._respond(request, result)
+        else:
+            self._runs(_Run(_wait(result), self, request))
 
     def _runs(self, run: _Run) -> None:
         run.start()
@@ -334,6 +395,7 @@ class HttpProtocol(ConnectionProtocol):
                 return b""
             event = self._buffer.nextEvent()
             if isinstance(event, Data):
+                self._expects = False
                 self._bodyGot += len(event.data)
                 self._flow()
                 return event.data
@@ -381,8 +443,7 @@ class HttpProtocol(ConnectionProtocol):
             while (event := buffer.nextEvent()) is not None:
                 if isinstance(event, EndOfMessage):
                     self._bodyDone = True
-                    self._flow()
-                    self._ready()
+                    self._ready(self.reactor.seconds())
                     return
                 assert isinstance(event, Data)
                 self._waited += len(event.data)
@@ -408,6 +469,25 @@ class HttpProtocol(ConnectionProtocol):
             self._respond(request, result)
 
     def _respond(self, request: Request, response: object) -> None:
+        server = self.server
+        if (
+            response.__class__ is WasiResponse
+            and self._keepAlive
+            and self._bodyDone
+            and self._request is request
+            and not (server.draining or self._queued or self.closing or self.lost)
+            and self._count != server.limits.requests
+        ):
+            encoded = quickResponse(response, request, server.dateLine)
+            if encoded is not None:
+                request._responded = True
+                self.transport.write(encoded)
+                if self._writePaused:
+                    self._queued += len(encoded)
+                size = len(response._body)
+                server.statistics.bytesSent += len(encoded) - size
+                self.answered(request, response.status, size, True)
+                return
         if not isinstance(response, WasiResponse):
             self.failed(request, InvalidResponse(f"a handler must give a WasiResponse, not {response!r}"))
             return
@@ -415,7 +495,7 @@ class HttpProtocol(ConnectionProtocol):
         if self._request is not request or self.lost or self.closing:
             # Nobody is there to be answered.
             if pieces is not None:
-                self._runs(_Run(closePieces(pieces), self, request, (0, False)))
+                _Closing(closePieces(pieces), self.reactor).start()
             return
         method = request.method
         if method == "CONNECT" and 200 <= response.status < 300:
@@ -423,7 +503,7 @@ class HttpProtocol(ConnectionProtocol):
             self._refuse(501, "CONNECT is not served here", request)
             return
         keepAlive = self._goesOn(request, response)
-        date = self.server.date()
+        date = server.dateLine
         try:
             if pieces is None:
                 encoded, chunked = encodeWhole(response, request, keepAlive, date), False
@@ -436,8 +516,10 @@ class HttpProtocol(ConnectionProtocol):
         self.send(encoded)
         if pieces is None:
             size = 0 if method == "HEAD" else len(response._body)
+            self.server.statistics.bytesSent += len(encoded) - size
             self.answered(request, response.status, size, keepAlive)
         else:
+            self.server.statistics.bytesSent += len(encoded)
             coroutine = self._sendPieces(request, response, chunked)
             self._runs(_Run(coroutine, self, request, (response.status, keepAlive)))
 
@@ -489,22 +571,18 @@ class HttpProtocol(ConnectionProtocol):
         """
         if self._request is not request:
             return
-        now = self.reactor.seconds()
-        server = self.server
-        server.statistics.answered(status, now - self._started, size)
-        if server.accessLog is not None:
-            server.accessLog.answered(self._peerHost(), request, status, size)
+        now = self._counted(request, status, size)
         if self.lost or self.closing:
             return
-        if not keepAlive:
+        if keepAlive and self._bodyDone:
+            self._ready(now)
+        elif not keepAlive:
             self._request = None
             if self._bodyDone and not len(self._buffer) and not self._readPaused:
                 self._phase = DONE
                 self.close(CLOSE_TIMEOUT)
             else:
                 self._linger()
-        elif self._bodyDone:
-            self._ready()
         else:
             self._request = None
             self._phase = UNREAD
@@ -512,15 +590,29 @@ class HttpProtocol(ConnectionProtocol):
             self._waited = 0.0
             self._forgetBody()
 
-    def _ready(self) -> None:
+    def _counted(self, request: Request, status: int, size: int) -> float:
+        """
+        Tell statistics and log of an answer.
+
+        @return: the time.
+        """
+        now = self.reactor.seconds()
+        server = self.server
+        server.statistics.answered(status, now - self._started, size)
+        if server.accessLog is not None:
+            server.accessLog.answered(self._peerHost(), request, status, size)
+        return now
+
+    def _ready(self, now: float) -> None:
         """
         The next request may come.
         """
         self._request = None
         self._phase = IDLE
-        self._since = self.reactor.seconds()
-        self._flow()
-        if len(self._buffer) or self._ended:
+        self._since = now
+        if self._readPaused:
+            self._flow()
+        if not self._pumping and (len(self._buffer) or self._ended):
             self._pump()
 
     def failed(self, request: Request, error: BaseException, cancelled: bool = False) -> None:
@@ -552,31 +644,33 @@ class HttpProtocol(ConnectionProtocol):
             )
             if request._responded:
                 # A FIN could make half a body look like a whole one.
-                self.server.statistics.answered(500, self.reactor.seconds() - self._started, 0)
-                self._request = None
                 self.abort()
             else:
                 # What it tripped over is for the log, not for the peer.
                 self._keepAlive = False
                 self._respond(request, WasiResponse(500))
 
-    def _refuse(self, status: int, reason: str, request: Request | None = None) -> None:
+    def _refuse(self, status: int, reason: str, request: Request | None) -> None:
         """
         Answer with an error and close, but see to it that the peer can read the answer.
+
+        @param request: what is refused; L{None} if its head could not be read.
         """
         if self.lost or self.closing:
             return
-        if request is None:
-            self.server.statistics.started()
-            self._started = self.reactor.seconds()
-        self.server.statistics.refused(status, reason.partition(":")[0])
+        server = self.server
         response = WasiResponse(status, {"Content-Type": "text/plain; charset=utf-8"}, f"{reason}\n")
-        self.send(encodeWhole(response, request, False, self.server.date()))
-        self.server.statistics.answered(status, self.reactor.seconds() - self._started, len(response.body))
-        if self.server.accessLog is not None:
-            self.server.accessLog.answered(self._peerHost(), request, status, len(response.body))
+        encoded = encodeWhole(response, request, False, server.dateLine)
+        self.send(encoded)
+        statistics = server.statistics
         if request is not None:
             request._responded = True
+            # It has been counted, and is counted as a refusal instead of an answer.
+            statistics.inFlight -= 1
+        statistics.refused(status, _REASONS.get(status, "malformed"))
+        statistics.bytesSent += len(encoded)
+        if server.accessLog is not None:
+            server.accessLog.answered(self._peerHost(), request, status, len(response.body))
         self._request = None
         self._linger()
 
@@ -639,7 +733,7 @@ class HttpProtocol(ConnectionProtocol):
         rest = self._buffer.takeRest()
         request._responded = True
         self.send(encoded)
-        self.answered(request, response.status, 0, True)
+        self._counted(request, response.status, 0)
         self._request = None
         self._phase = TUNNEL
         if rest:
@@ -665,7 +759,7 @@ class HttpProtocol(ConnectionProtocol):
                 self._drop("idle")
         elif phase == HEAD:
             if elapsed >= limits.head:
-                self._refuse(408, "the head took too long")
+                self._refuse(408, "the head took too long", None)
         elif phase == UNREAD:
             if elapsed >= limits.bodyGrace + self._waited / max(limits.bodyRate, 1e-9):
                 self._drop("slow body")

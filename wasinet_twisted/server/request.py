@@ -228,15 +228,6 @@ def tokensOf(request: RequestHead, name: str) -> set[str]:
     return {token.strip(" \t").lower() for value in values for token in value.split(",")}
 
 
-def newRequest(request: Request, protocol: HttpProtocol) -> None:
-    """
-    What the parser leaves to be set: it makes requests without their constructor.
-    """
-    request._protocol = protocol
-    request._trailers = None
-    request._begun = request._responded = False
-
-
 def wantsTrailers(request: RequestHead) -> bool:
     """
     May trailers be sent in the response? RFC 9110 section 6.5.1.

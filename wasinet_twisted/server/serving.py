@@ -21,7 +21,7 @@ from ..net.endpoints import endpointOf, listenFailed
 from ..net.protocol import ConnectionProtocol
 from ..net.tasks import Task
 from .accesslog import AccessLog
-from .answer import Dates
+from .answer import dateLine
 from .limits import DEFAULT_SERVER_LIMITS, ServerLimits
 from .protocol import HttpProtocol
 from .request import Request
@@ -66,14 +66,9 @@ class HttpServer(ConnectionFactory):
         self.statistics = Statistics()
         self.draining = False
         self.ports: list[IListeningPort] = []
-        self._dates = Dates()
+        # The Date field's line; it is made anew with each tick.
+        self.dateLine = b""
         self._ticking: IDelayedCall | None = None
-
-    def date(self) -> bytes:
-        """
-        The Date field's line.
-        """
-        return self._dates.line(time.time())
 
     def newProtocol(self) -> ConnectionProtocol:
         """
@@ -88,6 +83,7 @@ class HttpServer(ConnectionFactory):
         self.keep(protocol, None)
         self.statistics.opened()
         if self._ticking is None:
+            self.dateLine = dateLine(time.time())
             self._ticking = self.reactor.callLater(TICK, self._tick)
         return True
 
@@ -137,6 +133,7 @@ class HttpServer(ConnectionFactory):
 
     def _tick(self) -> None:
         self._ticking = self.reactor.callLater(TICK, self._tick)
+        self.dateLine = dateLine(time.time())
         now = self.reactor.seconds()
         for protocol in self.connections:
             assert isinstance(protocol, HttpProtocol)
