@@ -269,35 +269,21 @@ def test_logThatCannotBeReopened(tmp_path: Path) -> None:
 
 # The status pages
 
-FAKE_STATUS = """
-import sys, types
-from wasinet_twisted.http import WasiResponse
-
-class StatusApp:
-    def __init__(self, statistics, limits):
-        self.limits = limits
-    def __call__(self, request):
-        return WasiResponse(body=f"{request.uri} {self.limits['message.head']}")
-
-module = types.ModuleType("wasinet_twisted.server.status")
-module.StatusApp = StatusApp
-sys.modules[module.__name__] = module
-"""
-
 
 def test_status(tmp_path: Path) -> None:
     """
     On a port of its own, which is reached from this machine only; what is asked there is not logged.
     """
-    write(tmp_path, FAKE_STATUS + APP)
     status, log = freePort(), tmp_path / "access.log"
-    with serving(tmp_path, f"--status=tcp:{status}", "--access-log", str(log)) as (process, _):
+    with serving(tmp_path, f"--status=tcp:{status}", "--access-log", str(log)) as (process, port):
         process.waitForPorts(status)
-        assert body(talk(status, b"GET /metrics HTTP/1.0\r\n\r\n")) == b"/metrics 32768"
+        talk(port, POST)
+        figures = json.loads(body(talk(status, b"GET /status.json HTTP/1.0\r\n\r\n")))
+        assert '"message.head": 32768' in json.dumps(figures)
         with socket.socket() as elsewhere:
             assert elsewhere.connect_ex(("127.0.0.2", status)) != 0
         assert process.stop() == -signal.SIGTERM
-    assert log.read_text() == ""
+    assert len(log.read_text().splitlines()) == 1
 
 
 # Sockets of other kinds

@@ -133,7 +133,7 @@ class HttpAppService(CommandService):
         server = HttpServer(handler, limits=limits, reactor=reactor)
         self.serveHttp(server, options["listen"], reactorFor=reactorFor)
         if options["status"]:
-            from ..server.status import StatusApp  # type: ignore[import-not-found]
+            from ..server.status import StatusApp
 
             pages = HttpServer(
                 StatusApp(server.statistics, limitsByName(limits)), limits=STATUS_LIMITS, reactor=reactor

@@ -74,7 +74,9 @@ class Supervisor(CommandService):
                 service.setServiceParent(self)
                 self._listening[endpoint] = service
         self._files: set[str] = set()
+        # When they were last modified, and which directories were looked into, when the worker was started.
         self._seen: dict[str, int | None] = {}
+        self._listed: set[str] = set()
         self._looking = LoopingCall(self._look)
         self._looking.clock = self._reactor
         self._worker: Worker | None = None
@@ -106,7 +108,8 @@ class Supervisor(CommandService):
 
     def _startWorker(self) -> None:
         # Whatever changes while it starts has changed.
-        self._seen = self._look_at()
+        self._seen = self._modifications()
+        self._listed = self._directories()
         ports = {text: service.port for text, service in self._listening.items()}
         descriptors = {text: port.fileno() for text, port in ports.items() if port is not None}  # type: ignore[attr-defined]
         theirs = {text: _FIRST + number for number, text in enumerate(descriptors)}
@@ -127,9 +130,8 @@ class Supervisor(CommandService):
         The worker has imported these.
         """
         for file in files:
-            if file not in self._files:
-                self._files.add(file)
-                self._seen[file] = _modified(file)
+            self._files.add(file)
+            self._seen.setdefault(file, _modified(file))
 
     def ended(self, reason: Failure) -> None:
         """
@@ -142,26 +144,32 @@ class Supervisor(CommandService):
             self._restarting = False
             self._startWorker()
         else:
-            self._seen = self._look_at()
+            # What has changed or come since it was started may help already; into other directories nobody has looked.
+            now = self._modifications()
+            new = self._directories() - self._listed
+            self._seen = {file: now[file] for file in now if os.path.dirname(file) in new} | self._seen
             status: Any = reason.value
             how = f"status {status.exitCode}" if status.signal is None else signal.Signals(status.signal).name
             log.warn("the worker has ended with {how}; it is started again when a file changes", how=how)
 
-    def _look_at(self) -> dict[str, int | None]:
+    def _modifications(self) -> dict[str, int | None]:
         files = set(self._files)
         if self._worker is None:
             # What it lacks may be a file that is not there yet.
-            for directory in {self._directory, *map(os.path.dirname, files)}:
+            for directory in self._directories():
                 if os.path.isdir(directory):
                     files |= {os.path.join(directory, name) for name in os.listdir(directory) if name.endswith(".py")}
         return {file: _modified(file) for file in files}
 
+    def _directories(self) -> set[str]:
+        return {self._directory, *map(os.path.dirname, self._files)}
+
     def _look(self) -> None:
         if self._restarting:
             return
-        now = self._look_at()
-        changed = sorted(file for file in now.keys() | self._seen.keys() if now.get(file) != self._seen.get(file))
-        self._seen = now
+        now = self._modifications()
+        files = now.keys() if self._worker is not None else now.keys() | self._seen.keys()
+        changed = sorted(file for file in files if now.get(file) != self._seen.get(file))
         if not changed:
             return
         log.info("{file} has changed: restarting", file=os.path.relpath(changed[0], self._directory))
