@@ -173,8 +173,8 @@ class LimitsTests(SynchronousTestCase):
             self.assertEqual(withinDescriptors(limits, 10).connections, 1)
         self.assertEqual(
             formatEvent(events[0]),
-            "at most 99 connections instead of 100: the process may have 163 file descriptors, of which 64 are kept for "
-            "other things",
+            "at most 99 connections instead of 100: the process may have 163 file descriptors, "
+            "of which 64 are kept for other things",
         )
 
     def test_raiseDescriptors(self) -> None:
@@ -244,7 +244,7 @@ class ServiceTests(SynchronousTestCase):
         peer.send(b"GET /status.json HTTP/1.1\r\nHost: x\r\n\r\n")
         answer = peer.take()
         self.assertTrue(answer.startswith(b"HTTP/1.1 200 OK\r\n"), answer)
-        self.assertIn(b'"connections": 50', answer)
+        self.assertIn(b'"connections":50', answer)
         stopped = service.stopService()
         self.reactor.pump([0] * 4)
         self.successResultOf(stopped)
