@@ -148,7 +148,7 @@ def makeService(options: Options) -> IService:
     launch = Launch.fromOptions(options)
     worker = reported() if options["reload"] else None
     if options["reload"] and worker is None:
-        pidFile = "pidfile" in getattr(options, "parent", {})
+        pidFile = "pidfile" in (getattr(options, "parent", None) or {})
         command = commandAgain(options.arguments, pidFile=pidFile)
         return Supervisor(launch, [*options["listen"], *options["status"]], command)
     try:

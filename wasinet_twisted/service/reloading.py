@@ -255,6 +255,14 @@ class Reported(Service):
         command: Any = self.parent
         self._reactor.addReader(_Life(command.stop))
 
+    def stopService(self) -> None:
+        """
+        Report no more.
+        """
+        super().stopService()
+        if self._looking.running:
+            self._looking.stop()
+
     def reactorFor(self, endpoint: str) -> Any:
         """
         A reactor for the endpoint: it takes the parent's socket, if there is one.
