@@ -89,7 +89,10 @@ def _script(name: str) -> str:
 CANDIDATES = {
     OURS: Candidate(
         "wasinet_twisted",
-        _module("benchmarks.peers.oursrun", "{port}"),
+        (
+            *(_script("twistd"), "--nodaemon", "--pidfile=", "wasinet-http", "--app", "benchmarks.peers.ours:handler"),
+            *("--listen", f"tcp:{{port}}:interface=127.0.0.1:backlog={BACKLOG}"),
+        ),
         ("wasinet_twisted", "twisted"),
     ),
     "twisted.web": Candidate("twisted.web", _module("benchmarks.peers.twistedweb", "{port}"), ("twisted",)),

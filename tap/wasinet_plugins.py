@@ -10,3 +10,10 @@ wasinetEcho = ServiceMaker(
     "Echo over HTTP and over TCP, the article's two servers.",
     "wasinet-echo",
 )
+
+wasinetHttp = ServiceMaker(
+    "wasinet-http",
+    "wasinet_twisted.service.http",
+    "Serve an app by HTTP/1.1.",
+    "wasinet-http",
+)

@@ -221,3 +221,57 @@ def talk(port: int, data: bytes) -> bytes:
         client.send(data)
         client.end()
         return client.receiveAll()
+
+
+class Daemon:
+    """
+    What twistd does without C{-n}: its parent ends, and tells how the start went.
+    """
+
+    def __init__(self, name: str, directory: Path) -> None:
+        self.pidFile = directory / "daemon.pid"
+        self.logFile = directory / "daemon.log"
+        self._name = name
+        self._directory = directory
+
+    def start(self, *arguments: str) -> tuple[int, str]:
+        """
+        @return: the parent's status and what it said.
+        """
+        command = [
+            script("twistd"),
+            f"--pidfile={self.pidFile}",
+            f"--logfile={self.logFile}",
+            self._name,
+            *arguments,
+        ]
+        parent = subprocess.run(command, cwd=self._directory, capture_output=True, timeout=PATIENCE, text=True)
+        return parent.returncode, parent.stdout + parent.stderr
+
+    def stop(self) -> None:
+        """
+        As an init script does.
+        """
+        os.kill(int(self.pidFile.read_text()), signal.SIGTERM)
+        waitUntil(lambda: not self.pidFile.exists(), "the end of the daemon")
+
+
+@contextmanager
+def bySystemd(arguments: Sequence[str], directory: Path) -> Iterator[tuple[Process, int]]:
+    """
+    Run a program as systemd does that hands a socket over: descriptor 3, and variables that say so (sd_listen_fds(3)).
+
+    @return: it, and the socket's port.
+    """
+    launch = (
+        "import os, sys\n"
+        "os.dup2(int(sys.argv[1]), 3)\n"
+        "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES='socket')\n"
+        "os.execv(sys.argv[2], sys.argv[2:])\n"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        descriptor = os.dup(listening.fileno())
+        with running([sys.executable, "-c", launch, str(descriptor), *arguments], directory, [descriptor]) as process:
+            os.close(descriptor)
+            yield process, port

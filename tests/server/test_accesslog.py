@@ -4,6 +4,7 @@ The access log: what stands in a line, and when the lines are written.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 
@@ -12,6 +13,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support import temporaryDirectory
+from wasinet_twisted.errors import InvalidArgument
 from wasinet_twisted.http import Buffer, RequestHead, WasiRequest
 from wasinet_twisted.server import AccessLog
 
@@ -202,3 +204,78 @@ class AccessLogTests(SynchronousTestCase):
             [formatEvent(event) for event in events],
             ["the access log can't be written, lines are lost: No space left on device"],
         )
+
+    def test_json(self) -> None:
+        """
+        Everything that was sent comes back, in ASCII and on one line.
+        """
+        log = AccessLog(str(self.path), format="json", reactor=self.clock)
+        head = b'GET /"\\ HTTP/1.0\r\nReferer: a"\\\r\nUser-Agent: caf\xe9\tx\r\n\r\n'
+        log.answered("192.0.2.7", parsed(head), 404, 0)
+        log.answered("-", None, 400, 12)
+        log.answered("::1", WasiRequest("GET", "/\n\x1b", {"Referer": "\x00\r\n"}), 200, 1)
+        log.close()
+        first, second, third = (json.loads(line) for line in self.path.read_bytes().decode("ascii").splitlines())
+        self.assertEqual(
+            first,
+            {
+                "time": "2026-01-02T03:04:05Z",
+                "peer": "192.0.2.7",
+                "method": "GET",
+                "target": '/"\\',
+                "version": "HTTP/1.0",
+                "status": 404,
+                "bytes": 0,
+                "referer": 'a"\\',
+                "userAgent": "caf\xe9\tx",
+            },
+        )
+        self.assertEqual([second[name] for name in ("peer", "method", "target", "version", "bytes")], [None] * 4 + [12])
+        self.assertEqual((third["target"], third["referer"]), ("/\n\x1b", "\x00\r\n"))
+
+    def test_jsonInBatches(self) -> None:
+        log = AccessLog(str(self.path), format="json", reactor=self.clock)
+        log.answered("192.0.2.7", None, 400, 1)
+        self.assertEqual(self.path.read_bytes(), b"")
+        self.clock.advance(1)
+        self.assertEqual(len(self.path.read_text().splitlines()), 1)
+        log.close()
+
+    def test_unknownFormat(self) -> None:
+        error = self.assertRaises(InvalidArgument, AccessLog, str(self.path), format="xml")
+        self.assertEqual(str(error), "format must be one of combined, json, not 'xml'")
+
+    def test_reopen(self) -> None:
+        """
+        What was gathered belongs to the old file.
+        """
+        old = self.path.with_name("old")
+        self.log.answered("192.0.2.7", None, 400, 1)
+        self.path.rename(old)
+        self.log.reopen()
+        self.assertEqual((len(old.read_text().splitlines()), self.path.read_bytes()), (1, b""))
+        self.log.answered("192.0.2.7", None, 400, 2)
+        self.close()
+        self.assertEqual((len(old.read_text().splitlines()), len(self.path.read_text().splitlines())), (1, 1))
+
+    def test_reopenLeaksNothing(self) -> None:
+        before = len(os.listdir("/proc/self/fd"))
+        self.log.reopen()
+        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+
+    def test_reopenFails(self) -> None:
+        """
+        The old file goes on.
+        """
+        old = self.path.with_name("old")
+        self.path.rename(old)
+        self.path.mkdir()
+        with capturedLogs() as events:
+            self.log.reopen()
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            [f"the access log {self.path} can't be opened anew, the old file goes on: Is a directory"],
+        )
+        self.log.answered("192.0.2.7", None, 400, 1)
+        self.close()
+        self.assertEqual(len(old.read_text().splitlines()), 1)

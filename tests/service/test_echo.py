@@ -19,7 +19,9 @@ import pytest
 from tests.processes import (
     PATIENCE,
     Client,
+    Daemon,
     Process,
+    bySystemd,
     freePort,
     listening,
     run,
@@ -311,41 +313,9 @@ def test_accessLogOnTheStandardOutput(tmp_path: Path, command: list[str]) -> Non
     assert len(re.findall(f"^{LINE}$", process.stdout(), re.MULTILINE)) == 1
 
 
-class Daemon:
-    """
-    What twistd does without C{-n}: its parent ends, and tells how the start went.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self.pidFile = directory / "echo.pid"
-        self.logFile = directory / "echo.log"
-        self._directory = directory
-
-    def start(self, *arguments: str) -> tuple[int, str]:
-        """
-        @return: the parent's status and what it said.
-        """
-        command = [
-            script("twistd"),
-            f"--pidfile={self.pidFile}",
-            f"--logfile={self.logFile}",
-            "wasinet-echo",
-            *arguments,
-        ]
-        parent = subprocess.run(command, cwd=self._directory, capture_output=True, timeout=PATIENCE, text=True)
-        return parent.returncode, parent.stdout + parent.stderr
-
-    def stop(self) -> None:
-        """
-        As an init script does.
-        """
-        os.kill(int(self.pidFile.read_text()), signal.SIGTERM)
-        waitUntil(lambda: not self.pidFile.exists(), "the end of the daemon")
-
-
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[Daemon]:
-    made = Daemon(tmp_path)
+    made = Daemon("wasinet-echo", tmp_path)
     yield made
     if made.pidFile.exists():
         os.kill(int(made.pidFile.read_text()), signal.SIGKILL)
@@ -397,23 +367,10 @@ def test_daemonHasNoStandardOutput(daemon: Daemon) -> None:
 
 
 def test_aSocketFromSystemd(tmp_path: Path) -> None:
-    """
-    As systemd hands one over: descriptor 3, and two variables that say so (sd_listen_fds(3)).
-    """
-    launch = (
-        "import os, sys\n"
-        "os.dup2(int(sys.argv[1]), 3)\n"
-        "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES='echo')\n"
-        "os.execv(sys.argv[2], sys.argv[2:])\n"
-    )
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-        descriptor = os.dup(listening.fileno())
-        command = [*TWISTD, "--tcp", "systemd:domain=INET:index=0"]
-        with running([sys.executable, "-c", launch, str(descriptor), *command], tmp_path, [descriptor]) as process:
-            os.close(descriptor)
-            assert talk(port, b"WasmEdge") == b"echo:WasmEdge"
-            assert process.stop() == -signal.SIGTERM
+    command = [*TWISTD, "--tcp", "systemd:domain=INET:index=0"]
+    with bySystemd(command, tmp_path) as (process, port):
+        assert talk(port, b"WasmEdge") == b"echo:WasmEdge"
+        assert process.stop() == -signal.SIGTERM
 
 
 def test_noSocketFromSystemd(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from io import StringIO
 from typing import Any
@@ -23,7 +24,8 @@ from zope.interface.verify import verifyObject
 from tests.support import MemoryPeer, temporaryDirectory
 from wasinet_twisted.net import ConnectionFactory
 from wasinet_twisted.service import listening
-from wasinet_twisted.service.echo import AccessLogService, EchoService, Options, makeService
+from wasinet_twisted.service.command import AccessLogService, HttpService
+from wasinet_twisted.service.echo import EchoService, Options, makeService
 from wasinet_twisted.service.listening import STOP_DEADLINE, Launch, ListeningService
 
 IN_USE = "can't listen on tcp:8000: Address already in use"
@@ -123,7 +125,7 @@ class EchoServiceTests(SynchronousTestCase):
         peer = self.connect(0)
         peer.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nWasmEdge")
         self.assertEqual(
-            peer.take(),
+            re.sub(rb"Date: .+ GMT\r\n", b"", peer.take()),
             b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n"
             b"Content-Length: 13\r\n\r\necho:WasmEdge",
         )
@@ -244,7 +246,7 @@ class AccessLogServiceTests(SynchronousTestCase):
 
     def test_openedBeforeConnectionsCanCome(self) -> None:
         names = [type(service) for service in self.service()]
-        self.assertEqual(names, [AccessLogService, ListeningService])
+        self.assertEqual(names, [AccessLogService, HttpService])
 
     def test_closedAfterTheLastConnection(self) -> None:
         """
@@ -324,9 +326,7 @@ class FailingStartTests(SynchronousTestCase):
         """
         self.patch(sys, "excepthook", sys.excepthook)
         with capturedLogs() as events:
-            raised = self.assertRaises(
-                OSError, Launch(optionsOf(parent={"nodaemon": 0, "pidfile": str(self.pidFile)})).fail, error
-            )
+            raised = self.assertRaises(OSError, Launch("wasinet-echo", True, str(self.pidFile)).fail, error)
         self.assertEqual([formatEvent(event) for event in events], [f"wasinet-echo: {error}"])
         self.assertEqual(sys.__stderr__.getvalue(), "")
         # twistd itself removes this one's.
@@ -372,7 +372,7 @@ class SlowEndpointTests(SynchronousTestCase):
             raise AssertionError("nobody connects")
 
         self.factory = ConnectionFactory(handler, reactor=self.reactor)
-        self.service = ListeningService("tcp:8000", self.factory, Launch(optionsOf()), reactor=self.reactor)
+        self.service = ListeningService("tcp:8000", self.factory, Launch("wasinet-echo"), reactor=self.reactor)
 
     def test_succeeds(self) -> None:
         start(self.service)
@@ -419,7 +419,7 @@ class StuckHandlerTests(SynchronousTestCase):
                 await left
 
         service = ListeningService(
-            "tcp:1", ConnectionFactory(handler, reactor=reactor), Launch(optionsOf()), reactor=reactor
+            "tcp:1", ConnectionFactory(handler, reactor=reactor), Launch("wasinet-echo"), reactor=reactor
         )
         start(service)
         self.addCleanup(MemoryPeer(reactor.tcpServers[0][1], reactor).reset)

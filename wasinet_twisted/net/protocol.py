@@ -173,7 +173,11 @@ class ConnectionProtocol(Sending):
 
     def _goOver(self, tls: TlsTransport) -> TlsTransport:
         self.transport = self.tls = tls
-        self.__class__ = TlsConnectionProtocol
+        kind = type(self)
+        if not isinstance(self, TlsConnectionProtocol):
+            if kind not in _overTls:
+                _overTls[kind] = type(f"Tls{kind.__name__}", (kind, TlsConnectionProtocol), {"__slots__": ()})
+            self.__class__ = _overTls[kind]
         return tls
 
     def close(self, timeout: float) -> None:
@@ -325,3 +329,7 @@ class TlsConnectionProtocol(ConnectionProtocol):
         """
         assert self.tls is not None
         self.tls.handshakeCompleted()
+
+
+# The same for subclasses, made when they are needed.
+_overTls: dict[type[ConnectionProtocol], type[ConnectionProtocol]] = {ConnectionProtocol: TlsConnectionProtocol}

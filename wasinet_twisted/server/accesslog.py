@@ -1,5 +1,5 @@
 """
-The access log: Apache's combined format, formatted directly and written in batches.
+The access log: Apache's combined format, or a JSON object a line; formatted directly and written in batches.
 
 Not by way of C{twisted.logger}: one C{Logger.info} costs more than answering
 the request.
@@ -7,6 +7,7 @@ the request.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from time import gmtime, strftime
@@ -15,6 +16,7 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from ..errors import InvalidArgument
 from ..http import RequestHead
 from ..net.connection import theReactor
 
@@ -24,6 +26,8 @@ log = Logger()
 _INTERVAL = 0.5
 _BATCH = 64 * 1024
 
+FORMATS = ("combined", "json")
+
 # What a request may not bring into the log: quotes that end a value, controls that fool a terminal, bytes that are
 # no ASCII.
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0x100))} | {
@@ -31,23 +35,30 @@ _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0x100
     ord("\\"): "\\\\",
 }
 
+# Everything that is no ASCII, and every control, becomes an escape.
+_toJson = json.JSONEncoder(separators=(",", ":")).encode
+
 
 class AccessLog:
     """
     Writes a line for each request that was answered.
     """
 
-    def __init__(self, path: str, *, reactor: Any = None) -> None:
+    def __init__(self, path: str, *, format: str = "combined", reactor: Any = None) -> None:
         """
         Open the log.
 
         @param path: a file, which is appended to; C{"-"} is the standard output.
+        @param format: C{"combined"} or C{"json"}.
         @raise OSError: it can't be opened.
+        @raise InvalidArgument: there is no such format.
         """
+        if format not in FORMATS:
+            raise InvalidArgument(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
         self._reactor = theReactor(reactor)
-        # Not sys.stdout: twistd makes a log of that.
-        stdout = sys.__stdout__.fileno() if sys.__stdout__ is not None else 1
-        self._file = os.dup(stdout) if path == "-" else os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+        self._path = path
+        self._json = format == "json"
+        self._file = self._open()
         self._lines: list[str] = []
         self._size = 0
         self._timer: IDelayedCall | None = None
@@ -64,10 +75,24 @@ class AccessLog:
         @param request: L{None} if it couldn't be parsed.
         @param size: how long the answer's body was, in bytes.
         """
-        line = "-" if request is None else f"{request.method} {escape(request.uri)} {request.version}"
         referer = agent = None
         if request is not None:
             referer, agent = request.headers.get("Referer"), request.headers.get("User-Agent")
+        if self._json:
+            entry = {
+                "time": self._now(),
+                "peer": None if peer == "-" else peer,
+                "method": None if request is None else request.method,
+                "target": None if request is None else request.uri,
+                "version": None if request is None else request.version,
+                "status": status,
+                "bytes": size,
+                "referer": referer,
+                "userAgent": agent,
+            }
+            self._write(f"{_toJson(entry)}\n")
+            return
+        line = "-" if request is None else f"{request.method} {escape(request.uri)} {request.version}"
         self._write(
             f'{peer} - - [{self._now()}] "{line}" {status} {size or "-"} '
             f'"{escape(referer or "-")}" "{escape(agent or "-")}"\n'
@@ -77,7 +102,7 @@ class AccessLog:
         second = int(self._reactor.seconds())
         if second != self._second:
             self._second = second
-            self._date = strftime("%d/%b/%Y:%H:%M:%S +0000", gmtime(second))
+            self._date = strftime("%Y-%m-%dT%H:%M:%SZ" if self._json else "%d/%b/%Y:%H:%M:%S +0000", gmtime(second))
         return self._date
 
     def _write(self, line: str) -> None:
@@ -108,6 +133,31 @@ class AccessLog:
             if not self._failing:
                 log.error("the access log can't be written, lines are lost: {error}", error=error.strerror)
             self._failing = True
+
+    def reopen(self) -> None:
+        """
+        Open the file by its name anew: it has been moved away. If that fails, the old one is written on.
+        """
+        if self._path == "-":
+            return
+        self.flush()
+        try:
+            file = self._open()
+        except OSError as error:
+            log.error(
+                "the access log {path} can't be opened anew, the old file goes on: {error}",
+                path=self._path,
+                error=error.strerror,
+            )
+            return
+        os.close(self._file)
+        self._file = file
+
+    def _open(self) -> int:
+        if self._path != "-":
+            return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+        # Not sys.stdout: twistd makes a log of that.
+        return os.dup(sys.__stdout__.fileno() if sys.__stdout__ is not None else 1)
 
     def close(self) -> None:
         """

@@ -13,6 +13,10 @@ from .state import BUSY, DONE, HEAD, IDLE, LINGER, UNREAD
 
 log = Logger()
 
+# How long a connection that has brought no request yet may take to bring one while the server drains, in seconds: it
+# may be in the kernel's buffer.
+FRESH = 1.0
+
 
 class Watched(Responder):
     """
@@ -42,6 +46,8 @@ class Watched(Responder):
         elif phase == IDLE:
             if elapsed >= limits.idle:
                 self._drop("idle")
+            elif self.server.draining and elapsed >= FRESH:
+                self.closeIdle()
         elif phase == HEAD:
             if elapsed >= limits.head:
                 self._refuse(408, "the head took too long", None)
@@ -94,6 +100,14 @@ class Watched(Responder):
         Since when, if it does.
         """
         return self._since
+
+    def drain(self) -> None:
+        """
+        The server is about to end: close it, if it waits for a request of which
+        nothing has come. A new one has a second to bring its first.
+        """
+        if self._count:
+            self.closeIdle()
 
     def closeIdle(self) -> None:
         """

@@ -200,7 +200,7 @@ class HttpServer(ConnectionFactory):
         closed = self.close()
         for protocol in self.connections:
             assert isinstance(protocol, HttpProtocol)
-            protocol.closeIdle()
+            protocol.drain()
         drained = super().drain(self.limits.drain if deadline is None else deadline)
         return closed.addCallback(lambda _: drained)
 

@@ -21,6 +21,7 @@ from ..errors import InvalidArgument
 from ..net import ConnectionFactory
 from ..net.connection import theReactor
 from ..net.endpoints import endpointFromString, listenFailed
+from .certificates import Certificates, withCertificates
 
 log = Logger()
 
@@ -49,39 +50,51 @@ class Launch:
     """
     How this process was started, as far as a failing start needs to know.
 
+    @ivar command: what to call it.
     @ivar daemon: does a parent wait for the start?
     """
 
+    command: str
     daemon: bool = False
     _pidFile: str | None = None
 
     @classmethod
     def fromOptions(cls, options: Options) -> Launch:
         """
-        @param options: the command's; their parents are twistd's or twist's.
+        @param options: the command's, with its name as C{command}; their parents are twistd's or twist's.
         """
         parent = getattr(options, "parent", None)
         given: dict[str, Any] = {} if parent is None else dict(parent)
-        return cls(given.get("nodaemon") == 0, given.get("pidfile"))
+        command: str = options.command  # type: ignore[attr-defined]
+        return cls(command, given.get("nodaemon") == 0, given.get("pidfile"))
 
     def fail(self, error: Exception) -> NoReturn:
         """
         End the start with one line and status 1.
         """
-        line = f"wasinet-echo: {error}"
         if self.daemon:
+            line = f"{self.command}: {error}"
             # The parent waits for a word through a pipe, which twistd sends for an ordinary exception and not for
             # SystemExit. It shows the exception's line; the traceback would only hide it in the log.
             log.critical("{line}", line=line)
             sys.excepthook = _silence
             raise OSError(_shortened(str(error), _SHOWN - len("OSError: "))) from None
         # twistd removes its PID file after an ordinary exception and not after SystemExit.
-        self._removePidFile()
+        self.removePidFile()
+        self.refuse(error)
+
+    def refuse(self, error: Exception) -> NoReturn:
+        """
+        The same before the start, when a daemon has not left its terminal yet.
+        """
         # Not sys.stderr: twistd makes a log of that.
-        print(line, file=sys.__stderr__)
+        print(f"{self.command}: {error}", file=sys.__stderr__)
         raise SystemExit(1)
 
-    def _removePidFile(self) -> None:
+    def removePidFile(self) -> None:
+        """
+        Remove the PID file, if it is this process's.
+        """
         if self._pidFile:
             with contextlib.suppress(OSError, ValueError), open(self._pidFile) as file:
                 if int(file.read()) == os.getpid():
@@ -107,15 +120,30 @@ def _silence(*_: object) -> None:
 class ListeningService(Service):
     """
     Listens on one endpoint and runs a handler over each connection.
+
+    @ivar port: what it listens with; L{None} while it doesn't.
     """
 
-    def __init__(self, endpoint: str, factory: ConnectionFactory, launch: Launch, *, reactor: Any = None) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        factory: ConnectionFactory,
+        launch: Launch,
+        *,
+        ends: bool = True,
+        reactor: Any = None,
+    ) -> None:
+        """
+        @param ends: are the factory's connections to be ended when this stops, or is that for others to do?
+        """
         self._text = endpoint
         self._factory = factory
         self._launch = launch
+        self._ends = ends
         self._reactor: Any = theReactor(reactor)
+        self._certificates: Certificates | None = None
         self._listening: Deferred[Any] | None = None
-        self._port: IListeningPort | None = None
+        self.port: IListeningPort | None = None
         self._starting = True
         self._error: BaseException | None = None
 
@@ -135,7 +163,13 @@ class ListeningService(Service):
             self._listen()
 
     def _listen(self) -> None:
-        listening: Deferred[Any] = self._factory.listen(endpointFromString(self._reactor, self._text))
+        endpoint = endpointFromString(self._reactor, self._text)
+        alpn = [name.decode("ascii") for name in self._factory.acceptableProtocols()]
+        try:
+            self._certificates = withCertificates(endpoint, self._text, alpn)
+        except InvalidArgument as error:
+            self._launch.fail(listenFailed(self._text, error))
+        listening: Deferred[Any] = self._factory.listen(endpoint)
         self._listening = listening
         listening.addCallbacks(self._started, self._failed)
         if self._error is not None:
@@ -143,7 +177,7 @@ class ListeningService(Service):
         self._starting = False
 
     def _started(self, port: IListeningPort) -> None:
-        self._port = port
+        self.port = port
 
     def _failed(self, failure: Failure) -> None:
         if self._starting:
@@ -163,8 +197,15 @@ class ListeningService(Service):
         super().stopService()
         if self._listening is not None:
             self._listening.cancel()
-        port, self._port = self._port, None
+        port, self.port = self.port, None
         if port is not None:
             self._factory.gate.detach(port)
         stopped = maybeDeferred(port.stopListening) if port is not None else maybeDeferred(lambda: None)
-        return stopped.addCallback(lambda _: self._factory.stop(STOP_DEADLINE))
+        return stopped.addCallback(lambda _: self._factory.stop(STOP_DEADLINE) if self._ends else None)
+
+    def reload(self) -> None:
+        """
+        Read certificates anew, if the endpoint has some.
+        """
+        if self._certificates is not None:
+            self._certificates.reload()

@@ -1,0 +1,225 @@
+"""
+What each command's service is made of: its servers, their access log, and what signals do to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.usage import Options, UsageError
+
+from ..net.connection import theReactor
+from ..server.accesslog import FORMATS, AccessLog
+from ..server.serving import HttpServer
+from .listening import Launch, ListeningService
+from .signals import Signals
+
+log = Logger()
+
+
+class HttpService(MultiService):
+    """
+    One HTTP server, on any number of endpoints.
+    """
+
+    def __init__(
+        self, server: HttpServer, endpoints: Sequence[str], launch: Launch, reactorFor: Callable[[str], Any]
+    ) -> None:
+        """
+        @param reactorFor: gives the reactor for an endpoint.
+        """
+        super().__init__()
+        self.server = server
+        for endpoint in endpoints:
+            service = ListeningService(endpoint, server, launch, ends=False, reactor=reactorFor(endpoint))
+            service.setServiceParent(self)
+
+    def startService(self) -> None:
+        """
+        Listen, also after it has been stopped.
+        """
+        self.server.draining = False
+        super().startService()
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Stop to listen, and let the requests in flight be answered.
+        """
+        closed: Deferred[Any] = super().stopService()
+        drained = self.server.drain()
+        if count := sum(not each.closing for each in self.server.connections):
+            log.info(
+                "connections with requests in flight: {count}; at most {deadline} s for these",
+                count=count,
+                deadline=self.server.limits.drain,
+            )
+        return closed.addCallback(lambda _: drained)
+
+    def reload(self) -> None:
+        """
+        Read certificates anew.
+        """
+        for each in self:
+            each.reload()
+
+
+class AccessLogService(Service):
+    """
+    Opens the access log when the service starts and closes it when everything else has stopped.
+
+    @ivar log: L{None} while it isn't open.
+    """
+
+    def __init__(self, path: str, launch: Launch, *, format: str = "combined", reactor: Any = None) -> None:
+        self._path = path
+        self._launch = launch
+        self._format = format
+        self._reactor = reactor
+        self._servers: list[HttpServer] = []
+        self.log: AccessLog | None = None
+
+    def serve(self, server: HttpServer) -> None:
+        """
+        Log what C{server} answers.
+        """
+        self._servers.append(server)
+
+    def privilegedStartService(self) -> None:
+        """
+        Open it, before connections can come. twist doesn't call this.
+        """
+        super().privilegedStartService()
+        self._open()
+
+    def startService(self) -> None:
+        """
+        Open it, if nobody has yet.
+        """
+        super().startService()
+        if self.log is None:
+            self._open()
+
+    def _open(self) -> None:
+        try:
+            self.log = AccessLog(self._path, format=self._format, reactor=self._reactor)
+        except OSError as error:
+            self._launch.fail(OSError(f"can't write the access log {self._path}: {error.strerror}"))
+        self._set(self.log)
+
+    def _set(self, log: AccessLog | None) -> None:
+        for server in self._servers:
+            server.accessLog = log
+
+    def reload(self) -> None:
+        """
+        Open it by its name anew.
+        """
+        if self.log is not None:
+            self.log.reopen()
+
+    def close(self, result: Any) -> Any:
+        """
+        Close it, and pass C{result} on.
+        """
+        if self.log is not None:
+            self._set(None)
+            self.log.close()
+            self.log = None
+        return result
+
+
+class CommandService(MultiService):
+    """
+    All of a command's servers, which start and stop together.
+
+    @ivar launch: how it was started.
+    """
+
+    def __init__(self, launch: Launch, *, reloads: bool = True, reactor: Any = None) -> None:
+        """
+        @param reloads: does SIGHUP mean to reload?
+        """
+        super().__init__()
+        self.launch = launch
+        self._reactor: Any = theReactor(reactor)
+        self._accessLog: AccessLogService | None = None
+        self._signals = Signals(launch, self.reload if reloads else None, self._reactor)
+
+    def logTo(self, options: Options) -> None:
+        """
+        Have an access log, if C{options} want one. It is for the servers that are added after this.
+        """
+        if options["access-log"] is not None:
+            format = options["access-log-format"] or "combined"
+            self._accessLog = AccessLogService(options["access-log"], self.launch, format=format, reactor=self._reactor)
+            self._accessLog.setServiceParent(self)
+
+    def serveHttp(
+        self,
+        server: HttpServer,
+        endpoints: Sequence[str],
+        *,
+        logged: bool = True,
+        reactorFor: Callable[[str], Any] | None = None,
+    ) -> None:
+        """
+        Serve HTTP on all of these.
+
+        @param reactorFor: gives the reactor for an endpoint, if that is another.
+        """
+        if logged and self._accessLog is not None:
+            self._accessLog.serve(server)
+        service = HttpService(server, endpoints, self.launch, reactorFor or (lambda _: self._reactor))
+        service.setServiceParent(self)
+
+    def startService(self) -> None:
+        """
+        Start all, and heed signals once the reactor does.
+        """
+        super().startService()
+        self._reactor.callWhenRunning(self._signals.install)
+
+    def stopService(self) -> Any:
+        """
+        Stop all servers, then the log.
+        """
+        self._signals.stopping()
+        stopped = super().stopService()
+        return stopped if self._accessLog is None else stopped.addBoth(self._accessLog.close)
+
+    def stop(self) -> None:
+        """
+        End the process as SIGTERM does, unless it ends already.
+        """
+        self._signals.stop()
+
+    def reload(self) -> None:
+        """
+        Read anew what may have been exchanged: certificates and log files.
+        """
+        for each in self:
+            if isinstance(each, (AccessLogService, HttpService, ListeningService)):
+                each.reload()
+
+
+def checkAccessLog(options: Options) -> None:
+    """
+    @raise UsageError: the options of the access log are none.
+    """
+    path, format = options["access-log"], options["access-log-format"]
+    if format is not None and format not in FORMATS:
+        raise UsageError(f"--access-log-format: there are {' and '.join(FORMATS)}, not {format!r}")
+    if format is not None and path is None:
+        raise UsageError("--access-log-format: there is no --access-log whose format it could be")
+    if path == "-" and Launch.fromOptions(options).daemon:
+        raise UsageError("--access-log: a daemon has no standard output; give a file, or run twistd with -n")
+
+
+ACCESS_LOG_OPTIONS = (
+    ["access-log", None, None, "Write a line for each HTTP request to this file, or to the standard output (-)."],
+    ["access-log-format", None, None, "combined, as Apache has it (the default), or json, an object a line."],
+)
