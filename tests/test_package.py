@@ -84,7 +84,15 @@ SURFACE = {
         "formatAddress",
         "nsloopup",
     },
-    "wasinet_twisted.server": {"AccessLog", "HttpServer", "Request", "ServerLimits", "Statistics", "StatusApp"},
+    "wasinet_twisted.server": {
+        "AccessLog",
+        "HttpServer",
+        "Request",
+        "ServerLimits",
+        "Statistics",
+        "StatusApp",
+        "serve",
+    },
     "wasinet_twisted.testing": {"Direction", "Link", "MemoryListener", "Pair", "advance", "pair", "run", "settle"},
 }
 
