@@ -49,7 +49,8 @@ async def ask(address):
             buffer.append(data)
         if head.status != 101:
             raise SystemExit(f"{address} answers {head.status} {head.reason}")
-        # What came behind the 101 is no HTTP any more.
+        # The end of the 101; what came behind it is no HTTP any more.
+        buffer.nextEvent()
         conn.unread(buffer.takeRest())
         while line := await deferToThread(sys.stdin.readline):
             await conn.write(line.rstrip("\n") + "\n")
