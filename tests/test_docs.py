@@ -5,11 +5,17 @@ The programs in the documentation run; those that would serve for ever at least 
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+
+from tests.processes import Client, freePort, running
+from wasinet_twisted.http import Limits
+from wasinet_twisted.server import ServerLimits
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -17,7 +23,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PYTEST = re.compile(r"^def test_", re.MULTILINE)
 TRIAL = re.compile(r"^class .*\(SynchronousTestCase\)", re.MULTILINE)
 # Those of the README serve at fixed ports for ever.
-SERVES = re.compile(r"^react\(serverStart|^application = ", re.MULTILINE)
+SERVES = re.compile(r"^react\(serverStart|^application = |^reactor\.run\(\)", re.MULTILINE)
 
 
 def programs() -> list[tuple[str, str]]:
@@ -57,3 +63,49 @@ def test_links() -> None:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def written(name: str, value: object) -> str:
+    """
+    A default as the table has it.
+    """
+    if value is None:
+        return "none"
+    if isinstance(value, Limits):
+        return "`Limits()`" if value == Limits() else "?"
+    assert isinstance(value, int | float)
+    if isinstance(value, float):
+        return f"{value:g} B/s" if name.endswith("Rate") else f"{value:g} s"
+    for unit, size in (("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if value % size == 0:
+            return f"{value // size} {unit}"
+    return f"{value:,}"
+
+
+def test_serverLimits() -> None:
+    """
+    The table has them all, in their order, with their defaults.
+    """
+    page = (ROOT / "docs" / "server.md").read_text(encoding="utf-8")
+    table = page.partition("| `ServerLimits` |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", table, re.MULTILINE)
+    defaults = ServerLimits()
+    assert rows == [(each.name, written(each.name, getattr(defaults, each.name))) for each in fields(defaults)]
+
+
+def test_theReadmesHttpServer(tmp_path: Path) -> None:
+    """
+    It serves, at another port, and ends on Ctrl-C.
+    """
+    (program,) = [block for name, block in programs() if name.startswith("README") and "reactor.run()" in block]
+    port = freePort()
+    assert "8080" in program
+    with running([sys.executable, "-c", program.replace("8080", str(port))], tmp_path) as process:
+        process.waitForPorts(port)
+        with Client(port) as client:
+            client.send(b"POST /shout HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 4\r\n\r\nwasm")
+            answer = client.receiveAll()
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert answer.endswith(b"\r\n\r\nWASM")
+        assert process.stop(signal.SIGINT) == 0
+    assert (process.stdout(), process.stderr()) == ("", "")

@@ -24,10 +24,13 @@ def example(name: str, *arguments: str) -> list[str]:
 def test_eachIsTested() -> None:
     assert {path.stem for path in (ROOT / "examples").glob("*.py")} == {
         *SERVERS,
+        "http_app",
         "http_client",
         "line_chat",
         "proxy",
+        "side_by_side",
         "tls_echo",
+        "upgrade_echo",
     }
 
 
@@ -189,7 +192,7 @@ def test_theClientEndsOnCtrlC(tmp_path: Path) -> None:
     assert "Traceback" not in process.stdout()
 
 
-@pytest.mark.parametrize("name", [*SERVERS, "line_chat"])
+@pytest.mark.parametrize("name", [*SERVERS, "line_chat", "upgrade_echo"])
 def test_portInUse(tmp_path: Path, name: str) -> None:
     with takenPort() as port:
         process = run(example(name, "--port", str(port)), tmp_path)
@@ -197,14 +200,16 @@ def test_portInUse(tmp_path: Path, name: str) -> None:
     assert process.stderr() == f"can't listen on tcp:{port}: Address already in use\n"
 
 
-@pytest.mark.parametrize("name", [*SERVERS, "line_chat"])
+@pytest.mark.parametrize("name", [*SERVERS, "line_chat", "upgrade_echo"])
 def test_noSuchPort(tmp_path: Path, name: str) -> None:
     process = run(example(name, "--port", "65536"), tmp_path)
     assert process.process.returncode > 0
     assert process.stderr() == "a port must be a whole number from 0 to 65535, not 65536\n"
 
 
-@pytest.mark.parametrize("name", [*SERVERS, "http_client", "line_chat", "proxy", "tls_echo"])
+@pytest.mark.parametrize(
+    "name", [*SERVERS, "http_app", "http_client", "line_chat", "proxy", "tls_echo", "upgrade_echo"]
+)
 def test_help(tmp_path: Path, name: str) -> None:
     process = run(example(name, "--help"), tmp_path)
     assert (process.process.returncode, process.stderr()) == (0, "")

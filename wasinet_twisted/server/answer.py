@@ -4,7 +4,7 @@ How a response goes to the wire: its head with what the server adds, and the fra
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from email.utils import formatdate
 from typing import Any
 
@@ -152,7 +152,7 @@ def _head(response: WasiResponse, request: RequestHead | None, pairs: list[Any],
     )
 
 
-async def inPieces(pieces: Pieces) -> AsyncIterator[bytes]:
+async def inPieces(pieces: Pieces) -> AsyncGenerator[bytes, None]:
     """
     The pieces of a body, whichever way they come; empty ones are left out. What gives them is closed in the end.
 

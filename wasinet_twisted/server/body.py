@@ -4,7 +4,7 @@ The body of the request that is being answered: it comes when the handler asks f
 
 from __future__ import annotations
 
-from ..errors import ConnectionClosed
+from ..errors import ConnectionClosed, IncompleteRead, RemoteProtocolError
 from ..http import Data, EndOfMessage
 from ..net.waiting import Awaited
 from .request import Request
@@ -33,7 +33,11 @@ class Receiver(HttpState):
                 raise ConnectionClosed(f"{request!r} has been answered, or its connection is gone")
             if self._bodyDone:
                 return b""
-            event = self._buffer.nextEvent()
+            try:
+                event = self._buffer.nextEvent()
+            except (RemoteProtocolError, IncompleteRead) as error:
+                request._fault = error
+                raise
             if isinstance(event, Data):
                 self._expects = False
                 self._bodyGot += len(event.data)
@@ -45,14 +49,14 @@ class Receiver(HttpState):
                 request._trailers = event.trailers
                 self._flow()
                 return b""
-            await self._moreBody()
+            await self._moreBody(request)
 
-    async def _moreBody(self) -> None:
+    async def _moreBody(self, request: Request) -> None:
         if self.lost or self.closing:
             raise self._broken or ConnectionClosed(f"the connection with {self.peerName()} is closed")
         if self._expects:
             self._expects = False
-            if not len(self._buffer):
+            if not (len(self._buffer) or request._responded):
                 # RFC 9110 section 10.1.1: not if the body has begun to come.
                 self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._flow()

@@ -175,6 +175,7 @@ class HttpProtocol(Watched):
         request._protocol = self
         request._trailers = None
         request._begun = request._responded = False
+        request._fault = None
         self._request = request
         self._phase = BUSY
         self._started = self._since = self.reactor.seconds()

@@ -12,7 +12,7 @@ from multidict import MultiDict
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IAddress
 
-from ..errors import BusyError, LocalProtocolError, MessageTooLarge
+from ..errors import BusyError, ContentError, LocalProtocolError, MessageTooLarge
 from ..http import RequestHead
 from ..http.content import decodeJson, decodeText
 from ..http.events import HeadersLike
@@ -36,7 +36,7 @@ class Request(RequestHead):
     @ivar headers: the fields, a case-insensitive multi-mapping.
     """
 
-    __slots__ = ("_begun", "_protocol", "_responded")
+    __slots__ = ("_begun", "_fault", "_protocol", "_responded")
 
     # What came with the head; None while it is to be read.
     _body: bytes | None  # type: ignore[assignment]
@@ -44,6 +44,8 @@ class Request(RequestHead):
     # Has somebody begun to read the body? Has the response's head been sent?
     _begun: bool
     _responded: bool
+    # What is wrong with its body: that the client is to be told, and of nobody else's fault.
+    _fault: BaseException | None
 
     @property
     def conn(self) -> WasiTcpConn:
@@ -138,7 +140,8 @@ class Request(RequestHead):
         self._begun = True
 
     def _tooLarge(self, most: int) -> NoReturn:
-        raise MessageTooLarge(f"a body of more than {most} bytes", statusHint=413)
+        self._fault = MessageTooLarge(f"a body of more than {most} bytes", statusHint=413)
+        raise self._fault
 
     async def text(self) -> str:
         """
@@ -146,7 +149,12 @@ class Request(RequestHead):
 
         @raise ContentError: it isn't. Let it pass, and the client is answered with 400.
         """
-        return decodeText(await self.read(), self.getHeader("Content-Type"))
+        body = await self.read()
+        try:
+            return decodeText(body, self.getHeader("Content-Type"))
+        except ContentError as error:
+            self._fault = error
+            raise
 
     async def json(self) -> Any:
         """
@@ -154,7 +162,12 @@ class Request(RequestHead):
 
         @raise ContentError: it isn't. Let it pass, and the client is answered with 400.
         """
-        return decodeJson(await self.read())
+        body = await self.read()
+        try:
+            return decodeJson(body)
+        except ContentError as error:
+            self._fault = error
+            raise
 
     @property
     def trailers(self) -> Any:

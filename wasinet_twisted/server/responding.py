@@ -229,16 +229,21 @@ class Responder(Receiver):
             await closePieces(pieces)
             return 0
         length = lengthOf(response)
-        async for data in inPieces(pieces):
-            size += len(data)
-            if length is not None and size > length:
-                break
-            await self.write(encodeChunk(data) if chunked else data)
+        sending = inPieces(pieces)
+        try:
+            async for data in sending:
+                size += len(data)
+                if length is not None and size > length:
+                    raise LocalProtocolError(f"Content-Length is {length}, but the pieces have more")
+                await self.write(encodeChunk(data) if chunked else data)
+        finally:
+            # The garbage collector would end it as well, but not wait for what it does to end.
+            await sending.aclose()
         if chunked:
             trailers = list(response.trailers.items()) if response._trailers and wantsTrailers(request) else ()
             await self.write(encodeEnd(trailers))
         elif length is not None and size != length:
-            raise LocalProtocolError(f"Content-Length is {length}, but the pieces have {size} bytes or more")
+            raise LocalProtocolError(f"Content-Length is {length}, but the pieces have {size} bytes")
         return size
 
     def answered(self, request: Request, status: int, size: int, keepAlive: bool) -> None:
@@ -330,7 +335,7 @@ class Responder(Receiver):
             self.abort()
         elif self.lost and isinstance(error, ConnectionClosed | IncompleteRead):
             log.info("the handler of {request} ended: {error}", request=request, error=error)
-        elif isinstance(error, RemoteProtocolError | IncompleteRead) and not request._responded:
+        elif error is request._fault and not request._responded:
             self._refuse(getattr(error, "statusHint", 400), str(error), request)
         elif isinstance(error, SlowBody) and not request._responded:
             self._refuse(408, "the body came too slowly", request)

@@ -22,6 +22,7 @@ with the requests (C{protocol}).
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from ..http import Buffer
@@ -99,7 +100,8 @@ class HttpState(ConnectionProtocol):
         # Since when the peer has not taken what we send, and how much that was.
         self._writeSince = 0.0
         self._unsent = 0
-        self._closeBy = 0.0
+        # Until when a connection that lingers or closes may take; never, where nothing is waited for.
+        self._closeBy = math.inf
 
     def pump(self) -> None:
         """
