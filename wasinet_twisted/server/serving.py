@@ -131,6 +131,13 @@ class HttpServer(ConnectionFactory):
         if idle:
             min(idle, key=HttpProtocol.idleSince).closeIdle()
 
+    def busy(self) -> int:
+        """
+        How many connections have a request in flight, or half of one.
+        """
+        connections = [each for each in self.connections if isinstance(each, HttpProtocol)]
+        return sum(not (each.isIdle() or each.closing) for each in connections)
+
     def _tick(self) -> None:
         self._ticking = self.reactor.callLater(TICK, self._tick)
         self.dateLine = dateLine(time.time())

@@ -51,7 +51,7 @@ class HttpService(MultiService):
         """
         closed: Deferred[Any] = super().stopService()
         drained = self.server.drain()
-        if count := sum(not each.closing for each in self.server.connections):
+        if count := self.server.busy():
             log.info(
                 "connections with requests in flight: {count}; at most {deadline} s for these",
                 count=count,
