@@ -4,7 +4,7 @@ The body of the request that is being answered: it comes when the handler asks f
 
 from __future__ import annotations
 
-from ..errors import ConnectionClosed, IncompleteRead, RemoteProtocolError
+from ..errors import BusyError, ConnectionClosed, IncompleteRead, RemoteProtocolError
 from ..http import Data, EndOfMessage
 from ..net.waiting import Awaited
 from .request import Request
@@ -54,26 +54,31 @@ class Receiver(HttpState):
     async def _moreBody(self, request: Request) -> None:
         if self.lost or self.closing:
             raise self._broken or ConnectionClosed(f"the connection with {self.peerName()} is closed")
+        if self._puller is not None:
+            raise BusyError(f"somebody else reads the body of {request!r}")
         if self._expects:
             self._expects = False
             if not (len(self._buffer) or request._responded):
                 # RFC 9110 section 10.1.1: not if the body has begun to come.
                 self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self._flow()
+        self._flow(True)
         before = self._since = self.reactor.seconds()
         puller: Awaited[None] = Awaited()
         self._puller = puller
         try:
             await puller
         finally:
-            self._puller = None
+            if self._puller is puller:
+                self._puller = None
             self._waited += self.reactor.seconds() - before
 
-    def _flow(self) -> None:
+    def _flow(self, more: bool = False) -> None:
         """
         Let the peer go on when enough of what it has sent has been taken.
+
+        @param more: also if not: there is no going on without more.
         """
-        if self._readPaused and self._arrived.size <= self.server.limits.buffered // 4:
+        if self._readPaused and (more or self._arrived.size <= self.server.limits.buffered // 4):
             self._readPaused = False
             if not (self._ended or self.closing or self.lost):
                 self.transport.resumeProducing()

@@ -9,7 +9,7 @@ from twisted.logger import Logger
 from ..net.connection import CLOSE_TIMEOUT
 from ..net.sending import unsent
 from .responding import Responder, SlowBody
-from .state import BUSY, DONE, HEAD, IDLE, LINGER, UNREAD
+from .state import BUSY, DONE, HEAD, IDLE, LINGER, TUNNEL, UNREAD
 
 log = Logger()
 
@@ -31,7 +31,7 @@ class Watched(Responder):
         """
         super().pauseProducing()
         self._writeSince = self.reactor.seconds()
-        self._unsent = unsent(self.transport, 0)
+        self._unsent = -1
 
     def tick(self, now: float) -> None:
         """
@@ -41,10 +41,11 @@ class Watched(Responder):
         phase = self._phase
         elapsed = now - self._since
         if self.closing or phase == LINGER:
-            if now >= self._closeBy:
+            if now >= self._closeBy + self._earned():
                 self._closeTooSlow()
         elif phase == IDLE:
-            if elapsed >= limits.idle:
+            # Whoever still takes the last answer is not idle.
+            if elapsed >= limits.idle and not self._writePaused:
                 self._drop("idle")
             elif self.server.draining and elapsed >= FRESH:
                 self.closeIdle()
@@ -56,11 +57,14 @@ class Watched(Responder):
                 self._drop("slow body")
         elif phase == BUSY:
             self._tickBusy(now)
-        if self._writePaused and not self.closing:
-            taken = self._unsent - unsent(self.transport, self._unsent)
-            if now - self._writeSince >= limits.bodyGrace + taken / max(limits.responseRate, 1e-9):
-                self.server.statistics.dropped("slow reader")
-                self.abort()
+        if (
+            self._writePaused
+            and not self.closing
+            and phase != TUNNEL
+            and now - self._writeSince >= limits.bodyGrace + self._earned()
+        ):
+            self.server.statistics.dropped("slow reader")
+            self.abort()
 
     def _tickBusy(self, now: float) -> None:
         limits = self.server.limits
@@ -83,17 +87,40 @@ class Watched(Responder):
 
     def _closeWithin(self, timeout: float) -> None:
         self._closeBy = self.reactor.seconds() + timeout
+        # What goes on in a tunnel has no least rate.
+        self._unsent = 0 if self._phase == TUNNEL else -1
+
+    def _earned(self) -> float:
+        """
+        How many seconds the peer has earned by what it has taken. That is
+        measured from the first tick on: the kernel takes some at once, which may
+        be megabytes, for a peer that never takes any.
+        """
+        if self._unsent < 0:
+            self._unsent = unsent(self.transport, 0)
+            return 0.0
+        taken = self._unsent - unsent(self.transport, self._unsent)
+        return max(taken, 0) / max(self.server.limits.responseRate, 1e-9)
 
     def _drop(self, reason: str) -> None:
         self.server.statistics.dropped(reason)
         self._phase = DONE
         self.close(CLOSE_TIMEOUT)
 
+    def isBetween(self) -> bool:
+        """
+        Has nothing of a request come since the last one?
+        """
+        return self._phase == IDLE and not len(self._buffer)
+
     def isIdle(self) -> bool:
         """
-        Does it wait for a request of which nothing has come?
+        Does it wait for a request of which nothing has come? Not if it still
+        sends an answer, nor if its first request may just be on its way.
         """
-        return self._phase == IDLE and not len(self._buffer) and not self.closing
+        if not self.isBetween() or self.closing or self._writePaused:
+            return False
+        return self._count > 0 or self.reactor.seconds() - self._since >= self.server.limits.head
 
     def idleSince(self) -> float:
         """
@@ -111,8 +138,8 @@ class Watched(Responder):
 
     def closeIdle(self) -> None:
         """
-        Close it, if it waits for a request of which nothing has come.
+        Close it, if it waits for a request of which nothing has come. What it has answered is sent first.
         """
-        if self.isIdle():
+        if self.isBetween() and not self.closing:
             self._phase = DONE
             self.close(CLOSE_TIMEOUT)

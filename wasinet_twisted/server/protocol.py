@@ -58,16 +58,17 @@ class HttpProtocol(Watched):
         buffer = self._buffer
         buffer.append(data)
         if phase <= HEAD:
-            self.pump()
+            if not self._pumpsLater:
+                self.pump()
+            if not (self._pumpsLater or self._writePaused):
+                return
         elif self._puller is not None:
             self._puller.give(None)
+            return
         elif phase == UNREAD:
             self._forgetBody()
-        if (
-            self._arrived.size > self.server.limits.buffered
-            and self._phase < LINGER
-            and not (self._readPaused or self.closing)
-        ):
+            return
+        if self._arrived.size > self.server.limits.buffered and not self._readPaused and self._phase <= BUSY:
             self._readPaused = True
             self.transport.pauseProducing()
 
@@ -97,13 +98,16 @@ class HttpProtocol(Watched):
         """
         if self._phase != TUNNEL:
             self._phase = DONE
-        if self._request is not None:
-            self._request = None
+        request, self._request = self._request, None
+        if request is not None:
             self.server.statistics.abandoned()
         super().connectionLost(reason)
         if self._puller is not None:
             assert self._broken is not None
             self._puller.fail(self._broken)
+        if request is not None and request._responded:
+            # What gives the pieces of its response may wait for the next one for ever.
+            self.server.cancel(self)
 
     def resumeProducing(self) -> None:
         """
@@ -111,6 +115,8 @@ class HttpProtocol(Watched):
         """
         super().resumeProducing()
         if self._phase <= HEAD and not self.closing:
+            if self._phase == IDLE:
+                self._since = self.reactor.seconds()
             self.pump()
 
     def writeConnectionLost(self) -> None:
@@ -121,6 +127,7 @@ class HttpProtocol(Watched):
         if self._phase == LINGER:
             self._since = self.reactor.seconds()
             self._closeBy = self._since + self.server.limits.lingerSeconds
+            self._unsent = 0
 
     # Requests
 
@@ -143,8 +150,6 @@ class HttpProtocol(Watched):
                 self.reactor.callLater(0, self._pumpAgain)
         finally:
             self._pumping = False
-            if self._readPaused:
-                self._flow()
 
     def _pumpAgain(self) -> None:
         self._pumpsLater = False
@@ -163,9 +168,11 @@ class HttpProtocol(Watched):
         if request is None:
             if self._ended:
                 self.close(CLOSE_TIMEOUT)
-            elif self._phase == IDLE and len(self._buffer):
-                self._phase = HEAD
-                self._since = self.reactor.seconds()
+            else:
+                if self._phase == IDLE and len(self._buffer):
+                    self._phase = HEAD
+                    self._since = self.reactor.seconds()
+                self._flow(True)
             return False
         self._begin(request)
         return True
@@ -212,7 +219,9 @@ class HttpProtocol(Watched):
         except BaseException as error:
             self.failed(request, error)
             return
-        if ended or isinstance(result, WasiResponse):
+        if ended:
+            self.handled(request, result)
+        elif isinstance(result, WasiResponse):
             self._respond(request, result)
         elif context is None:
             self._runs(Run(_wait(result), self, request))
@@ -253,9 +262,8 @@ class HttpProtocol(Watched):
         rest = self._buffer.takeRest()
         request._responded = True
         self.send(encoded)
-        self._counted(request, response.status, 0)
-        self._request = None
         self._phase = TUNNEL
+        self.answered(request, response.status, 0, True)
         if rest:
             super().dataReceived(rest)
         if self._ended:

@@ -4,8 +4,6 @@ What is sent: responses, whole or in pieces, refusals, and the end of a connecti
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from contextvars import Context
 from typing import Any
 
 from twisted.internet.defer import CancelledError
@@ -14,12 +12,14 @@ from twisted.python.failure import Failure
 
 from ..errors import ConnectionClosed, IncompleteRead, LocalProtocolError, NotSupported, RemoteProtocolError, TimedOut
 from ..http import Data, EndOfMessage, WasiResponse
+from ..http.messages import Pieces
 from ..http.output import encodeChunk, encodeEnd
 from ..net.connection import CLOSE_TIMEOUT
 from ..net.tasks import Task
 from .answer import closePieces, encodeBegin, encodeWhole, inPieces, lengthOf, quickResponse
 from .body import Receiver
 from .request import Request, wantsTrailers
+from .runs import Closing, Run
 from .state import DONE, IDLE, LINGER, TUNNEL, UNREAD
 
 log = Logger()
@@ -35,55 +35,6 @@ _REASONS = {
     503: "handler too slow",
     505: "version",
 }
-
-
-class Run(Task[object]):
-    """
-    A handler that waits, or a response that is sent in pieces.
-    """
-
-    __slots__ = ("_protocol", "_request", "_streamed")
-
-    def __init__(
-        self,
-        coroutine: Coroutine[Any, Any, object],
-        protocol: Responder,
-        request: Request,
-        streamed: tuple[int, bool] | None = None,
-        context: Context | None = None,
-    ) -> None:
-        """
-        @param streamed: for a response, its status, and whether the connection goes on.
-        """
-        super().__init__(coroutine, protocol.reactor, context)
-        self._protocol = protocol
-        self._request = request
-        self._streamed = streamed
-
-    def succeeded(self, result: object) -> None:
-        if self._streamed is None:
-            self._protocol.handled(self._request, result)
-        else:
-            assert isinstance(result, int)
-            status, keepAlive = self._streamed
-            self._protocol.answered(self._request, status, result, keepAlive)
-
-    def failed(self, error: BaseException) -> None:
-        self._protocol.failed(self._request, error, cancelled=self.wasCancelledBy(error))
-
-    def ended(self) -> None:
-        self._protocol.runEnded(self)
-
-
-class _Closing(Task[None]):
-    """
-    The end of a response that nobody wants any more.
-    """
-
-    __slots__ = ()
-
-    def failed(self, error: BaseException) -> None:
-        log.failure("what gives the pieces of a response failed when it was closed", failure=Failure(error))
 
 
 class InvalidResponse(LocalProtocolError):
@@ -110,7 +61,7 @@ class Responder(Receiver):
         if not run.done:
             self.server.runs(self, run)
 
-    def runEnded(self, run: Run) -> None:
+    def runEnded(self, run: Task[Any]) -> None:
         """
         A task of this connection's has ended.
         """
@@ -134,23 +85,26 @@ class Responder(Receiver):
         pieces = response.pieces
         if self._request is not request or self.lost or self.closing:
             # Nobody is there to be answered.
-            if pieces is not None:
-                _Closing(closePieces(pieces), self.reactor).start()
+            self._notSent(pieces)
             return
         method = request.method
         if method == "CONNECT" and 200 <= response.status < 300:
             # To the client it would be a tunnel.
             self._refuse(501, "CONNECT is not served here", request)
+            self._notSent(pieces)
             return
         keepAlive = self._goesOn(request, response)
         date = self.server.dateLine
         try:
+            if response.status < 200:
+                raise InvalidResponse(f"{response!r} is no final response; request.informational() sends others")
             if pieces is None:
                 encoded, chunked = encodeWhole(response, request, keepAlive, date), False
             else:
                 encoded, chunked = encodeBegin(response, request, keepAlive, date)
         except Exception as error:
             self.failed(request, error)
+            self._notSent(pieces)
             return
         request._responded = True
         self.send(encoded)
@@ -162,6 +116,13 @@ class Responder(Receiver):
             self.server.statistics.bytesSent += len(encoded)
             coroutine = self._sendPieces(request, response, chunked)
             self._runs(Run(coroutine, self, request, (response.status, keepAlive)))
+
+    def _notSent(self, pieces: Pieces | None) -> None:
+        if pieces is not None:
+            closing = Closing(pieces, self)
+            closing.start()
+            if not closing.done:
+                self.server.runs(self, closing)
 
     def _respondQuickly(self, request: Request, response: WasiResponse) -> bool:
         """
@@ -253,19 +214,18 @@ class Responder(Receiver):
         if self._request is not request:
             return
         now = self._counted(request, status, size)
-        if self.lost or self.closing:
+        self._over(request)
+        if self.lost or self.closing or self._phase == TUNNEL:
             return
         if keepAlive and self._bodyDone:
             self._ready(now)
         elif not keepAlive:
-            self._request = None
             if self._bodyDone and not len(self._buffer) and not self._readPaused:
                 self._phase = DONE
                 self.close(CLOSE_TIMEOUT)
             else:
                 self._linger()
         else:
-            self._request = None
             self._phase = UNREAD
             self._since = now
             self._waited = 0.0
@@ -284,17 +244,26 @@ class Responder(Receiver):
             server.accessLog.answered(self._peerHost(), request, status, size)
         return now
 
+    def _over(self, request: Request | None) -> None:
+        """
+        The present request has its answer. Somebody may still be reading its body.
+        """
+        self._request = None
+        if self._puller is not None:
+            self._puller.fail(ConnectionClosed(f"{request!r} has been answered"))
+
     def _ready(self, now: float) -> None:
         """
         The next request may come.
         """
-        self._request = None
         self._phase = IDLE
         self._since = now
         if self._readPaused:
             self._flow()
         if not self._pumping and (self._arrived.size or self._ended):
             self.pump()
+        if self.server.draining:
+            self.closeIdle()
 
     def _forgetBody(self) -> None:
         """
@@ -333,7 +302,7 @@ class Responder(Receiver):
             self._refuse(503, "the handler took too long", request)
         elif cancelled:
             self.abort()
-        elif self.lost and isinstance(error, ConnectionClosed | IncompleteRead):
+        elif (self.lost or self.closing) and isinstance(error, ConnectionClosed | IncompleteRead):
             log.info("the handler of {request} ended: {error}", request=request, error=error)
         elif error is request._fault and not request._responded:
             self._refuse(getattr(error, "statusHint", 400), str(error), request)
@@ -375,7 +344,7 @@ class Responder(Receiver):
         statistics.bytesSent += len(encoded)
         if server.accessLog is not None:
             server.accessLog.answered(self._peerHost(), request, status, len(response.body))
-        self._request = None
+        self._over(request)
         self._linger()
 
     def _linger(self) -> None:
@@ -384,12 +353,12 @@ class Responder(Receiver):
         it reads the answer before it finds the connection closed. RFC 9112 section 9.6.
         """
         self._phase = LINGER
-        self._request = None
         self._bodyGot = 0
         self._buffer.clear()
-        limits = self.server.limits
+        if self.closing or self.lost:
+            return
         # Until what is queued has been sent; then this is set anew.
-        self._closeBy = self.reactor.seconds() + CLOSE_TIMEOUT
+        self._closeWithin(CLOSE_TIMEOUT)
         if self._ended:
             self._lingerOver()
             return
@@ -400,7 +369,8 @@ class Responder(Receiver):
             self.finish()
         except NotSupported:
             # Over TLS the answer is all that can be sent first.
-            self._closeBy = self.reactor.seconds() + limits.lingerSeconds
+            self._closeBy = self.reactor.seconds() + self.server.limits.lingerSeconds
+            self._unsent = 0
 
     def _lingerOver(self) -> None:
         self._phase = DONE

@@ -80,8 +80,12 @@ class HttpServer(ConnectionFactory):
         """
         A connection is there.
         """
-        self.keep(protocol, None)
         self.statistics.opened()
+        if self._stopping:
+            # Its PROXY header has come late.
+            protocol.abort()
+            return False
+        self.keep(protocol, None)
         if self._ticking is None:
             self.dateLine = dateLine(time.time())
             self._ticking = self.reactor.callLater(TICK, self._tick)
@@ -103,13 +107,13 @@ class HttpServer(ConnectionFactory):
             self._ticking.cancel()
             self._ticking = None
 
-    def runs(self, protocol: ConnectionProtocol, task: Task[object]) -> None:
+    def runs(self, protocol: ConnectionProtocol, task: Task[Any]) -> None:
         """
         A handler waits for something.
         """
         self.keep(protocol, task)
 
-    def ran(self, protocol: ConnectionProtocol, task: Task[object]) -> None:
+    def ran(self, protocol: ConnectionProtocol, task: Task[Any]) -> None:
         """
         It has ended.
         """
@@ -131,12 +135,18 @@ class HttpServer(ConnectionFactory):
         if idle:
             min(idle, key=HttpProtocol.idleSince).closeIdle()
 
+    def begin(self) -> None:
+        """
+        Serve anew after a drain.
+        """
+        self.draining = self._stopping = False
+
     def busy(self) -> int:
         """
         How many connections have a request in flight, or half of one.
         """
         connections = [each for each in self.connections if isinstance(each, HttpProtocol)]
-        return sum(not (each.isIdle() or each.closing) for each in connections)
+        return sum(not (each.isBetween() or each.closing) for each in connections)
 
     def _tick(self) -> None:
         self._ticking = self.reactor.callLater(TICK, self._tick)
@@ -145,6 +155,9 @@ class HttpServer(ConnectionFactory):
         for protocol in self.connections:
             assert isinstance(protocol, HttpProtocol)
             protocol.tick(now)
+        if self._open >= self.limits.connections:
+            # When the last of them came, none may have been idle.
+            self.full()
 
     # Listening
 

@@ -97,17 +97,25 @@ class HttpState(ConnectionProtocol):
         self._puller: Awaited[None] | None = None
         # Why the handler is being cancelled, if it took too long.
         self._late = False
-        # Since when the peer has not taken what we send, and how much that was.
+        # Since when the peer has not taken what we send, and how much that was; -1 if nobody has looked yet.
         self._writeSince = 0.0
         self._unsent = 0
         # Until when a connection that lingers or closes may take; never, where nothing is waited for.
         self._closeBy = math.inf
 
+    # The layers above have their own
+
     def pump(self) -> None:
         """
         Answer what can be answered.
         """
-        raise AssertionError("the protocol has its own")
+        raise AssertionError
+
+    def closeIdle(self) -> None:
+        """
+        Close it, if it waits for a request.
+        """
+        raise AssertionError
 
     def _peerHost(self) -> str:
         return getattr(self._peer, "host", None) or "-"

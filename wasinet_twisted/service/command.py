@@ -42,7 +42,7 @@ class HttpService(MultiService):
         """
         Listen, also after it has been stopped.
         """
-        self.server.draining = False
+        self.server.begin()
         super().startService()
 
     def stopService(self) -> Deferred[None]:
