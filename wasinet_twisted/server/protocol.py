@@ -31,10 +31,11 @@ from ..http.events import HeadersLike
 from ..http.output import encodeChunk, encodeEnd
 from ..net import WasiTcpConn
 from ..net.connection import CLOSE_TIMEOUT
-from ..net.protocol import ConnectionProtocol
+from ..net.protocol import ConnectionProtocol, TlsConnectionProtocol
 from ..net.receiving import IMMEDIATE
 from ..net.sending import unsent
 from ..net.tasks import Task
+from ..net.tls import TlsTransport
 from ..net.waiting import Awaited
 from .answer import closePieces, encodeBegin, encodeWhole, inPieces, lengthOf, quickResponse
 from .request import Request, refuseTakeOver, wantsTrailers
@@ -248,6 +249,12 @@ class HttpProtocol(ConnectionProtocol):
         if self._phase == LINGER:
             self._since = self.reactor.seconds()
             self._closeBy = self._since + self.server.limits.lingerSeconds
+            self._unsent = 0
+
+    def _goOver(self, tls: TlsTransport) -> TlsTransport:
+        self.transport = self.tls = tls
+        self.__class__ = TlsHttpProtocol
+        return tls
 
     # Requests
 
@@ -787,6 +794,14 @@ class HttpProtocol(ConnectionProtocol):
 
     def _peerHost(self) -> str:
         return getattr(self._peer, "host", None) or "-"
+
+
+class TlsHttpProtocol(HttpProtocol, TlsConnectionProtocol):
+    """
+    What a L{HttpProtocol} becomes over TLS.
+    """
+
+    __slots__ = ()
 
 
 class InvalidResponse(LocalProtocolError):
