@@ -114,6 +114,7 @@ class HttpProtocol(ConnectionProtocol):
     """
 
     __slots__ = (
+        "_again",
         "_bodyDone",
         "_bodyGot",
         "_buffer",
@@ -144,7 +145,8 @@ class HttpProtocol(ConnectionProtocol):
         self._since = self._started = server.reactor.seconds()
         self._request: Request | None = None
         self._count = 0
-        self._pumping = False
+        # Are requests being answered, and will they be in the reactor's next turn?
+        self._pumping = self._again = False
         # Has the peer ended its direction?
         self._ended = False
         # Of the present request: may the connection go on, does the client wait for a 100, has all of the body been
@@ -182,12 +184,17 @@ class HttpProtocol(ConnectionProtocol):
         buffer = self._buffer
         buffer.append(data)
         if phase <= HEAD:
-            self._pump()
+            if not self._again:
+                self._pump()
+            if not (self._again or self._writePaused):
+                return
         elif self._puller is not None:
             self._puller.give(None)
+            return
         elif phase == UNREAD:
             self._forgetBody()
-        elif len(buffer) > self.server.limits.buffered and not self._readPaused:
+            return
+        if len(buffer) > self.server.limits.buffered and not self._readPaused and self._phase <= BUSY:
             self._readPaused = True
             self.transport.pauseProducing()
 
@@ -272,9 +279,15 @@ class HttpProtocol(ConnectionProtocol):
                 if self._phase == IDLE and not len(self._buffer) and not self._ended:
                     return
             # Others have their turn.
-            self.reactor.callLater(0, self._pump)
+            if not self._again:
+                self._again = True
+                self.reactor.callLater(0, self._pumpAgain)
         finally:
             self._pumping = False
+
+    def _pumpAgain(self) -> None:
+        self._again = False
+        self._pump()
 
     def _nextRequest(self) -> bool:
         """
@@ -289,9 +302,11 @@ class HttpProtocol(ConnectionProtocol):
         if request is None:
             if self._ended:
                 self.close(CLOSE_TIMEOUT)
-            elif self._phase == IDLE and len(buffer):
-                self._phase = HEAD
-                self._since = self.reactor.seconds()
+            else:
+                if self._phase == IDLE and len(buffer):
+                    self._phase = HEAD
+                    self._since = self.reactor.seconds()
+                self._flow(True)
             return False
         self._begin(request)
         return True
@@ -398,7 +413,7 @@ class HttpProtocol(ConnectionProtocol):
             if not len(self._buffer):
                 # RFC 9110 section 10.1.1: not if the body has begun to come.
                 self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self._flow()
+        self._flow(True)
         before = self._since = self.reactor.seconds()
         puller: Awaited[None] = Awaited()
         self._puller = puller
@@ -408,11 +423,13 @@ class HttpProtocol(ConnectionProtocol):
             self._puller = None
             self._waited += self.reactor.seconds() - before
 
-    def _flow(self) -> None:
+    def _flow(self, more: bool = False) -> None:
         """
         Let the peer go on when enough of what it has sent has been taken.
+
+        @param more: also if not: there is no going on without more.
         """
-        if self._readPaused and len(self._buffer) <= self.server.limits.buffered // 4:
+        if self._readPaused and (more or len(self._buffer) <= self.server.limits.buffered // 4):
             self._readPaused = False
             if not (self._ended or self.closing or self.lost):
                 self.transport.resumeProducing()
