@@ -348,7 +348,7 @@ class HttpProtocol(ConnectionProtocol):
                 context = None
                 awaited = None
         except StopIteration as stop:
-            self._respond(request, stop.value)
+            self.handled(request, stop.value)
             return
         except BaseException as error:
             self.failed(request, error)
