@@ -246,6 +246,8 @@ class HttpProtocol(ConnectionProtocol):
         """
         super().resumeProducing()
         if self._phase <= HEAD and not self.closing:
+            if self._phase == IDLE:
+                self._since = self.reactor.seconds()
             self._pump()
 
     def writeConnectionLost(self) -> None:
@@ -674,9 +676,10 @@ class HttpProtocol(ConnectionProtocol):
         self._request = None
         self._bodyGot = 0
         self._buffer.clear()
-        limits = self.server.limits
+        if self.closing or self.lost:
+            return
         # Until what is queued has been sent; then this is set anew.
-        self._closeBy = self.reactor.seconds() + CLOSE_TIMEOUT
+        self._closeWithin(CLOSE_TIMEOUT)
         if self._ended:
             self._lingerOver()
             return
@@ -687,7 +690,8 @@ class HttpProtocol(ConnectionProtocol):
             self.finish()
         except NotSupported:
             # Over TLS the answer is all that can be sent first.
-            self._closeBy = self.reactor.seconds() + limits.lingerSeconds
+            self._closeBy = self.reactor.seconds() + self.server.limits.lingerSeconds
+            self._unsent = 0
 
     def _lingerOver(self) -> None:
         self._phase = DONE
@@ -743,10 +747,11 @@ class HttpProtocol(ConnectionProtocol):
         phase = self._phase
         elapsed = now - self._since
         if self.closing or phase == LINGER:
-            if now >= self._closeBy:
+            if now >= self._closeBy + self._earned():
                 self._closeTooSlow()
         elif phase == IDLE:
-            if elapsed >= limits.idle:
+            # Whoever still takes the last answer is not idle.
+            if elapsed >= limits.idle and not self._writePaused:
                 self._drop("idle")
         elif phase == HEAD:
             if elapsed >= limits.head:
@@ -756,11 +761,14 @@ class HttpProtocol(ConnectionProtocol):
                 self._drop("slow body")
         elif phase == BUSY:
             self._tickBusy(now)
-        if self._writePaused and not self.closing:
-            taken = self._unsent - unsent(self.transport, self._unsent)
-            if now - self._writeSince >= limits.bodyGrace + taken / max(limits.responseRate, 1e-9):
-                self.server.statistics.dropped("slow reader")
-                self.abort()
+        if (
+            self._writePaused
+            and not self.closing
+            and phase != TUNNEL
+            and now - self._writeSince >= limits.bodyGrace + self._earned()
+        ):
+            self.server.statistics.dropped("slow reader")
+            self.abort()
 
     def _tickBusy(self, now: float) -> None:
         limits = self.server.limits
@@ -783,6 +791,15 @@ class HttpProtocol(ConnectionProtocol):
 
     def _closeWithin(self, timeout: float) -> None:
         self._closeBy = self.reactor.seconds() + timeout
+        # What goes on in a tunnel has no least rate.
+        self._unsent = 0 if self._phase == TUNNEL else unsent(self.transport, 0)
+
+    def _earned(self) -> float:
+        """
+        How many seconds the peer has earned by what it has taken since that was last looked at.
+        """
+        taken = self._unsent - unsent(self.transport, self._unsent)
+        return max(taken, 0) / max(self.server.limits.responseRate, 1e-9)
 
     def _drop(self, reason: str) -> None:
         self.server.statistics.dropped(reason)
