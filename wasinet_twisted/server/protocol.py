@@ -28,6 +28,7 @@ from ..errors import (
 )
 from ..http import Buffer, Data, EndOfMessage, WasiResponse
 from ..http.events import HeadersLike
+from ..http.messages import Pieces
 from ..http.output import encodeChunk, encodeEnd
 from ..net import WasiTcpConn
 from ..net.connection import CLOSE_TIMEOUT
@@ -103,6 +104,24 @@ class _Run(Task[object]):
 
     def failed(self, error: BaseException) -> None:
         self._protocol.failed(self._request, error, cancelled=self.wasCancelledBy(error))
+
+    def ended(self) -> None:
+        self._protocol.runEnded(self)
+
+
+class _Closing(Task[None]):
+    """
+    What closes the pieces of a response that is not sent.
+    """
+
+    __slots__ = ("_protocol",)
+
+    def __init__(self, pieces: Pieces, protocol: HttpProtocol) -> None:
+        super().__init__(closePieces(pieces), protocol.reactor)
+        self._protocol = protocol
+
+    def failed(self, error: BaseException) -> None:
+        log.failure("the pieces of a response could not be closed", failure=Failure(error))
 
     def ended(self) -> None:
         self._protocol.runEnded(self)
@@ -370,7 +389,7 @@ class HttpProtocol(ConnectionProtocol):
         if not run.done:
             self.server.runs(self, run)
 
-    def runEnded(self, run: _Run) -> None:
+    def runEnded(self, run: Task[Any]) -> None:
         """
         A task of this connection's has ended.
         """
@@ -496,23 +515,26 @@ class HttpProtocol(ConnectionProtocol):
         pieces = response.pieces
         if self._request is not request or self.lost or self.closing:
             # Nobody is there to be answered.
-            if pieces is not None:
-                self._runs(_Run(closePieces(pieces), self, request, (0, False)))
+            self._notSent(pieces)
             return
         method = request.method
         if method == "CONNECT" and 200 <= response.status < 300:
             # To the client it would be a tunnel.
             self._refuse(501, "CONNECT is not served here", request)
+            self._notSent(pieces)
             return
         keepAlive = self._goesOn(request, response)
         date = server.dateLine
         try:
+            if response.status < 200:
+                raise InvalidResponse(f"{response!r} is no final response; request.informational() sends others")
             if pieces is None:
                 encoded, chunked = encodeWhole(response, request, keepAlive, date), False
             else:
                 encoded, chunked = encodeBegin(response, request, keepAlive, date)
         except Exception as error:
             self.failed(request, error)
+            self._notSent(pieces)
             return
         request._responded = True
         self.send(encoded)
@@ -524,6 +546,13 @@ class HttpProtocol(ConnectionProtocol):
             self.server.statistics.bytesSent += len(encoded)
             coroutine = self._sendPieces(request, response, chunked)
             self._runs(_Run(coroutine, self, request, (response.status, keepAlive)))
+
+    def _notSent(self, pieces: Pieces | None) -> None:
+        if pieces is not None:
+            closing = _Closing(pieces, self)
+            closing.start()
+            if not closing.done:
+                self.server.runs(self, closing)
 
     def _goesOn(self, request: Request, response: WasiResponse) -> bool:
         """

@@ -103,13 +103,13 @@ class HttpServer(ConnectionFactory):
             self._ticking.cancel()
             self._ticking = None
 
-    def runs(self, protocol: HttpProtocol, task: Task[object]) -> None:
+    def runs(self, protocol: HttpProtocol, task: Task[Any]) -> None:
         """
         A handler waits for something.
         """
         self.keep(protocol, task)
 
-    def ran(self, protocol: HttpProtocol, task: Task[object]) -> None:
+    def ran(self, protocol: HttpProtocol, task: Task[Any]) -> None:
         """
         It has ended.
         """
