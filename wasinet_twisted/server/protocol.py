@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..errors import (
+    BusyError,
     ConnectionClosed,
     IncompleteRead,
     LocalProtocolError,
@@ -243,13 +244,16 @@ class HttpProtocol(ConnectionProtocol):
         """
         if self._phase != TUNNEL:
             self._phase = DONE
-        if self._request is not None:
-            self._request = None
+        request, self._request = self._request, None
+        if request is not None:
             self.server.statistics.abandoned()
         super().connectionLost(reason)
         if self._puller is not None:
             assert self._broken is not None
             self._puller.fail(self._broken)
+        if request is not None and request._responded:
+            # What gives the pieces of its response may wait for the next one for ever.
+            self.server.cancel(self)
 
     def pauseProducing(self) -> None:
         """
@@ -429,6 +433,8 @@ class HttpProtocol(ConnectionProtocol):
     async def _moreBody(self) -> None:
         if self.lost or self.closing:
             raise self._broken or ConnectionClosed(f"the connection with {self.peerName()} is closed")
+        if self._puller is not None:
+            raise BusyError(f"somebody else reads the body of {self._request!r}")
         if self._expects:
             self._expects = False
             if not len(self._buffer):
@@ -441,7 +447,8 @@ class HttpProtocol(ConnectionProtocol):
         try:
             await puller
         finally:
-            self._puller = None
+            if self._puller is puller:
+                self._puller = None
             self._waited += self.reactor.seconds() - before
 
     def _flow(self, more: bool = False) -> None:
@@ -607,29 +614,35 @@ class HttpProtocol(ConnectionProtocol):
         server.statistics.answered(status, now - self._started, size)
         if server.accessLog is not None:
             server.accessLog.answered(self._peerHost(), request, status, size)
-        if self.lost or self.closing:
+        self._over(request)
+        if self.lost or self.closing or self._phase == TUNNEL:
             return
         if keepAlive and self._bodyDone:
             self._ready(now)
         elif not keepAlive:
-            self._request = None
             if self._bodyDone and not len(self._buffer) and not self._readPaused:
                 self._phase = DONE
                 self.close(CLOSE_TIMEOUT)
             else:
                 self._linger()
         else:
-            self._request = None
             self._phase = UNREAD
             self._since = now
             self._waited = 0.0
             self._forgetBody()
 
+    def _over(self, request: Request | None) -> None:
+        """
+        The present request has its answer. Somebody may still be reading its body.
+        """
+        self._request = None
+        if self._puller is not None:
+            self._puller.fail(ConnectionClosed(f"{request!r} has been answered"))
+
     def _ready(self, now: float) -> None:
         """
         The next request may come.
         """
-        self._request = None
         self._phase = IDLE
         self._since = now
         if self._readPaused:
@@ -651,7 +664,7 @@ class HttpProtocol(ConnectionProtocol):
             self._refuse(503, "the handler took too long", request)
         elif cancelled:
             self.abort()
-        elif self.lost and isinstance(error, ConnectionClosed | IncompleteRead):
+        elif (self.lost or self.closing) and isinstance(error, ConnectionClosed | IncompleteRead):
             log.info("the handler of {request} ended: {error}", request=request, error=error)
         elif isinstance(error, RemoteProtocolError | IncompleteRead) and not request._responded:
             self._refuse(getattr(error, "statusHint", 400), str(error), request)
@@ -693,7 +706,7 @@ class HttpProtocol(ConnectionProtocol):
         statistics.bytesSent += len(encoded)
         if server.accessLog is not None:
             server.accessLog.answered(self._peerHost(), request, status, len(response.body))
-        self._request = None
+        self._over(request)
         self._linger()
 
     def _linger(self) -> None:
@@ -702,7 +715,6 @@ class HttpProtocol(ConnectionProtocol):
         it reads the answer before it finds the connection closed. RFC 9112 section 9.6.
         """
         self._phase = LINGER
-        self._request = None
         self._bodyGot = 0
         self._buffer.clear()
         if self.closing or self.lost:
@@ -757,9 +769,8 @@ class HttpProtocol(ConnectionProtocol):
         rest = self._buffer.takeRest()
         request._responded = True
         self.send(encoded)
-        self.answered(request, response.status, 0, True)
-        self._request = None
         self._phase = TUNNEL
+        self.answered(request, response.status, 0, True)
         if rest:
             super().dataReceived(rest)
         if self._ended:
