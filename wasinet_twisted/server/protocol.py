@@ -649,6 +649,8 @@ class HttpProtocol(ConnectionProtocol):
             self._flow()
         if not self._pumping and (len(self._buffer) or self._ended):
             self._pump()
+        if self.server.draining:
+            self.closeIdle()
 
     def failed(self, request: Request, error: BaseException, cancelled: bool = False) -> None:
         """

@@ -80,8 +80,11 @@ class HttpServer(ConnectionFactory):
         """
         A connection is there.
         """
-        self.keep(protocol, None)
         self.statistics.opened()
+        if self._stopping:
+            protocol.abort()
+            return False
+        self.keep(protocol, None)
         if self._ticking is None:
             self.dateLine = dateLine(time.time())
             self._ticking = self.reactor.callLater(TICK, self._tick)
