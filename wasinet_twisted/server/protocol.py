@@ -850,9 +850,12 @@ class HttpProtocol(ConnectionProtocol):
 
     def isIdle(self) -> bool:
         """
-        Does it wait for a request of which nothing has come?
+        Does it wait for a request of which nothing has come? Not if it still
+        sends an answer, nor if its first request may just be on its way.
         """
-        return self._phase == IDLE and not len(self._buffer) and not self.closing
+        if self._phase != IDLE or len(self._buffer) or self.closing or self._writePaused:
+            return False
+        return self._count > 0 or self.reactor.seconds() - self._since >= self.server.limits.head
 
     def idleSince(self) -> float:
         """
@@ -862,9 +865,9 @@ class HttpProtocol(ConnectionProtocol):
 
     def closeIdle(self) -> None:
         """
-        Close it, if it waits for a request of which nothing has come.
+        Close it, if it waits for a request of which nothing has come. What it has answered is sent first.
         """
-        if self.isIdle():
+        if self._phase == IDLE and not len(self._buffer) and not self.closing:
             self._phase = DONE
             self.close(CLOSE_TIMEOUT)
 

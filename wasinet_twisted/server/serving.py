@@ -141,6 +141,9 @@ class HttpServer(ConnectionFactory):
         for protocol in self.connections:
             assert isinstance(protocol, HttpProtocol)
             protocol.tick(now)
+        if self._open >= self.limits.connections:
+            # When the last of them came, none may have been idle.
+            self.full()
 
     # Listening
 
