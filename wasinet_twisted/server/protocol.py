@@ -179,7 +179,7 @@ class HttpProtocol(ConnectionProtocol):
         self._puller: Awaited[None] | None = None
         # Why the handler is being cancelled, if it took too long.
         self._late = False
-        # Since when the peer has not taken what we send, and how much that was.
+        # Since when the peer has not taken what we send, and how much that was; -1 if nobody has looked yet.
         self._writeSince = 0.0
         self._unsent = 0
         self._closeBy = 0.0
@@ -261,7 +261,7 @@ class HttpProtocol(ConnectionProtocol):
         """
         super().pauseProducing()
         self._writeSince = self.reactor.seconds()
-        self._unsent = unsent(self.transport, 0)
+        self._unsent = -1
 
     def resumeProducing(self) -> None:
         """
@@ -834,12 +834,17 @@ class HttpProtocol(ConnectionProtocol):
     def _closeWithin(self, timeout: float) -> None:
         self._closeBy = self.reactor.seconds() + timeout
         # What goes on in a tunnel has no least rate.
-        self._unsent = 0 if self._phase == TUNNEL else unsent(self.transport, 0)
+        self._unsent = 0 if self._phase == TUNNEL else -1
 
     def _earned(self) -> float:
         """
-        How many seconds the peer has earned by what it has taken since that was last looked at.
+        How many seconds the peer has earned by what it has taken. That is
+        measured from the first tick on: the kernel takes some at once, which may
+        be megabytes, for a peer that never takes any.
         """
+        if self._unsent < 0:
+            self._unsent = unsent(self.transport, 0)
+            return 0.0
         taken = self._unsent - unsent(self.transport, self._unsent)
         return max(taken, 0) / max(self.server.limits.responseRate, 1e-9)
 
