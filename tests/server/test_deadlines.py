@@ -205,6 +205,19 @@ class ResponseRateTests(MemoryServerCase):
         self.twoSides(20, lambda: self.assertOpen(peer), lambda: self.assertReset(peer))
         self.assertEqual(self.dropped("slow reader"), 1)
 
+    def test_whatTheKernelTakesIsNotTaken(self) -> None:
+        """
+        It takes much at once; nobody has earned time by that.
+        """
+        for fields in ((), ("Connection: close",)):
+            self.serve(lambda request: WasiResponse(body=bytes(2_000_000)), bodyGrace=20)
+            peer = self.connect()
+            peer.link.toClient.window = 1_000_000
+            peer.link.clientTransport.pauseProducing()
+            peer.send(get("/", *fields))
+            deadline = CLOSE_TIMEOUT if fields else 20
+            self.twoSides(deadline, lambda: self.assertFalse(peer.gone), lambda: self.assertReset(peer))
+
     def test_fastEnough(self) -> None:
         for fields in ((), ("Connection: close",)):
             peer = self.respond(bytes(200_000), *fields, rate=1000)
