@@ -24,7 +24,8 @@ from ..net.receiving import IMMEDIATE
 from .answer import encodeWhole
 from .deadlines import Watched
 from .request import Request, refuseTakeOver
-from .responding import InvalidResponse, Run
+from .responding import InvalidResponse
+from .runs import Run
 from .state import BUSY, DONE, HEAD, IDLE, LINGER, TUNNEL, UNREAD
 
 # A body up to this length that has come with its head is there for the handler at once.
