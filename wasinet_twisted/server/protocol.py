@@ -205,7 +205,7 @@ class HttpProtocol(Watched):
                     self._refuse(417, "the only expectation known is 100-continue", request)
                     return
                 expected = True
-                self._expects = not self._bodyDone
+                self._expects = request._body != b""
         context = None
         ended = False
         try:

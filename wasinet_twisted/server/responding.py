@@ -133,6 +133,7 @@ class Responder(Receiver):
         server = self.server
         if (
             not (self._keepAlive and self._bodyDone)
+            or self._expects
             or self._request is not request
             or server.draining
             or self._queued
@@ -168,7 +169,7 @@ class Responder(Receiver):
         if (
             not self._keepAlive
             or self.server.draining
-            or self._expects
+            or (self._expects and not (self._bodyDone and request._begun))
             or self._count == limits.requests
             or request.method == "CONNECT"
             or not response.keepAlive
@@ -308,6 +309,10 @@ class Responder(Receiver):
             self._refuse(getattr(error, "statusHint", 400), str(error), request)
         elif isinstance(error, SlowBody) and not request._responded:
             self._refuse(408, "the body came too slowly", request)
+        elif isinstance(error, RemoteProtocolError | IncompleteRead | SlowBody) and not self._bodyDone:
+            # The answer has begun, but the request will not end: that is its peer's doing.
+            log.info("the answer to {request} is broken off: {error}", request=request, error=error)
+            self.abort()
         else:
             log.failure(
                 "the handler of {request} from {peer} failed",
