@@ -362,7 +362,7 @@ class HttpProtocol(ConnectionProtocol):
                     self._refuse(417, "the only expectation known is 100-continue", request)
                     return
                 expected = True
-                self._expects = not self._bodyDone
+                self._expects = request._body != b""
         try:
             result: Any = server.handler(request)
             if type(result) is CoroutineType:
@@ -502,6 +502,7 @@ class HttpProtocol(ConnectionProtocol):
             response.__class__ is WasiResponse
             and self._keepAlive
             and self._bodyDone
+            and not self._expects
             and self._request is request
             and not (server.draining or self._queued or self.closing or self.lost)
             and self._count != server.limits.requests
@@ -569,7 +570,7 @@ class HttpProtocol(ConnectionProtocol):
         if (
             not self._keepAlive
             or self.server.draining
-            or self._expects
+            or (self._expects and not (self._bodyDone and request._begun))
             or self._count == limits.requests
             or request.method == "CONNECT"
             or not response.keepAlive
