@@ -4,26 +4,20 @@ What a server has to bear: as a process, with clients that mean no good. Each te
 
 from __future__ import annotations
 
-import json
-import os
 import select
 import socket
-import struct
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.processes import PATIENCE, ROOT, Client, waitUntil
+from tests.processes import PATIENCE, waitUntil
 
-from .support import get, parse, post
+from .child import connect, reset, serving
+from .support import get, post
 
-LOCAL = "127.0.0.1"
 Figure = Callable[[str, object], None]
 
 
@@ -33,104 +27,6 @@ def figure(request: pytest.FixtureRequest) -> Figure:
     Print what a test has measured.
     """
     return lambda name, value: print(f"{request.node.name}: {name}: {value}")
-
-
-class Abused:
-    """
-    The server.
-    """
-
-    def __init__(self, directory: Path, **options: Any) -> None:
-        self._log = directory / "log"
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.server.abused", json.dumps(options)],
-                cwd=ROOT,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        assert self.process.stdout is not None
-        self.port = int(self.process.stdout.readline())
-
-    def ask(self, path: str = "/stats") -> bytes:
-        """
-        An honest request.
-        """
-        with Client(self.port) as client:
-            client.send(get(path, "Connection: close"))
-            (response,) = parse(client.receiveAll())
-            assert response.status == 200
-            return response.body
-
-    def statistics(self) -> Any:
-        return json.loads(self.ask())
-
-    def resident(self) -> int:
-        """
-        How much memory it has, in bytes.
-        """
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.partition("VmRSS:")[2].split()[0]) * 1024
-
-    def descriptors(self) -> int:
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
-
-    def warmUp(self) -> None:
-        """
-        Let it import and allocate what it does only once.
-        """
-        for path in ("/x", "/big", "/stream", "/read", "/stats"):
-            for _ in range(5):
-                self.ask(path)
-        with Client(self.port) as client:
-            client.send(get() * 2000)
-            client.end()
-            client.receiveAll()
-
-    def waitUntilAlone(self) -> Any:
-        """
-        Wait until only who asks is connected.
-        """
-        waitUntil(lambda: self.statistics()["connections"]["open"] == 1, "all connections gone")
-        statistics = self.statistics()
-        # Who asks is in flight.
-        assert statistics["requests"]["inFlight"] == 1, statistics
-        return statistics
-
-    def log(self) -> str:
-        return self._log.read_text()
-
-
-@contextmanager
-def serving(directory: Path, **options: Any) -> Iterator[Abused]:
-    """
-    A server that in the end drains, and has logged no failure.
-    """
-    server = Abused(directory, **options)
-    try:
-        server.warmUp()
-        yield server
-        server.process.terminate()
-        assert server.process.wait(PATIENCE) == 0
-    finally:
-        server.process.kill()
-        server.process.communicate()
-    assert "Traceback" not in server.log()
-
-
-def connect(port: int, receiveBuffer: int | None = None) -> socket.socket:
-    client = socket.socket()
-    if receiveBuffer is not None:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receiveBuffer)
-    client.settimeout(PATIENCE)
-    client.connect((LOCAL, port))
-    return client
-
-
-def reset(client: socket.socket) -> None:
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.close()
 
 
 def pour(client: socket.socket, data: bytes, stuck: float = 1.0) -> int:
