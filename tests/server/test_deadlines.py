@@ -217,19 +217,12 @@ class ResponseRateTests(MemoryServerCase):
             peer.link.toClient.window = 1_000_000
             peer.link.clientTransport.pauseProducing()
             peer.send(get("/", *fields))
-<<<<<<< HEAD
-            deadline = CLOSE_TIMEOUT if fields else 20
-            self.twoSides(
-                deadline, lambda peer=peer: self.assertFalse(peer.gone), lambda peer=peer: self.assertReset(peer)
-            )
-=======
             peers.append(peer)
         self.advance(CLOSE_TIMEOUT - 0.01)
         self.assertFalse(any(peer.gone for peer in peers))
         self.advance(0.01 + TICK)
         for peer in peers:
             self.assertReset(peer)
->>>>>>> abuse
 
     def test_fastEnough(self) -> None:
         for fields in ((), ("Connection: close",)):
