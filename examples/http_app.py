@@ -3,6 +3,10 @@ A small application: pages, JSON, uploads to disk, downloads, and events that th
 
     python examples/http_app.py [--port 8000] [--interface 127.0.0.1]
 
+or, from the directory examples, as a service:
+
+    twistd -n wasinet-http --app http_app:handler --listen tcp:8000:interface=127.0.0.1
+
 Then, in another terminal:
 
     curl localhost:8000
