@@ -1,0 +1,181 @@
+"""
+The reactor: epoll, with lean dispatch for the transports of this room.
+"""
+
+from __future__ import annotations
+
+import errno
+from select import EPOLLIN
+from socket import AF_UNIX
+from typing import Any
+
+from twisted.internet import epollreactor
+from twisted.internet.error import UnsupportedAddressFamily
+from twisted.internet.main import installReactor
+from twisted.python import context, log
+from twisted.python.log import ILogContext
+
+from .transports import Connector, Gathering, Port, Server, UNIXConnector, UNIXPort, UNIXServer
+
+
+class EPollReactor(epollreactor.EPollReactor):
+    """
+    Twisted's C{EPollReactor}, faster.
+    """
+
+    def __init__(self) -> None:
+        # Those that have something to send, each once.
+        self._dirty: list[Gathering] = []
+        # What log messages are told of where they come from, innermost last.
+        self._contexts: list[Any] = context.theContextTracker.currentContext().contexts
+        super().__init__()
+
+    # For the transports
+
+    def dirty(self, transport: Gathering) -> None:
+        """
+        C{transport} has something to send.
+        """
+        self._dirty.append(transport)
+
+    def isWriting(self, transport: Any) -> bool:
+        """
+        Does epoll watch for C{transport} to become writable?
+        """
+        return transport.fileno() in self._writes
+
+    # The loop
+
+    def doPoll(self, timeout: float | None) -> None:
+        """
+        Wait for events, and dispatch them.
+
+        @param timeout: seconds; L{None} waits for ever.
+        """
+        if self._dirty:
+            # Timed calls have written, or whatever runs outside of the loop. While they are sent, others may be made, or
+            # the reactor stopped: the timeout is not true any more.
+            self._sendAll()
+            timeout = 0
+        selectables = self._selectables
+        try:
+            events = self._poller.poll(-1 if timeout is None else timeout, len(selectables))
+        except OSError as error:
+            if error.errno == errno.EINTR:
+                return
+            raise
+        for fd, event in events:
+            selectable = selectables.get(fd)
+            if selectable is None:
+                # Gone in the meantime.
+                continue
+            if event == EPOLLIN and isinstance(selectable, Gathering):
+                self._call(selectable, selectable.doRead, True)  # type: ignore[attr-defined]
+            else:
+                log.callWithLogger(selectable, self._doReadOrWrite, selectable, fd, event)
+            if self._dirty:
+                self._sendAll()
+
+    doIteration = doPoll
+
+    def _sendAll(self) -> None:
+        """
+        Have everybody send who has something to send.
+        """
+        dirty, self._dirty = self._dirty, []
+        for transport in dirty:
+            # It may have sent, or ended, since.
+            if transport.dirty and transport.connected:
+                self._call(transport, transport.sendNow, False)
+
+    def _call(self, transport: Any, do: Any, isRead: bool) -> None:
+        """
+        What C{log.callWithLogger} and C{_doReadOrWrite} do for a plain read or
+        write, without what is the same each time.
+        """
+        contexts = self._contexts
+        outer = contexts[-1]
+        system = {**outer.get(ILogContext, {}), "system": transport.logstr}
+        contexts.append({**outer, ILogContext: system})
+        try:
+            try:
+                why = do()
+            except BaseException as error:
+                log.err()
+                why = error
+            if why is not None:
+                self._disconnectSelectable(transport, why, isRead)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            log.err(system=transport.logPrefix())
+        finally:
+            contexts.pop()
+
+    # IReactorTCP, IReactorUNIX, IReactorSocket
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        """
+        See C{IReactorTCP.listenTCP}.
+        """
+        listening = Port(port, factory, backlog, interface, self)
+        listening.startListening()
+        return listening
+
+    def connectTCP(
+        self, host: str, port: int, factory: Any, timeout: float = 30, bindAddress: Any = None
+    ) -> Any:
+        """
+        See C{IReactorTCP.connectTCP}.
+        """
+        connector = Connector(host, port, factory, timeout, bindAddress, self)
+        connector.connect()
+        return connector
+
+    def listenUNIX(self, address: Any, factory: Any, backlog: int = 50, mode: int = 0o666, wantPID: int = 0) -> Any:
+        """
+        See C{IReactorUNIX.listenUNIX}.
+        """
+        listening = UNIXPort(address, factory, backlog, mode, self, wantPID)
+        listening.startListening()
+        return listening
+
+    def connectUNIX(self, address: Any, factory: Any, timeout: float = 30, checkPID: int = 0) -> Any:
+        """
+        See C{IReactorUNIX.connectUNIX}.
+        """
+        connector = UNIXConnector(address, factory, timeout, self, checkPID)
+        connector.connect()
+        return connector
+
+    def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: Any) -> Any:
+        """
+        See C{IReactorSocket.adoptStreamPort}.
+        """
+        if addressFamily not in self._supportedAddressFamilies:
+            raise UnsupportedAddressFamily(addressFamily)
+        if addressFamily == AF_UNIX:
+            listening = UNIXPort._fromListeningDescriptor(self, fileDescriptor, factory)
+        else:
+            listening = Port._fromListeningDescriptor(self, fileDescriptor, addressFamily, factory)
+        listening.startListening()
+        return listening
+
+    def adoptStreamConnection(self, fileDescriptor: int, addressFamily: int, factory: Any) -> Any:
+        """
+        See C{IReactorSocket.adoptStreamConnection}.
+        """
+        if addressFamily not in self._supportedAddressFamilies:
+            raise UnsupportedAddressFamily(addressFamily)
+        if addressFamily == AF_UNIX:
+            return UNIXServer._fromConnectedSocket(fileDescriptor, factory, self)
+        return Server._fromConnectedSocket(fileDescriptor, addressFamily, factory, self)
+
+
+def install() -> EPollReactor:
+    """
+    Make this the reactor of the process. To be called before anything imports C{twisted.internet.reactor}.
+    """
+    reactor = EPollReactor()
+    installReactor(reactor)
+    return reactor
