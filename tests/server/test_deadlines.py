@@ -1012,6 +1012,29 @@ class RequestBodyTests(MemoryServerCase):
         self.errors(peer, IncompleteRead)
         self.assertClosed(peer)
 
+    def test_itEndsBadlyAfterTheAnswerHasBegun(self) -> None:
+        """
+        The answer is broken off, and nobody is to blame but the peer.
+        """
+
+        async def mirror(request: Request) -> WasiResponse:
+            return WasiResponse(body=request.stream())
+
+        def malformed(peer: MemoryPeer) -> None:
+            peer.send(b"zz\r\n")
+
+        def slow(peer: MemoryPeer) -> None:
+            self.advance(30)
+
+        for spoil in (malformed, slow, MemoryPeer.end):
+            self.serve(mirror)
+            peer = self.connect(chunked("/", b"ab"))
+            self.assertIn(b"ab", peer.take())
+            with capturedLogs() as events:
+                spoil(peer)
+            self.assertReset(peer)
+            self.assertEqual({event["log_level"].name for event in events}, {"info"})
+
     def test_thePeerResetsInIt(self) -> None:
         self.doing(self.collect)
         peer = self.connect(post("/", 10, body=b"half"))

@@ -673,6 +673,10 @@ class HttpProtocol(ConnectionProtocol):
             self._refuse(getattr(error, "statusHint", 400), str(error), request)
         elif isinstance(error, SlowBody) and not request._responded:
             self._refuse(408, "the body came too slowly", request)
+        elif isinstance(error, RemoteProtocolError | IncompleteRead | SlowBody) and not self._bodyDone:
+            # The answer has begun, but the request will not end: that is its peer's doing.
+            log.info("the answer to {request} is broken off: {error}", request=request, error=error)
+            self.abort()
         else:
             log.failure(
                 "the handler of {request} from {peer} failed",
