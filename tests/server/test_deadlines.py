@@ -1173,6 +1173,33 @@ class RequestBodyTests(MemoryServerCase):
         self.assertEqual(parse(peer.take())[0].body, b"ab")
 
 
+class ResponseThatIsNoneTests(MemoryServerCase):
+    def test_whatCannotBeSent(self) -> None:
+        """
+        Whatever a handler makes of its response: a 500, logged once, and no connection that goes on.
+        """
+
+        def handler(request: Request) -> WasiResponse:
+            response = WasiResponse()
+            if request.uri != "/good":
+                setattr(response, *bad)
+            return response
+
+        for bad in (
+            *(("status", value) for value in ([], "200", 600, 99, -1, None, 200.0, True)),
+            *(("reason", value) for value in (["x"], None, b"OK", "a\r\nb", "\u20ac")),
+            *(("_pairs", [("A", value)]) for value in (["x"], None, 5, "a\0", "\u20ac")),
+            *(("_pairs", [(value, "b")]) for value in (["x"], None, 5, "a b", "")),
+            *(("_pairs", [("Connection", value)]) for value in (["x"], None, 5)),
+            ("_body", None),
+        ):
+            self.serve(handler)
+            # The first makes known what is used by the second.
+            peer = self.connect(get("/good") + get("/bad") + get("/next"))
+            self.assertEqual([response.status for response in parse(peer.take())], [200, 500], bad)
+            self.assertEqual(len(self.flushLoggedErrors()), 1)
+
+
 class InformationalTests(MemoryServerCase):
     def test_before(self) -> None:
         async def handler(request: Request) -> WasiResponse:
