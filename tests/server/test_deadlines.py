@@ -1017,6 +1017,29 @@ class RequestBodyTests(MemoryServerCase):
         self.errors(peer, IncompleteRead)
         self.assertClosed(peer)
 
+    def test_itEndsBadlyAfterTheAnswerHasBegun(self) -> None:
+        """
+        The answer is broken off, and nobody is to blame but the peer.
+        """
+
+        async def mirror(request: Request) -> WasiResponse:
+            return WasiResponse(body=request.stream())
+
+        def malformed(peer: MemoryPeer) -> None:
+            peer.send(b"zz\r\n")
+
+        def slow(peer: MemoryPeer) -> None:
+            self.advance(30)
+
+        for spoil in (malformed, slow, MemoryPeer.end):
+            self.serve(mirror)
+            peer = self.connect(chunked("/", b"ab"))
+            self.assertIn(b"ab", peer.take())
+            with capturedLogs() as events:
+                spoil(peer)
+            self.assertReset(peer)
+            self.assertEqual({event["log_level"].name for event in events}, {"info"})
+
     def test_thePeerResetsInIt(self) -> None:
         self.doing(self.collect)
         peer = self.connect(post("/", 10, body=b"half"))
@@ -1153,6 +1176,33 @@ class RequestBodyTests(MemoryServerCase):
         self.advance(1)
         peer.send(b"a" * 1000 + b"\r\nab\r\n0\r\n\r\n")
         self.assertEqual(parse(peer.take())[0].body, b"ab")
+
+
+class ResponseThatIsNoneTests(MemoryServerCase):
+    def test_whatCannotBeSent(self) -> None:
+        """
+        Whatever a handler makes of its response: a 500, logged once, and no connection that goes on.
+        """
+
+        def handler(request: Request) -> WasiResponse:
+            response = WasiResponse()
+            if request.uri != "/good":
+                setattr(response, *bad)
+            return response
+
+        for bad in (
+            *(("status", value) for value in ([], "200", 600, 99, -1, None, 200.0, True)),
+            *(("reason", value) for value in (["x"], None, b"OK", "a\r\nb", "\u20ac")),
+            *(("_pairs", [("A", value)]) for value in (["x"], None, 5, "a\0", "\u20ac")),
+            *(("_pairs", [(value, "b")]) for value in (["x"], None, 5, "a b", "")),
+            *(("_pairs", [("Connection", value)]) for value in (["x"], None, 5)),
+            ("_body", None),
+        ):
+            self.serve(handler)
+            # The first makes known what is used by the second.
+            peer = self.connect(get("/good") + get("/bad") + get("/next"))
+            self.assertEqual([response.status for response in parse(peer.take())], [200, 500], bad)
+            self.assertEqual(len(self.flushLoggedErrors()), 1)
 
 
 class InformationalTests(MemoryServerCase):
