@@ -434,6 +434,47 @@ class CloseTests(MemoryServerCase):
         self.assertClosed(peer)
 
 
+class BoundTests(MemoryServerCase):
+    def test_handlersWhosePeerHasGoneCount(self) -> None:
+        """
+        Else whoever connects, asks and goes could have any number of them run.
+        """
+        waiting: list[Deferred[None]] = []
+
+        async def handler(request: Request) -> WasiResponse:
+            waiting.append(Deferred())
+            await waiting[-1]
+            return WasiResponse()
+
+        server = self.serve(handler, connections=2)
+        for _ in range(2):
+            peer = self.connect(get())
+            peer.reset()
+        self.assertEqual(len(server.connections), 0)
+        self.assertFalse(server.gate.isOpen())
+        waiting[0].callback(None)
+        self.assertTrue(server.gate.isOpen())
+        waiting[1].callback(None)
+        self.assertEqual(server._open, 0)
+
+    def test_waitingForTheBodyIsNotTheHandlersTime(self) -> None:
+        async def handler(request: Request) -> WasiResponse:
+            await request.read()
+            await Deferred()
+            return WasiResponse()
+
+        self.serve(handler, handler=5)
+        peer = self.connect(post("/", 4, body=b"ab"))
+        self.advance(10)
+        self.assertFalse(peer.gone)
+        peer.send(b"cd")
+        self.advance(4.9)
+        self.assertEqual(peer.take(), b"")
+        self.advance(0.1 + TICK)
+        self.assertTrue(peer.take().startswith(b"HTTP/1.1 503 "))
+        peer.end()
+
+
 class DrainTests(MemoryServerCase):
     def test_idleOnesCloseAtOnce(self) -> None:
         server = self.serve(uriOf)
