@@ -434,6 +434,47 @@ class CloseTests(MemoryServerCase):
         self.assertClosed(peer)
 
 
+class BoundTests(MemoryServerCase):
+    def test_handlersWhosePeerHasGoneCount(self) -> None:
+        """
+        Else whoever connects, asks and goes could have any number of them run.
+        """
+        waiting: list[Deferred[None]] = []
+
+        async def handler(request: Request) -> WasiResponse:
+            waiting.append(Deferred())
+            await waiting[-1]
+            return WasiResponse()
+
+        server = self.serve(handler, connections=2)
+        for _ in range(2):
+            peer = self.connect(get())
+            peer.reset()
+        self.assertEqual(len(server.connections), 0)
+        self.assertFalse(server.gate.isOpen())
+        waiting[0].callback(None)
+        self.assertTrue(server.gate.isOpen())
+        waiting[1].callback(None)
+        self.assertEqual(server._open, 0)
+
+    def test_waitingForTheBodyIsNotTheHandlersTime(self) -> None:
+        async def handler(request: Request) -> WasiResponse:
+            await request.read()
+            await Deferred()
+            return WasiResponse()
+
+        self.serve(handler, handler=5)
+        peer = self.connect(post("/", 4, body=b"ab"))
+        self.advance(10)
+        self.assertFalse(peer.gone)
+        peer.send(b"cd")
+        self.advance(4.9)
+        self.assertEqual(peer.take(), b"")
+        self.advance(0.1 + TICK)
+        self.assertTrue(peer.take().startswith(b"HTTP/1.1 503 "))
+        peer.end()
+
+
 class DrainTests(MemoryServerCase):
     def test_idleOnesCloseAtOnce(self) -> None:
         server = self.serve(uriOf)
@@ -1017,6 +1058,29 @@ class RequestBodyTests(MemoryServerCase):
         self.errors(peer, IncompleteRead)
         self.assertClosed(peer)
 
+    def test_itEndsBadlyAfterTheAnswerHasBegun(self) -> None:
+        """
+        The answer is broken off, and nobody is to blame but the peer.
+        """
+
+        async def mirror(request: Request) -> WasiResponse:
+            return WasiResponse(body=request.stream())
+
+        def malformed(peer: MemoryPeer) -> None:
+            peer.send(b"zz\r\n")
+
+        def slow(peer: MemoryPeer) -> None:
+            self.advance(30)
+
+        for spoil in (malformed, slow, MemoryPeer.end):
+            self.serve(mirror)
+            peer = self.connect(chunked("/", b"ab"))
+            self.assertIn(b"ab", peer.take())
+            with capturedLogs() as events:
+                spoil(peer)
+            self.assertReset(peer)
+            self.assertEqual({event["log_level"].name for event in events}, {"info"})
+
     def test_thePeerResetsInIt(self) -> None:
         self.doing(self.collect)
         peer = self.connect(post("/", 10, body=b"half"))
@@ -1153,6 +1217,33 @@ class RequestBodyTests(MemoryServerCase):
         self.advance(1)
         peer.send(b"a" * 1000 + b"\r\nab\r\n0\r\n\r\n")
         self.assertEqual(parse(peer.take())[0].body, b"ab")
+
+
+class ResponseThatIsNoneTests(MemoryServerCase):
+    def test_whatCannotBeSent(self) -> None:
+        """
+        Whatever a handler makes of its response: a 500, logged once, and no connection that goes on.
+        """
+
+        def handler(request: Request) -> WasiResponse:
+            response = WasiResponse()
+            if request.uri != "/good":
+                setattr(response, *bad)
+            return response
+
+        for bad in (
+            *(("status", value) for value in ([], "200", 600, 99, -1, None, 200.0, True)),
+            *(("reason", value) for value in (["x"], None, b"OK", "a\r\nb", "\u20ac")),
+            *(("_pairs", [("A", value)]) for value in (["x"], None, 5, "a\0", "\u20ac")),
+            *(("_pairs", [(value, "b")]) for value in (["x"], None, 5, "a b", "")),
+            *(("_pairs", [("Connection", value)]) for value in (["x"], None, 5)),
+            ("_body", None),
+        ):
+            self.serve(handler)
+            # The first makes known what is used by the second.
+            peer = self.connect(get("/good") + get("/bad") + get("/next"))
+            self.assertEqual([response.status for response in parse(peer.take())], [200, 500], bad)
+            self.assertEqual(len(self.flushLoggedErrors()), 1)
 
 
 class InformationalTests(MemoryServerCase):

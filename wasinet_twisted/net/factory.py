@@ -158,13 +158,28 @@ class ConnectionFactory(Factory):
         """
         Twisted asks for the Protocol of a new connection.
         """
-        self._open += 1
-        if self._maxConnections is not None and self._open >= self._maxConnections:
-            self.gate.hold("full")
+        self.count(1)
+        if self.isFull():
             self.full()
         protocol = self.newProtocol()
         protocol.factory = self
         return protocol
+
+    def count(self, more: int) -> None:
+        """
+        There is a connection more, or one less.
+        """
+        self._open += more
+        if self._maxConnections is not None and self._open >= self._maxConnections:
+            self.gate.hold("full")
+        else:
+            self.gate.release("full")
+
+    def isFull(self) -> bool:
+        """
+        Are there as many connections as may be?
+        """
+        return self._maxConnections is not None and self._open >= self._maxConnections
 
     def newProtocol(self) -> ConnectionProtocol:
         """
@@ -235,9 +250,7 @@ class ConnectionFactory(Factory):
         """
         A connection is gone, or could not be made after all.
         """
-        self._open -= 1
-        if self._maxConnections is None or self._open < self._maxConnections:
-            self.gate.release("full")
+        self.count(-1)
         self.gate.feed()
         task = self._served.get(protocol)
         if task is None or task.done:

@@ -188,9 +188,7 @@ class ConnectionProtocol(Sending):
             return
         timeout = max(timeout, _TURN)
         if self.closing:
-            # The earlier of two deadlines holds.
-            if self._closeTimer is not None and self.reactor.seconds() + timeout < self._closeTimer.getTime():
-                self._closeTimer.reset(timeout)
+            self._closeEarlier(timeout)
             return
         self._stop("closed")
         transport = self.transport
@@ -293,6 +291,11 @@ class ConnectionProtocol(Sending):
     def _cancelChildren(self) -> None:
         for child in list(self._children or ()):
             child.connectionEnds(gone=self.lost)
+
+    def _closeEarlier(self, timeout: float) -> None:
+        # The earlier of two deadlines holds.
+        if self._closeTimer is not None and self.reactor.seconds() + timeout < self._closeTimer.getTime():
+            self._closeTimer.reset(timeout)
 
     def _closeWithin(self, timeout: float) -> None:
         self._closeTimer = self.reactor.callLater(timeout, self._closeExpired)

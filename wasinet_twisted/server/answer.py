@@ -43,6 +43,9 @@ def quickResponse(response: WasiResponse, request: RequestHead, date: bytes) -> 
     @return: L{None}: take the plain way.
     """
     body = response._body
+    if response.status.__class__ is not int or response.reason.__class__ is not str:
+        # 200.0 would be found, but is none.
+        return None
     line = _statusLines.get((response.status, response.reason))
     if (
         line is None
@@ -57,7 +60,11 @@ def quickResponse(response: WasiResponse, request: RequestHead, date: bytes) -> 
         return None
     fields = []
     for pair in response._pairs if response._headers is None else response._headers.items():
-        known = _lines.get(pair)
+        try:
+            known = _lines.get(pair)
+        except TypeError:
+            # It can't be looked up, nor sent.
+            return None
         if known is None:
             known = _learn(pair)
             if known is None:

@@ -68,12 +68,14 @@ class Watched(Responder):
 
     def _tickBusy(self, now: float) -> None:
         limits = self.server.limits
+        waited = self._waited
         if self._puller is not None:
-            waited = self._waited + now - self._since
+            waited += now - self._since
             if waited >= limits.bodyGrace + self._bodyGot / max(limits.bodyRate, 1e-9):
                 self.server.statistics.dropped("slow body")
                 self._puller.fail(SlowBody(f"timed out: {self._bodyGot} bytes of a body in {waited:.0f} s"))
-        elif limits.handler is not None and now - self._started >= limits.handler and not self._late:
+                return
+        if limits.handler is not None and now - self._started - waited >= limits.handler and not self._late:
             request = self._request
             if request is not None and not request._responded:
                 self._late = True
@@ -89,6 +91,9 @@ class Watched(Responder):
         self._closeBy = self.reactor.seconds() + timeout
         # What goes on in a tunnel has no least rate.
         self._unsent = 0 if self._phase == TUNNEL else -1
+
+    def _closeEarlier(self, timeout: float) -> None:
+        self._closeBy = min(self._closeBy, self.reactor.seconds() + timeout)
 
     def _earned(self) -> float:
         """

@@ -24,8 +24,10 @@ class ServerLimits:
     @ivar bodyGrace: ... after so many seconds of waiting.
     @ivar responseRate: how fast a response must be taken, after the same time
         of grace; a peer that doesn't is reset.
-    @ivar handler: how long a handler may take (503); L{None}: as long as it likes.
-    @ivar connections: how many may be open at a time; others wait in the kernel's queue.
+    @ivar handler: how long a handler may take, but for the time in which it
+        waits for the body (503); L{None}: as long as it likes.
+    @ivar connections: how many may be open at a time; others wait in the
+        kernel's queue. One whose peer has gone counts as long as its handler runs.
     @ivar requests: how many a connection may bring; L{None}: any number.
     @ivar drain: how long L{HttpServer.drain<wasinet_twisted.server.HttpServer.drain>} waits for the requests in flight.
     @ivar buffered: how much of what a peer has sent, and nobody has read, is held.

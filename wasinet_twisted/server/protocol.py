@@ -221,7 +221,8 @@ class HttpProtocol(Watched):
             self.failed(request, error)
             return
         if ended:
-            self.handled(request, result)
+            if result.__class__ is not WasiResponse or not self._respondQuickly(request, result):
+                self.handled(request, result)
         elif isinstance(result, WasiResponse):
             self._respond(request, result)
         elif context is None:

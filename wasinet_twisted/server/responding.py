@@ -93,9 +93,9 @@ class Responder(Receiver):
             self._refuse(501, "CONNECT is not served here", request)
             self._notSent(pieces)
             return
-        keepAlive = self._goesOn(request, response)
         date = self.server.dateLine
         try:
+            keepAlive = self._goesOn(request, response)
             if response.status < 200:
                 raise InvalidResponse(f"{response!r} is no final response; request.informational() sends others")
             if pieces is None:

@@ -98,6 +98,9 @@ class HttpServer(ConnectionFactory):
         if protocol.wasMade():
             self.statistics.closed()
         self.gone(protocol)
+        if self.taskOf(protocol) is not None:
+            # Whoever connects, asks and goes could have any number of handlers run.
+            self.count(1)
 
     def idle(self) -> None:
         """
@@ -117,7 +120,10 @@ class HttpServer(ConnectionFactory):
         """
         It has ended.
         """
+        counted = protocol.lost and self.taskOf(protocol) is task
         self.release(protocol, task)
+        if counted:
+            self.count(-1)
 
     def cancel(self, protocol: ConnectionProtocol) -> None:
         """
@@ -155,7 +161,7 @@ class HttpServer(ConnectionFactory):
         for protocol in self.connections:
             assert isinstance(protocol, HttpProtocol)
             protocol.tick(now)
-        if self._open >= self.limits.connections:
+        if self.isFull():
             # When the last of them came, none may have been idle.
             self.full()
 
