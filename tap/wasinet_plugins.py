@@ -2,6 +2,7 @@
 What twistd and twist are told: which commands there are, and where they live.
 """
 
+from twisted.application.reactors import Reactor
 from twisted.application.service import ServiceMaker
 
 wasinetEcho = ServiceMaker(
@@ -16,4 +17,10 @@ wasinetHttp = ServiceMaker(
     "wasinet_twisted.service.http",
     "Serve an app by HTTP/1.1.",
     "wasinet-http",
+)
+
+wasinetReactor = Reactor(
+    "wasinet",
+    "wasinet_twisted.reactor",
+    "epoll, with writes gathered and sent without a turn of epoll.",
 )

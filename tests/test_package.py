@@ -93,6 +93,7 @@ SURFACE = {
         "StatusApp",
         "serve",
     },
+    "wasinet_twisted.reactor": {"EPollReactor", "install"},
     "wasinet_twisted.testing": {"Direction", "Link", "MemoryListener", "Pair", "advance", "pair", "run", "settle"},
 }
 
@@ -104,6 +105,7 @@ ALLOWED = {
     "net": {"errors", "twisted", "zope", "OpenSSL", "cryptography", "idna", "service_identity"},
     # The status page shows the version; prometheus_client is imported when somebody scrapes.
     "server": {"__version__", "errors", "http", "net", "twisted", "zope", "multidict", "prometheus_client"},
+    "reactor": {"twisted"},
     "service": {"attrs", "errors", "http", "net", "server", "twisted", "zope"},
     "testing": {"errors", "net", "twisted", "zope"},
 }
@@ -211,7 +213,7 @@ class RoomTests(SynchronousTestCase):
         twistd loads it for every command of every package: it has to be quick, and nothing of ours may break it.
         """
         path = CHECKOUT / "tap" / "wasinet_plugins.py"
-        self.assertEqual(list(imports(path, "")), ["twisted.application.service"])
+        self.assertEqual(list(imports(path, "")), ["twisted.application.reactors", "twisted.application.service"])
 
 
 class InterfaceTests(SynchronousTestCase):

@@ -53,8 +53,8 @@ class EPollReactor(epollreactor.EPollReactor):
         @param timeout: seconds; L{None} waits for ever.
         """
         if self._dirty:
-            # Timed calls have written, or whatever runs outside of the loop. While they are sent, others may be made, or
-            # the reactor stopped: the timeout is not true any more.
+            # Timed calls have written, or whatever runs outside of the loop. While that is sent, others may be made,
+            # or the reactor stopped: the timeout is not true any more.
             self._sendAll()
             timeout = 0
         selectables = self._selectables
@@ -122,9 +122,7 @@ class EPollReactor(epollreactor.EPollReactor):
         listening.startListening()
         return listening
 
-    def connectTCP(
-        self, host: str, port: int, factory: Any, timeout: float = 30, bindAddress: Any = None
-    ) -> Any:
+    def connectTCP(self, host: str, port: int, factory: Any, timeout: float = 30, bindAddress: Any = None) -> Any:
         """
         See C{IReactorTCP.connectTCP}.
         """

@@ -122,5 +122,5 @@ class UNIXConnector(unix.Connector):
     An attempt to connect to a Unix socket.
     """
 
-    def _makeTransport(self) -> UNIXClient:
+    def _makeTransport(self) -> Any:
         return UNIXClient(self.address, self, self.reactor, self.checkPID)
