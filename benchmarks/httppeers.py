@@ -85,14 +85,17 @@ def _script(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 
+_OURS = (
+    *("--nodaemon", "--pidfile=", "wasinet-http", "--app", "benchmarks.peers.ours:handler"),
+    *("--listen", f"tcp:{{port}}:interface=127.0.0.1:backlog={BACKLOG}"),
+)
+
 # The first is ours: the others are compared with it.
 CANDIDATES = {
-    OURS: Candidate(
-        "wasinet_twisted",
-        (
-            *(_script("twistd"), "--nodaemon", "--pidfile=", "wasinet-http", "--app", "benchmarks.peers.ours:handler"),
-            *("--listen", f"tcp:{{port}}:interface=127.0.0.1:backlog={BACKLOG}"),
-        ),
+    OURS: Candidate("wasinet_twisted", (_script("twistd"), *_OURS), ("wasinet_twisted", "twisted")),
+    "reactor": Candidate(
+        "wasinet_twisted on its reactor",
+        (_script("twistd"), "--reactor=wasinet", *_OURS),
         ("wasinet_twisted", "twisted"),
     ),
     "twisted.web": Candidate("twisted.web", _module("benchmarks.peers.twistedweb", "{port}"), ("twisted",)),
