@@ -146,6 +146,32 @@ reactor.run()
     assert run(program) == "True\n"
 
 
+def test_runInAnotherThread() -> None:
+    """
+    The thread that runs the reactor needn't be the one that made it: what it logs is told of its connection there, and
+    the other thread's context stays untouched.
+    """
+    program = """
+import threading
+from twisted.python import context, log
+
+class Answering(Protocol):
+    def dataReceived(self, data):
+        print(context.get(log.ILogContext)["system"], len(main))
+        reactor.stop()
+
+main = context.theContextTracker.currentContext().contexts
+port = listen(Answering)
+thread = threading.Thread(target=reactor.run, kwargs={"installSignalHandlers": False})
+thread.start()
+client = socket.create_connection(("127.0.0.1", port))
+client.sendall(b"?")
+thread.join(20)
+print(len(main))
+"""
+    assert run(program) == "Answering,0,127.0.0.1 1\n1\n"
+
+
 def test_twistdWithAnyProgram(tmp_path: Path) -> None:
     """
     twisted.web's file server, which knows nothing of ours; and our own.

@@ -20,14 +20,14 @@ from .transports import Connector, Gathering, Port, Server, UNIXConnector, UNIXP
 
 class EPollReactor(epollreactor.EPollReactor):
     """
-    Twisted's C{EPollReactor}, faster.
+    Twisted's C{EPollReactor}, with gathered writes and fewer layers around an event.
     """
 
     def __init__(self) -> None:
         # Those that have something to send, each once.
         self._dirty: list[Gathering] = []
-        # What log messages are told of where they come from, innermost last.
-        self._contexts: list[Any] = context.theContextTracker.currentContext().contexts
+        # What log messages are told of where they come from, innermost last. Each thread has its own.
+        self._contexts: list[Any] = []
         super().__init__()
 
     # For the transports
@@ -52,6 +52,8 @@ class EPollReactor(epollreactor.EPollReactor):
 
         @param timeout: seconds; L{None} waits for ever.
         """
+        # Not once and for all: the reactor may run in another thread than the one that made it.
+        self._contexts = context.theContextTracker.currentContext().contexts
         if self._dirty:
             # Timed calls have written, or whatever runs outside of the loop. While that is sent, others may be made,
             # or the reactor stopped: the timeout is not true any more.
