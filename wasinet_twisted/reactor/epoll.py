@@ -5,6 +5,7 @@ The reactor: epoll, with lean dispatch for the transports of this room.
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from select import EPOLLIN
 from socket import AF_UNIX
 from typing import Any
@@ -15,7 +16,10 @@ from twisted.internet.main import installReactor
 from twisted.python import context, log
 from twisted.python.log import ILogContext
 
-from .transports import Connector, Gathering, Port, Server, UNIXConnector, UNIXPort, UNIXServer
+from .transports import LEAN, Connector, Gathering, Port, Server, UNIXConnector, UNIXPort, UNIXServer
+
+# How many events are dispatched before timed calls are looked at again.
+_EVENTS = 512
 
 
 class EPollReactor(epollreactor.EPollReactor):
@@ -25,18 +29,14 @@ class EPollReactor(epollreactor.EPollReactor):
 
     def __init__(self) -> None:
         # Those that have something to send, each once.
-        self._dirty: list[Gathering] = []
+        self.dirty: list[Gathering] = []
+        # What log messages are told beside where they come from.
+        self.logContext: dict[str, Any] = {}
         # What log messages are told of where they come from, innermost last. Each thread has its own.
         self._contexts: list[Any] = []
         super().__init__()
 
     # For the transports
-
-    def dirty(self, transport: Gathering) -> None:
-        """
-        C{transport} has something to send.
-        """
-        self._dirty.append(transport)
 
     def isWriting(self, transport: Any) -> bool:
         """
@@ -53,29 +53,37 @@ class EPollReactor(epollreactor.EPollReactor):
         @param timeout: seconds; L{None} waits for ever.
         """
         # Not once and for all: the reactor may run in another thread than the one that made it.
-        self._contexts = context.theContextTracker.currentContext().contexts
-        if self._dirty:
+        self._contexts = contexts = context.theContextTracker.currentContext().contexts
+        self.logContext = context.get(ILogContext)
+        if self.dirty:
             # Timed calls have written, or whatever runs outside of the loop. While that is sent, others may be made,
             # or the reactor stopped: the timeout is not true any more.
             self._sendAll()
             timeout = 0
         selectables = self._selectables
         try:
-            events = self._poller.poll(-1 if timeout is None else timeout, len(selectables))
+            events = self._poller.poll(-1 if timeout is None else timeout, min(len(selectables), _EVENTS))
         except OSError as error:
             if error.errno == errno.EINTR:
                 return
             raise
         for fd, event in events:
             selectable = selectables.get(fd)
-            if selectable is None:
-                # Gone in the meantime.
-                continue
-            if event == EPOLLIN and isinstance(selectable, Gathering):
-                self._call(selectable, selectable.doRead, True)  # type: ignore[attr-defined]
-            else:
+            if event == EPOLLIN and selectable.__class__ in LEAN:
+                # What C{log.callWithLogger} and C{_doReadOrWrite} do, without what is the same each time.
+                contexts.append(selectable)
+                try:
+                    why = selectable.doRead()
+                except BaseException as error:
+                    log.err()
+                    why = error
+                contexts.pop()
+                if why is not None:
+                    self._call(selectable, self._disconnectSelectable, selectable, why, True)
+            elif selectable is not None:
+                # It could be gone in the meantime.
                 log.callWithLogger(selectable, self._doReadOrWrite, selectable, fd, event)
-            if self._dirty:
+            if self.dirty:
                 self._sendAll()
 
     doIteration = doPoll
@@ -84,29 +92,29 @@ class EPollReactor(epollreactor.EPollReactor):
         """
         Have everybody send who has something to send.
         """
-        dirty, self._dirty = self._dirty, []
+        dirty, self.dirty = self.dirty, []
         for transport in dirty:
             # It may have sent, or ended, since.
-            if transport.dirty and transport.connected:
-                self._call(transport, transport.sendNow, False)
+            if transport.dirty and not transport.sendPlain() and transport.connected:
+                self._call(transport, self._sendNow, transport)
 
-    def _call(self, transport: Any, do: Any, isRead: bool) -> None:
+    def _sendNow(self, transport: Any) -> None:
+        try:
+            why = transport.sendNow()
+        except BaseException as error:
+            log.err()
+            why = error
+        if why is not None:
+            self._disconnectSelectable(transport, why, False)
+
+    def _call(self, transport: Any, do: Callable[..., object], *arguments: object) -> None:
         """
-        What C{log.callWithLogger} and C{_doReadOrWrite} do for a plain read or
-        write, without what is the same each time.
+        What C{log.callWithLogger} does.
         """
         contexts = self._contexts
-        outer = contexts[-1]
-        system = {**outer.get(ILogContext, {}), "system": transport.logstr}
-        contexts.append({**outer, ILogContext: system})
+        contexts.append(transport)
         try:
-            try:
-                why = do()
-            except BaseException as error:
-                log.err()
-                why = error
-            if why is not None:
-                self._disconnectSelectable(transport, why, isRead)
+            do(*arguments)
         except KeyboardInterrupt:
             raise
         except BaseException:

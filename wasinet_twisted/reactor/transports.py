@@ -18,45 +18,99 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet import tcp, unix
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+from twisted.python.log import ILogContext
 
 
 class Gathering:
     """
     To be mixed into a subclass of C{twisted.internet.tcp.Connection}.
 
+    Nearly always there is little to send, to a peer that takes it, on a
+    connection that goes on: C{write} and L{sendPlain} have a short way for that.
+    What is queued stands in Twisted's own queue all the while, so that at any
+    moment the rest can be left to Twisted.
+
     @ivar dirty: does it stand in the reactor's list of those that are to send?
     """
 
-    dirty = False
+    # Twisted's classes have their attributes in a dict. These are asked for at each event.
+    __slots__ = ("_plain", "dirty")
 
     # Of Twisted's transports.
+    TLS: bool
     reactor: Any
+    socket: Any
+    protocol: Any
+    producer: Any
+    producerPaused: bool
+    streamingProducer: bool
     connected: int
+    disconnecting: int
+    bufferSize: int
     dataBuffer: bytes
+    offset: int
+    _aborting: bool
+    _tempDataBuffer: list[bytes]
     _tempDataLen: int
+    _writeDisconnecting: bool
+    _writeDisconnected: bool
 
-    def startWriting(self) -> None:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """
-        There is something to send, or to end.
+        Twisted's constructors call some of what is below before they are through.
         """
-        if not self.connected:
-            # A client that connects waits for the socket to become writable: that is what epoll is for.
-            super().startWriting()  # type: ignore[misc]
-        elif not self.dirty:
-            self.dirty = True
-            self.reactor.dirty(self)
-
-    def stopWriting(self) -> None:
-        """
-        There is nothing to send any more.
-        """
+        self = super().__new__(cls)
         self.dirty = False
-        if self.reactor.isWriting(self):
-            super().stopWriting()  # type: ignore[misc]
+        # Is all as L{sendPlain} takes it? L{write} finds out; whatever may change it says so.
+        self._plain = False
+        return self
+
+    def write(self, data: bytes) -> None:
+        """
+        See C{ITransport.write}.
+        """
+        if self._plain and data.__class__ is bytes:
+            self._tempDataBuffer.append(data)
+            self._tempDataLen += len(data)
+            if self._tempDataLen > self.bufferSize:
+                self._maybePauseProducer()
+            if not self.dirty:
+                self.dirty = True
+                self.reactor.dirty.append(self)
+        else:
+            super().write(data)  # type: ignore[misc]
+            self._plain = self._isPlain()
+
+    def sendPlain(self) -> bool:
+        """
+        Send what has gathered, if it is a plain case. Calls nobody.
+
+        @return: has all been done? Else L{sendNow} is to be called.
+        """
+        if not self._plain:
+            return False
+        queue = self._tempDataBuffer
+        data = queue[0] if len(queue) == 1 else b"".join(queue)
+        try:
+            sent = self.socket.send(data)
+        except OSError:
+            # Twisted will meet it again, and knows what to do.
+            return False
+        queue.clear()
+        self._tempDataLen = 0
+        self.dirty = False
+        if sent == len(data):
+            return True
+        self._plain = False
+        self.dataBuffer = data
+        self.offset = sent
+        super().startWriting()  # type: ignore[misc]
+        return True
 
     def sendNow(self) -> Any:
         """
-        Send what has gathered. The reactor calls this, after the event that wrote.
+        Send what has gathered, in Twisted's way.
 
         @return: as C{doWrite}: why the connection is lost, if it is.
         """
@@ -67,29 +121,168 @@ class Gathering:
             super().startWriting()  # type: ignore[misc]
         return why
 
+    def startWriting(self) -> None:
+        """
+        There is something to send, or to end.
+        """
+        if not self.connected:
+            # A client that connects waits for the socket to become writable: that is what epoll is for.
+            super().startWriting()  # type: ignore[misc]
+        elif not self.dirty:
+            self.dirty = True
+            self.reactor.dirty.append(self)
 
-class Server(Gathering, tcp.Server):
+    def stopWriting(self) -> None:
+        """
+        There is nothing to send any more.
+        """
+        self.dirty = False
+        if self.reactor.isWriting(self):
+            super().stopWriting()  # type: ignore[misc]
+
+    def _isPlain(self) -> bool:
+        return not (
+            self.TLS
+            or not self.connected
+            or self.disconnecting
+            or self.dataBuffer
+            or self.producerPaused
+            or (self.producer is not None and not self.streamingProducer)
+            or self._writeDisconnecting
+            or self._writeDisconnected
+            or self._aborting
+        )
+
+    # What may end that it is plain
+
+    def startTLS(self, *args: Any, **kwargs: Any) -> Any:
+        """
+        See C{ITLSTransport.startTLS}.
+        """
+        self._plain = False
+        return super().startTLS(*args, **kwargs)  # type: ignore[misc]
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """
+        See C{IConsumer.registerProducer}.
+        """
+        self._plain = False
+        super().registerProducer(producer, streaming)  # type: ignore[misc]
+
+    def loseConnection(self, *args: Any, **kwargs: Any) -> None:
+        """
+        See C{ITransport.loseConnection}.
+        """
+        self._plain = False
+        super().loseConnection(*args, **kwargs)  # type: ignore[misc]
+
+    def loseWriteConnection(self) -> None:
+        """
+        See C{IHalfCloseableDescriptor.loseWriteConnection}.
+        """
+        self._plain = False
+        super().loseWriteConnection()  # type: ignore[misc]
+
+    def abortConnection(self) -> None:
+        """
+        See C{IAbortingTransport.abortConnection}.
+        """
+        self._plain = False
+        super().abortConnection()  # type: ignore[misc]
+
+    def connectionLost(self, reason: Any) -> None:
+        """
+        It is gone.
+        """
+        self._plain = False
+        super().connectionLost(reason)  # type: ignore[misc]
+
+    def _maybePauseProducer(self) -> None:
+        super()._maybePauseProducer()  # type: ignore[misc]
+        if self.producerPaused:
+            # To be resumed when all is sent.
+            self._plain = False
+
+    # The log context of its events: a mapping of which nothing is made as long as nobody logs anything
+
+    def __getitem__(self, key: Any) -> Any:
+        """
+        As the innermost of Twisted's contexts.
+        """
+        if key is not ILogContext:
+            raise KeyError(key)
+        return {**self.reactor.logContext, "system": self.logPrefix()}  # type: ignore[attr-defined]
+
+
+class Reading:
+    """
+    To be mixed into the TCP transports.
+    """
+
+    __slots__ = ()
+
+    def doRead(self: Any) -> Any:
+        """
+        What Twisted's does, with one call less.
+        """
+        try:
+            data = self.socket.recv(self.bufferSize)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        if not data:
+            return CONNECTION_DONE
+        self.protocol.dataReceived(data)
+        return None
+
+
+class Server(Reading, Gathering, tcp.Server):
     """
     The server's side of a TCP connection.
     """
 
 
-class Client(Gathering, tcp.Client):
+class Client(Reading, Gathering, tcp.Client):
     """
     The client's side of a TCP connection.
     """
 
 
-class UNIXServer(Gathering, unix.Server):
+class Descriptors(Gathering):
+    """
+    To be mixed into the transports over Unix sockets, which send descriptors as well.
+    """
+
+    __slots__ = ()
+
+    _sendmsgQueue: list[int]
+
+    def sendFileDescriptor(self, fileno: int) -> None:
+        """
+        See C{IUNIXTransport.sendFileDescriptor}.
+        """
+        self._plain = False
+        super().sendFileDescriptor(fileno)  # type: ignore[misc]
+
+    def _isPlain(self) -> bool:
+        return not self._sendmsgQueue and super()._isPlain()
+
+
+class UNIXServer(Descriptors, unix.Server):
     """
     The server's side of a connection over a Unix socket.
     """
 
 
-class UNIXClient(Gathering, unix.Client):
+class UNIXClient(Descriptors, unix.Client):
     """
     The client's side of a connection over a Unix socket.
     """
+
+
+# Those whose C{doRead} is as it stands here or in Twisted: subclasses are others.
+LEAN = frozenset((Server, Client, UNIXServer, UNIXClient))
 
 
 class Port(tcp.Port):
