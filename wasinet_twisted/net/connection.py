@@ -76,7 +76,9 @@ class WasiTcpConn:
             side. Raised once; from then on reads give C{b""}.
         @raise BusyError: another read is waiting.
         """
-        return self._protocol.read(checkSize("maxBytes", maxBytes, 1), timeout, self._cancelRead)
+        if maxBytes.__class__ is not int or maxBytes < 1:
+            checkSize("maxBytes", maxBytes, 1)
+        return self._protocol.read(maxBytes, timeout, self._cancelRead)
 
     def readExactly(self, size: int, timeout: float | None = None) -> Deferred[bytes]:
         """
@@ -156,7 +158,7 @@ class WasiTcpConn:
         @raise ConnectionClosed: this side has closed or finished; or, told to
             those who await only, the connection is gone.
         """
-        return self._protocol.write(_toBytes(data))
+        return self._protocol.write(data if data.__class__ is bytes else _toBytes(data))  # type: ignore[arg-type]
 
     def writeLines(self, lines: Iterable[bytes | bytearray | memoryview | str]) -> Deferred[None]:
         """

@@ -75,6 +75,13 @@ class Receiving:
             # Nobody will read it.
             return
         incoming = self._incoming
+        if incoming.waiting >= len(data) > 0 and self._readTimer is None:
+            # What nearly always is so, in one go: a read waits, for whatever comes.
+            incoming.waiting = 0
+            self._immediate = 0
+            reader, self._reader = self._reader, None
+            reader.give(data)  # type: ignore[union-attr]
+            return
         try:
             given = incoming.arrived(data)
         except LimitExceeded as error:
@@ -97,12 +104,17 @@ class Receiving:
         @param canceller: calls L{cancelRead}. It is the handle's, so that a
             waiting read keeps the handle alive.
         """
+        incoming = self._incoming
+        if timeout is None and asked.__class__ is int and not (incoming.size or incoming.ended or self._reader):
+            # What nearly always is so, in one go: it waits for whatever comes.
+            self._asked = incoming.waiting = asked  # type: ignore[assignment]
+            self._reader = waiting = Awaited(canceller)
+            return waiting
         checkTimeout(timeout)
         if self._reader is not None:
             return self._failRead(BusyError(f"a read of the connection with {self.peerName()} is waiting already"))
         reader: Awaited[bytes] = Awaited(canceller)
         self._immediate += 1
-        incoming = self._incoming
         if self._immediate > IMMEDIATE and (incoming.size or incoming.ended or not isinstance(asked, int)):
             # Whoever reads on and on without ever waiting would keep the reactor from its turn.
             self._wait(reader, asked, self.reactor.callLater(0, self._readAgain, timeout))

@@ -11,8 +11,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ..errors import ConnectionClosed, LimitExceeded, NotSupported, WasinetError
-from .receiving import Receiving
-from .waiting import Awaited, again, failAll, succeedAll
+from .receiving import IMMEDIATE, Receiving
+from .waiting import Awaited, Done, again, failAll, succeedAll
 
 log = Logger()
 
@@ -79,7 +79,17 @@ class Sending(Receiving):
         """
         See L{WasiTcpConn.write<wasinet_twisted.net.connection.WasiTcpConn.write>}.
         """
-        self.send(data)
+        if not (self.closing or self.finished or self._queued or self.lost):
+            # What nearly always is so, in one go.
+            self.transport.write(data)
+            if not self._writePaused:
+                self._immediate += 1
+                if self._immediate <= IMMEDIATE and self._broken is None:
+                    return Done()
+            else:
+                self._queued = len(data)
+        else:
+            self.send(data)
         written: Awaited[None] = Awaited()
         if self._broken is not None:
             self._soon(written, written.failQuietly, again(self._broken))

@@ -142,7 +142,18 @@ class Task(Generic[T]):
         Go on with C{value}.
         """
         self._awaiting = None
-        self._run(self._coroutine.send, value)
+        send = self._coroutine.send
+        try:
+            awaited = self._context.run(send, value)
+        except BaseException as error:
+            self._endWith(error)
+            return
+        if awaited.__class__ is Awaited and awaited.isFree() and not self._unheard:
+            # What nearly always is so: it waits for the next bytes.
+            awaited.task = self
+            self._awaiting = awaited
+        else:
+            self.goOn(awaited)
 
     def throw(self, error: BaseException) -> None:
         """
@@ -156,11 +167,8 @@ class Task(Generic[T]):
         while True:
             try:
                 awaited = run(step, value)
-            except StopIteration as stop:
-                self._end(self.succeeded, stop.value)
-                return
             except BaseException as error:
-                self._end(self.failed, error)
+                self._endWith(error)
                 return
             going = self._waitFor(awaited)
             if going is None:
@@ -212,9 +220,12 @@ class Task(Generic[T]):
         assert error is not None
         return self._coroutine.throw, error.with_traceback(result.getTracebackObject())
 
-    def _end(self, tell: Callable[[Any], None], what: Any) -> None:
+    def _endWith(self, raised: BaseException) -> None:
         self.done = True
-        tell(what)
+        if isinstance(raised, StopIteration):
+            self.succeeded(raised.value)
+        else:
+            self.failed(raised)
         self.ended()
 
     def _asDeferred(self, awaited: Any) -> Deferred[Any]:

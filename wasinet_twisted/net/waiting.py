@@ -46,7 +46,15 @@ class Awaited(Deferred[T]):
         """
         @param canceller: if it fires this, then with L{give} or L{fail}.
         """
-        super().__init__(_cancelled if canceller is None else canceller)
+        if self.debug:
+            super().__init__(_cancelled if canceller is None else canceller)
+        else:
+            # What that does, and each read makes one of these. The others are the class's: an instance's own are found
+            # sooner.
+            self._callbacks = []
+            self._canceller = _cancelled if canceller is None else canceller
+        self.called = False
+        self.task = None
 
     def __await__(self) -> Generator[Deferred[T], Any, T]:
         if self.called:
@@ -74,23 +82,27 @@ class Awaited(Deferred[T]):
         """
         Tell the result.
         """
-        task, self.task = self.task, None
+        task = self.task
         if task is None:
             self.callback(value)
         else:
             self._settle()
             task.resume(value)
+            if self._callbacks:
+                self._runCallbacks()
 
     def fail(self, error: BaseException) -> None:
         """
         Tell a failure.
         """
-        task, self.task = self.task, None
+        task = self.task
         if task is None:
             self.errback(error)
         else:
             self._settle()
             task.throw(error)
+            if self._callbacks:
+                self._runCallbacks()
 
     def failQuietly(self, error: BaseException) -> None:
         """
@@ -113,8 +125,34 @@ class Awaited(Deferred[T]):
         return True
 
     def _settle(self) -> None:
-        # As after any await, whoever comes later finds None. Few ever do, and they came after the task.
-        self.callback(None)  # type: ignore[arg-type]
+        # What callback(None) does but for calling anybody. As after any await, whoever comes later finds None; and who
+        # came after the task is called after it.
+        self.task = None
+        self.called = True
+        self._canceller = None
+        self.result = None  # type: ignore[assignment]
+
+
+class Done(Awaited[None]):
+    """
+    An L{Awaited} that has been given L{None} already, made at little cost: it is
+    what most writes return, and few look at it.
+    """
+
+    called = True
+    result = None
+    _canceller = None
+
+    def __init__(self) -> None:
+        self._callbacks = []
+
+    def __await__(self) -> Any:
+        if self.paused or self.result is not None:
+            # Somebody has added callbacks.
+            return super().__await__()
+        return iter(())
+
+    __iter__ = __await__
 
 
 def _cancelled(waiting: Deferred[Any]) -> None:
