@@ -16,7 +16,7 @@ from .events import Data, EndOfMessage, Event, RequestHead, ResponseHead
 from .limits import DEFAULT_LIMITS, Limits
 from .machine import IDLE, Machine, Role, State, tooLarge
 from .messages import WasiRequest, WasiResponse
-from .quick import quickRequest
+from .quick import quickRequest, wholeRequest
 
 _Message = TypeVar("_Message", WasiRequest, WasiResponse)
 _Request = TypeVar("_Request", bound=RequestHead)
@@ -216,6 +216,21 @@ class Buffer(Machine):
             raise
         head._body = None  # type: ignore[assignment]
         self._handedOut = queue.taken
+        return head
+
+    def wholeRequest(self, data: bytes, kind: type[_Request], most: int) -> _Request | None:
+        """
+        What L{append} and L{nextRequest} do, in one go, for bytes that are one
+        request with its body and nothing else.
+
+        @return: L{None}: nothing has been done.
+        """
+        queue = self._queue
+        if self._state is not IDLE or queue.size or not self._open:
+            return None
+        head = wholeRequest(data, self._limits, kind, most)
+        if head is not None:
+            queue.passed(len(data))
         return head
 
     def parseChunk(self) -> bytes | None:

@@ -127,6 +127,12 @@ class ByteQueue:
         if self.position == len(self.chunk):
             self.advance()
 
+    def passed(self, count: int) -> None:
+        """
+        C{count} bytes have been taken without having been here.
+        """
+        self._appended += count
+
     def takeAll(self) -> bytes:
         """
         Take everything.

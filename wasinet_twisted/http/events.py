@@ -115,10 +115,12 @@ class RequestHead(Head):
     @ivar uri: the raw request target: C{"/path?query"}, C{"http://host/path"}, C{"*"} or C{"host:port"}.
     """
 
-    __slots__ = ("method", "uri")
+    __slots__ = ("_asks", "method", "uri")
 
     method: str
     uri: str
+    # Might its fields ask something of the connection (Connection, Expect)? The parser's own, for the server.
+    _asks: bool
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.method} {self.uri} {self.version}>"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..errors import MessageTooLarge, RemoteProtocolError
 from . import grammar
-from .framing import HOST, KINDS, PLAIN, fieldMeaning, show
+from .framing import CONTENT_LENGTH, KINDS, PLAIN, TRANSFER_ENCODING, fieldMeaning, show
 
 Pair = tuple[str, str]
 
@@ -130,7 +130,7 @@ class FieldSection:
             raise RemoteProtocolError("white space before the first field")
         if not self._unfolds:
             raise RemoteProtocolError("a continued field line (obs-fold, RFC 9112 section 5.2)")
-        if self.lastKind not in (PLAIN, HOST):
+        if self.lastKind in (CONTENT_LENGTH, TRANSFER_ENCODING):
             # Its value has been judged. No honest peer folds these; one that does wants two readers to differ.
             raise RemoteProtocolError(f"a continued {self.pairs[-1][0]} line")
         if grammar.fieldValue(line) is None:

@@ -20,7 +20,16 @@ PLAIN = 0
 HOST = 1
 CONTENT_LENGTH = 2
 TRANSFER_ENCODING = 3
-KINDS = {b"host": HOST, b"content-length": CONTENT_LENGTH, b"transfer-encoding": TRANSFER_ENCODING}
+# Those that say how the connection goes on: to the framing they are as plain as others.
+CONNECTION = 4
+EXPECT = 5
+KINDS = {
+    b"host": HOST,
+    b"content-length": CONTENT_LENGTH,
+    b"transfer-encoding": TRANSFER_ENCODING,
+    b"connection": CONNECTION,
+    b"expect": EXPECT,
+}
 
 # The codings RFC 9112 section 7.2 registers beside chunked.
 _OTHER_CODINGS = frozenset((b"gzip", b"x-gzip", b"compress", b"x-compress", b"deflate"))
@@ -31,7 +40,8 @@ def fieldMeaning(kind: int, value: bytes) -> int:
     Judge the value of a field of some C{kind}.
 
     @return: the length, for Content-Length; for Host whether it is valid, which
-        only a request is judged by; else 0.
+        only a request is judged by; for Connection and Expect whether it asks
+        for anything that isn't so in HTTP/1.1 anyway; else 0.
     @raise RemoteProtocolError: the value is not valid.
     """
     if kind == CONTENT_LENGTH:
@@ -50,7 +60,9 @@ def fieldMeaning(kind: int, value: bytes) -> int:
                 f"Transfer-Encoding {show(value)}: only chunked is implemented (RFC 9112 section 6.1)", statusHint=501
             )
         raise RemoteProtocolError(f"Transfer-Encoding must be chunked, not {show(value)}")
-    return int(kind == HOST and validHost(value))
+    if kind == HOST:
+        return int(validHost(value))
+    return int(kind == EXPECT or (kind == CONNECTION and value.lower() != b"keep-alive"))
 
 
 def validHost(value: bytes) -> bool:

@@ -58,14 +58,14 @@ class _Message(Head):
         self._headers = None
         self._pairs = []
         if headers.__class__ is dict:
-            for pair in headers.items():
-                if pair[0].__class__ is not str or pair[1].__class__ is not str:
+            self._pairs = list(headers.items())
+            for name, value in self._pairs:
+                if name.__class__ is not str or value.__class__ is not str:
                     self._headers = toHeaders(headers)
                     break
-                self._pairs.append(pair)
         elif headers != ():
             self._headers = toHeaders(headers)
-        self._body = toBody(body)
+        self._body = body if body.__class__ is bytes else toBody(body)  # type: ignore[assignment]
         self._trailers = toHeaders(trailers) if trailers else None
 
     @property
@@ -273,7 +273,7 @@ class WasiResponse(_Message, ResponseHead):
         """
         self.status = status
         self.reason = REASONS.get(status, "") if reason is None else reason
-        if isinstance(body, _WHOLE) or not isinstance(body, Iterable | AsyncIterable):
+        if body.__class__ is bytes or isinstance(body, _WHOLE) or not isinstance(body, Iterable | AsyncIterable):
             self._set(version, headers, body, trailers)
         else:
             self._set(version, headers, b"", trailers)

@@ -7,26 +7,29 @@ leaves to L{HeadReader<wasinet_twisted.http.head.HeadReader>}, with nothing
 taken. Where it does answer, it answers what the plain way would; tests run
 every case both ways.
 
-Two searches and one pattern find the lines; each line that has been seen before
-costs one look-up (C{fields.cache}).
+One or two searches find the lines; each that has been seen before costs one
+look-up (C{fields.cache}).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TypeVar
 
 from ..errors import RemoteProtocolError
 from .bytequeue import ByteQueue
 from .events import RequestHead, ResponseHead
 from .fields import Pair, cache, parseFieldLine
-from .framing import CHUNKED, CONTENT_LENGTH, HOST, UNTIL_CLOSE
+from .framing import CHUNKED, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UNTIL_CLOSE
 from .limits import Limits
 
 # CONNECT has rules of its own, so it isn't among them. The target's form is settled by its first character.
-_METHODS = {name.encode("ascii"): name for name in ("GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS")}
-_requestLine = re.compile(rb"([A-Z]++) (/[\x21\x22\x24-\x7e]*+) HTTP/1\.1\r\n").match
+_METHODS = frozenset(("GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS"))
 _statusLine = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9]) ([\t\x20-\x7e]*+)\r\n").match
+# A long body isn't searched for lines, nor is a short one cut into many.
+_MOST_BYTES = 4096
+_MOST_LINES = 64
 _known = cache.get
 _new = object.__new__
 
@@ -44,27 +47,79 @@ def quickRequest(queue: ByteQueue, limits: Limits, kind: type[_Request]) -> _Req
     start = queue.position
     # The empty line must begin within the bound, as the plain way counts.
     end = chunk.find(b"\r\n\r\n", start, start + limits.head + 2)
-    match = _requestLine(chunk, start, end + 2)
-    if match is None:
-        # Either there is no end, or no first line that we know.
+    if end < 0:
         return None
-    method, target = match.groups()
-    name = _METHODS.get(method)
-    first = match.end()
-    if name is None or first - start > limits.requestLine + 2:
+    # The last line of these is empty.
+    head = _request(iter(chunk[start : end + 2].split(b"\r\n")), limits, kind)
+    if head is not None:
+        queue.skip(end + 4 - start)
+    return head
+
+
+def wholeRequest(data: bytes, limits: Limits, kind: type[_Request], most: int) -> _Request | None:
+    """
+    What L{quickRequest} does, for bytes that are one request with its body, and
+    nothing else, as those that a client sends and waits: there is no place to
+    be remembered, and one search finds all the lines.
+
+    @param most: how long the body may be, in bytes.
+    @return: L{None}: ask in another way.
+    """
+    if len(data) > _MOST_BYTES:
+        return None
+    lines = iter(data.split(b"\r\n", _MOST_LINES))
+    head = _request(lines, limits, kind)
+    if head is None:
+        return None
+    # What follows the empty line. If there is no piece left, there was none: the bytes have ended within the head.
+    rest = list(lines)
+    if len(rest) == 1:
+        body = rest[0]
+    elif rest:
+        body = b"\r\n".join(rest)
+    else:
+        return None
+    size = len(body)
+    if head._length != size or size > most or len(data) - size - 2 > limits.head:
+        return None
+    head._body = body
+    return head
+
+
+def _request(lines: Iterator[bytes], limits: Limits, kind: type[_Request]) -> _Request | None:
+    """
+    Make a request's head of its lines, up to the empty one.
+    """
+    line = next(lines)
+    if len(line) > limits.requestLine:
+        return None
+    try:
+        method, target, version = line.decode("ascii").split(" ")
+    except ValueError:
+        return None
+    if (
+        method not in _METHODS
+        or version != "HTTP/1.1"
+        or target[:1] != "/"
+        or "#" in target
+        or not target.isprintable()
+    ):
         return None
     pairs: list[Pair] = []
-    length = _fields(chunk[first:end].split(b"\r\n"), pairs, limits.fields, True)
-    if length is None:
+    found = _fields(lines, pairs)
+    if found is None or len(pairs) > limits.fields:
         return None
-    queue.skip(end + 4 - start)
+    length, hosts, asks = found
+    if hosts != 1:
+        return None
     head: _Request = _new(kind)
-    head.method = name
-    head.uri = target.decode("ascii")
+    head.method = method
+    head.uri = target
     head.version = "HTTP/1.1"
     head._pairs = pairs
     head._headers = None
     head._length = 0 if length == UNTIL_CLOSE else length
+    head._asks = asks
     return head
 
 
@@ -82,9 +137,10 @@ def quickResponse(queue: ByteQueue, limits: Limits, kind: type[_Response]) -> _R
         return None
     digits, reason = match.groups()
     pairs: list[Pair] = []
-    length = _fields(chunk[match.end() : end].split(b"\r\n"), pairs, limits.fields, False)
-    if length is None:
+    found = _fields(iter(chunk[match.end() : end + 2].split(b"\r\n")), pairs)
+    if found is None or len(pairs) > limits.fields:
         return None
+    length = found[0]
     status = int(digits)
     if status == 204 or status == 304:
         length = 0
@@ -99,19 +155,22 @@ def quickResponse(queue: ByteQueue, limits: Limits, kind: type[_Response]) -> _R
     return head
 
 
-def _fields(lines: list[bytes], pairs: list[Pair], most: int, isRequest: bool) -> int | None:
+def _fields(lines: Iterator[bytes], pairs: list[Pair]) -> tuple[int, int, bool] | None:
     """
-    Read field lines into C{pairs}.
+    Read field lines into C{pairs}, up to the empty one.
 
-    @return: the body length they give, L{UNTIL_CLOSE} if they give none; or L{None}: ask the plain way.
+    @return: the body length they give, L{UNTIL_CLOSE} if they give none; how
+        many Hosts there are; and whether something is asked of the connection.
+        Or L{None}: ask the plain way.
     """
-    if len(lines) > most:
-        return None
     length = UNTIL_CLOSE
     hosts = 0
+    asks = False
     for line in lines:
         field = _known(line)
         if field is None:
+            if not line:
+                return length, hosts, asks
             try:
                 field = parseFieldLine(line)
             except RemoteProtocolError:
@@ -122,10 +181,13 @@ def _fields(lines: list[bytes], pairs: list[Pair], most: int, isRequest: bool) -
             if kind == HOST:
                 # An invalid one counts for two.
                 hosts += 2 - meaning
+            elif kind > TRANSFER_ENCODING:
+                if meaning:
+                    asks = True
             elif length != UNTIL_CLOSE:
                 return None
             elif kind == CONTENT_LENGTH:
                 length = meaning
             else:
                 length = CHUNKED
-    return length if hosts == 1 or not isRequest else None
+    return None

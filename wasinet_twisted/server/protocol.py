@@ -46,6 +46,15 @@ class HttpProtocol(Watched):
         Bytes have come.
         """
         phase = self._phase
+        if phase == IDLE and not (
+            self._pumping or self._pumpsLater or self._writePaused or self._ended or self.closing
+        ):
+            # Nearly always it is one request, and nobody waits for anything else.
+            request = self._buffer.wholeRequest(data, Request, _SMALL)
+            if request is not None:
+                self.server.statistics.bytesReceived += len(data)
+                self._begin(request)
+                return
         if phase == TUNNEL:
             super().dataReceived(data)
             return
@@ -195,7 +204,7 @@ class HttpProtocol(Watched):
         self._keepAlive = request.version != "HTTP/1.0"
         server.statistics.started()
         expected = False
-        for name, value in request._pairs:
+        for name, value in request._pairs if request._asks else ():
             size = len(name)
             if size == 10 and name.lower() == "connection":
                 self._keepAlive = request.keepAlive
