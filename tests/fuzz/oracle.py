@@ -25,6 +25,8 @@ _SMALL = Limits(
 )
 # A message may gain a field when it is encoded.
 _LARGE = Limits(requestLine=1 << 20, head=1 << 21, fields=1000, trailers=1 << 20)
+# How long a body may be that a server is given with its head.
+_SERVED = 64
 _STATUS_HINTS = (400, 413, 414, 431, 501, 505)
 
 
@@ -87,7 +89,7 @@ class _Reader:
     """
     One Buffer that is fed and emptied, and checked at every step.
 
-    @ivar view: C{"parse"}, C{"events"}, or C{"mixed"}: by turns, a message each.
+    @ivar view: C{"parse"}, C{"events"}, C{"mixed"} (these two by turns, a message each), or C{"server"}.
     @ivar objects: the messages C{parse…} gave.
     """
 
@@ -106,6 +108,12 @@ class _Reader:
 
     def feed(self, piece: bytes) -> None:
         before = len(self.buffer)
+        if self.view == "server" and self.head is None and self.failure is None and not self.buffer.isTunnel:
+            head = self.buffer.wholeRequest(piece, RequestHead, _SERVED)
+            if head is not None:
+                assert len(self.buffer) == before == 0, "a request was whole, but something else was there"
+                self._gotHead(head)
+                return
         self.buffer.append(piece)
         after = 0 if self.failure else before + len(piece)
         assert len(self.buffer) == after, f"len() is {len(self.buffer)} after {len(piece)} more than {before}"
@@ -117,7 +125,7 @@ class _Reader:
         while self.failure is None:
             before = len(self.buffer)
             try:
-                took = self._takeEvent() if self._streams() else self._takeMessage()
+                took = self._take()
             except (RemoteProtocolError, IncompleteRead) as error:
                 self.failure = self._describe(error)
                 self._assertStaysFailed(error)
@@ -138,7 +146,27 @@ class _Reader:
             self.buffer.expectResponse(self.given.method)
 
     def _streams(self) -> bool:
-        return self.view == "events" or (self.view == "mixed" and len(self.messages) % 2 == 1)
+        return self.view in ("events", "server") or (self.view == "mixed" and len(self.messages) % 2 == 1)
+
+    def _take(self) -> int | None:
+        if self.view == "server" and self.head is None and not self.buffer.isTunnel:
+            head = self.buffer.nextRequest(RequestHead, _SERVED)
+            if head is None:
+                return self._tunnel()
+            return self._gotHead(head)
+        return self._takeEvent() if self._streams() else self._takeMessage()
+
+    def _gotHead(self, head: RequestHead) -> int:
+        """
+        A server has been given a head; with its body, if that has come.
+        """
+        start = (*startOf(head), tuple(head.fields()))
+        body: bytes | None = head._body
+        if body is None:
+            self.head = start
+            return 10
+        self._got((*start, body, ()))
+        return len(body) + 10
 
     def _takeMessage(self) -> int | None:
         """
@@ -241,6 +269,13 @@ def run(given: Input, cuts: Sequence[int], view: str = "parse", late: bool = Fal
     return reader
 
 
+def _afterMessages(data: bytes) -> list[int]:
+    """
+    Where, perhaps, messages without a body end.
+    """
+    return [end for place in range(len(data)) if data.startswith(b"\r\n\r\n", place) and (end := place + 4) < len(data)]
+
+
 def cutsOf(data: bytes) -> list[int]:
     """
     Some places to cut, which follow from the bytes.
@@ -278,6 +313,12 @@ def judge(raw: bytes) -> Outcome:
         ("cut, events, late", some, "events", True, False, True),
         ("cut, mixed", some, "mixed", False, False, False),
     )
+    if given.role == "request":
+        ways += (
+            ("whole, server", (), "server", False, False, False),
+            ("cut, server", some, "server", False, False, True),
+            ("cut after messages, server", _afterMessages(data), "server", False, False, False),
+        )
     for name, cuts, view, late, plain, cold in ways:
         with ExitStack() as stack:
             if plain:

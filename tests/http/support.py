@@ -96,6 +96,7 @@ def outcomes(
     limits: Limits = DEFAULTS,
     events: bool = False,
     late: bool = False,
+    server: bool = False,
 ) -> Outcome:
     """
     Feed a fresh Buffer and take what it gives until it gives nothing, or fails.
@@ -105,17 +106,19 @@ def outcomes(
     @param eof: does the stream end after C{data}?
     @param events: take events, and put the messages together again.
     @param late: append every piece (and tell the end) before the first call.
+    @param server: take requests as a server does: with their bodies where these have come, else by events.
     """
     buffer = Buffer(role, limits)  # type: ignore[arg-type]
     methods: Iterator[str] = iter(())
     if role == "response":
         methods = iter(() if method is None or isinstance(method, str) else method)
-    taker: Taker = (EventTaker if events else MessageTaker)(buffer, role, method, methods)
+    kind = ServerTaker if server else EventTaker if events else MessageTaker
+    taker: Taker = kind(buffer, role, method, methods)
     where = range(len(data)) if cuts is None else sorted(cuts)
     bounds = [0, *where, len(data)]
     pieces = [data[start:end] for start, end in pairwise(bounds) if start < end]
     for piece in pieces:
-        buffer.append(piece)
+        taker.feed(piece)
         if not late:
             taker.drain()
     if eof:
@@ -158,6 +161,9 @@ class Taker:
         status = message.start[0]
         if self.role == "response" and (status >= 200 or status == 101):
             self.expect()
+
+    def feed(self, piece: bytes) -> None:
+        self.buffer.append(piece)
 
     def take(self) -> bool:
         """
@@ -228,6 +234,51 @@ class EventTaker(Taker):
         return True
 
 
+class ServerHead(RequestHead):
+    """
+    As a server has its own.
+    """
+
+    __slots__ = ()
+
+
+class ServerTaker(EventTaker):
+    """
+    By C{wholeRequest}, C{nextRequest}, and C{nextEvent} for the bodies that come later.
+    """
+
+    inside = False
+
+    def feed(self, piece: bytes) -> None:
+        if not self.inside and self.failure is None:
+            head = self.buffer.wholeRequest(piece, ServerHead, SHORT)
+            if head is not None:
+                self.gotHead(head)
+                return
+        super().feed(piece)
+
+    def take(self) -> bool:
+        if self.inside:
+            taken = super().take()
+            self.inside = not taken or bool(self.pieces)
+            return taken
+        head = self.buffer.nextRequest(ServerHead, SHORT)
+        if head is None:
+            return False
+        self.gotHead(head)
+        return True
+
+    def gotHead(self, head: ServerHead) -> None:
+        asks = [(name, value) for name, value in head.fields() if name.lower() in ("connection", "expect")]
+        assert head._asks or all(pair[0].lower() == "connection" and pair[1].lower() == "keep-alive" for pair in asks)
+        self.start = startOf(head)
+        self.fields = tuple(head.fields())
+        if head._body is None:
+            self.inside = True
+        else:
+            self.got(Message(self.start, self.fields, head._body, ()))
+
+
 @contextmanager
 def plainWay() -> Iterator[None]:
     """
@@ -236,12 +287,13 @@ def plainWay() -> Iterator[None]:
     # Each module that has them, by name.
     places: list[tuple[Any, str]] = [
         (bufferModule, "quickRequest"),
+        (bufferModule, "wholeRequest"),
         (machineModule, "quickRequest"),
         (machineModule, "quickResponse"),
     ]
     kept = [getattr(module, name) for module, name in places]
     for module, name in places:
-        setattr(module, name, lambda queue, limits, kind: None)
+        setattr(module, name, lambda *given: None)
     try:
         yield
     finally:
@@ -292,6 +344,11 @@ def check(
             assertSame(expected, run(()), "whole, the plain way, cold cache")
     assertSame(expected, run((), late=True), "whole, late")
     assertSame(expected, run((), events=True), "whole, events")
+    if role == "request":
+        for name in ("cold", "warm"):
+            assertSame(expected, run((), server=True), f"whole, a server's events, {name}")
+        with plainWay():
+            assertSame(expected, run((), server=True), "whole, a server's events, the plain way")
     if len(data) <= LONG:
         assertSame(expected, run(None), "byte by byte")
     if len(data) <= SHORT:
@@ -303,7 +360,23 @@ def check(
         with plainWay(), coldCache():
             assertSame(expected, run(cuts, events=True), f"cut at {cuts}, events, the plain way")
         assertSame(expected, run(cuts, events=True, late=True), f"cut at {cuts}, events, late")
+        if role == "request":
+            assertSame(expected, run(cuts, server=True), f"cut at {cuts}, a server's events")
+    if role == "request":
+        # Each message whole, as from a client that sends and waits.
+        ends = [end for end in _ends(expected, data) if end <= len(data)]
+        assertSame(expected, run(ends, server=True), f"cut at {ends}, a server's events")
     return expected
+
+
+def _ends(outcome: Outcome, data: bytes) -> Iterator[int]:
+    """
+    Where, perhaps, messages end: after an empty line, and as many bytes as the body has.
+    """
+    end = 0
+    for message in outcome.messages:
+        end = data.find(b"\r\n\r\n", end) + 4 + len(message.body)
+        yield end
 
 
 def someCuts(data: bytes, seed: int) -> list[int]:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.fuzz.oracle import Input, decode, judge
-from wasinet_twisted.http import Buffer, buffer, grammar, machine, messages
+from wasinet_twisted.http import Buffer, buffer, grammar, machine, messages, quick
 from wasinet_twisted.http.bytequeue import ByteQueue
 from wasinet_twisted.http.output import encodeFields
 
@@ -68,6 +68,7 @@ def test_found(given: Input, complete: int) -> None:
 # What the oracle is there to notice.
 _PLANTED: dict[str, tuple[Any, str, Any]] = {
     "the quick path misreads requests": (buffer, "quickRequest", lambda *given: _misread(_quickRequest(*given))),
+    "whole requests are misread": (buffer, "wholeRequest", lambda *given: _misread(_wholeRequest(*given))),
     "the quick path misreads responses": (machine, "quickResponse", lambda *given: _misread(_quickResponse(*given))),
     "len() forgets what has begun": (Buffer, "__len__", lambda self: self._queue.size),
     "a line in pieces loses its first": (ByteQueue, "append", lambda self, data: _append(self, data)),
@@ -80,6 +81,7 @@ _PLANTED: dict[str, tuple[Any, str, Any]] = {
 }
 
 _quickRequest, _quickResponse = machine.quickRequest, machine.quickResponse
+_wholeRequest = quick.wholeRequest
 
 
 def _misread(head: Any) -> Any:

@@ -121,6 +121,9 @@ class FramingFields:
             # In a response it means nothing.
             if self.method is not None:
                 self._addHost(meaning, value)
+        elif kind in (CONNECTION, EXPECT):
+            # How the connection goes on is not the framing's.
+            pass
         elif self.method == "CONNECT":
             # RFC 9110 section 9.3.6: a CONNECT has no content; one that announces some is a smuggling attempt.
             raise RemoteProtocolError("a CONNECT with a body (RFC 9110 section 9.3.6)")

@@ -16,7 +16,7 @@ from .bytequeue import ByteQueue
 from .chunked import lineContent
 from .events import RequestHead, ResponseHead
 from .fields import FieldSection
-from .framing import PLAIN, TRANSFER_ENCODING, FramingFields, bodyLength, show
+from .framing import FramingFields, bodyLength, show
 from .limits import Limits
 from .output import targetFault
 
@@ -64,7 +64,7 @@ class HeadReader:
                 self._startLine(content)
             elif content:
                 field = self._section.add(content)
-                if field is not None and PLAIN < field[1] <= TRANSFER_ENCODING:
+                if field is not None and field[1]:
                     self._framing.add(field[1], field[2], field[0][1])
             else:
                 return self._finish(self._start, kind, method)

@@ -65,7 +65,7 @@ class _Message(Head):
                     break
         elif headers != ():
             self._headers = toHeaders(headers)
-        self._body = body if body.__class__ is bytes else toBody(body)  # type: ignore[assignment]
+        self._body = body if body.__class__ is bytes else toBody(body)
         self._trailers = toHeaders(trailers) if trailers else None
 
     @property

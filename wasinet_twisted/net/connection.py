@@ -158,7 +158,7 @@ class WasiTcpConn:
         @raise ConnectionClosed: this side has closed or finished; or, told to
             those who await only, the connection is gone.
         """
-        return self._protocol.write(data if data.__class__ is bytes else _toBytes(data))  # type: ignore[arg-type]
+        return self._protocol.write(data if data.__class__ is bytes else _toBytes(data))
 
     def writeLines(self, lines: Iterable[bytes | bytearray | memoryview | str]) -> Deferred[None]:
         """

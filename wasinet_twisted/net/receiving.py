@@ -107,8 +107,9 @@ class Receiving:
         incoming = self._incoming
         if timeout is None and asked.__class__ is int and not (incoming.size or incoming.ended or self._reader):
             # What nearly always is so, in one go: it waits for whatever comes.
-            self._asked = incoming.waiting = asked  # type: ignore[assignment]
-            self._reader = waiting = Awaited(canceller)
+            self._asked = incoming.waiting = asked
+            waiting: Awaited[bytes] = Awaited(canceller)
+            self._reader = waiting
             return waiting
         checkTimeout(timeout)
         if self._reader is not None:

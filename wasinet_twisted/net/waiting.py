@@ -130,7 +130,7 @@ class Awaited(Deferred[T]):
         self.task = None
         self.called = True
         self._canceller = None
-        self.result = None  # type: ignore[assignment]
+        self.result = None
 
 
 class Done(Awaited[None]):

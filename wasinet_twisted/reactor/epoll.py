@@ -20,6 +20,10 @@ from .transports import LEAN, Connector, Gathering, Port, Server, UNIXConnector,
 
 # How many events are dispatched before timed calls are looked at again.
 _EVENTS = 512
+# So many transports with something to send do so together, if not when a turn's events have been dispatched. Sent one
+# right after the other, they find the peer awake that the first has woken, and waking is what costs; but the first must
+# not wait for too many others' events.
+_TOGETHER = 32
 
 
 class EPollReactor(epollreactor.EPollReactor):
@@ -72,6 +76,7 @@ class EPollReactor(epollreactor.EPollReactor):
             if event == EPOLLIN and selectable.__class__ in LEAN:
                 # What C{log.callWithLogger} and C{_doReadOrWrite} do, without what is the same each time.
                 contexts.append(selectable)
+                why: Any
                 try:
                     why = selectable.doRead()
                 except BaseException as error:
@@ -83,8 +88,10 @@ class EPollReactor(epollreactor.EPollReactor):
             elif selectable is not None:
                 # It could be gone in the meantime.
                 log.callWithLogger(selectable, self._doReadOrWrite, selectable, fd, event)
-            if self.dirty:
+            if len(self.dirty) >= _TOGETHER:
                 self._sendAll()
+        if self.dirty:
+            self._sendAll()
 
     doIteration = doPoll
 

@@ -15,14 +15,25 @@ first is acknowledged, which the peer delays for 40 ms.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from twisted.internet import tcp, unix
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.log import ILogContext
 
 
-class Gathering:
+class _Flags:
+    """
+    What is asked for at each event: faster than the attributes that Twisted's classes have in a dict.
+    """
+
+    __slots__ = ("_plain", "dirty")
+
+    dirty: bool
+    _plain: bool
+
+
+class Gathering(_Flags):
     """
     To be mixed into a subclass of C{twisted.internet.tcp.Connection}.
 
@@ -33,9 +44,6 @@ class Gathering:
 
     @ivar dirty: does it stand in the reactor's list of those that are to send?
     """
-
-    # Twisted's classes have their attributes in a dict. These are asked for at each event.
-    __slots__ = ("_plain", "dirty")
 
     # Of Twisted's transports.
     TLS: bool
@@ -56,7 +64,7 @@ class Gathering:
     _writeDisconnecting: bool
     _writeDisconnected: bool
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """
         Twisted's constructors call some of what is below before they are through.
         """
@@ -219,8 +227,6 @@ class Reading:
     To be mixed into the TCP transports.
     """
 
-    __slots__ = ()
-
     def doRead(self: Any) -> Any:
         """
         What Twisted's does, with one call less.
@@ -253,8 +259,6 @@ class Descriptors(Gathering):
     """
     To be mixed into the transports over Unix sockets, which send descriptors as well.
     """
-
-    __slots__ = ()
 
     _sendmsgQueue: list[int]
 

@@ -20,7 +20,7 @@ _MOST_LINES = 1024
 _LONGEST_LINE = 256
 # The fields that say how the connection goes on or how the body is framed, and Date: those take the plain way.
 _SPECIAL = frozenset(("connection", "content-length", "transfer-encoding", "date"))
-_statusLines: dict[tuple[int, str], bytes] = {}
+_statusLines: dict[int, tuple[str, bytes]] = {}
 
 
 def dateLine(now: float) -> bytes:
@@ -43,41 +43,41 @@ def quickResponse(response: WasiResponse, request: RequestHead, date: bytes) -> 
     @return: L{None}: take the plain way.
     """
     body = response._body
-    if response.status.__class__ is not int or response.reason.__class__ is not str:
-        # 200.0 would be found, but is none.
-        return None
-    line = _statusLines.get((response.status, response.reason))
+    status = response.status
+    # 200.0 would be found, but is none.
+    known = _statusLines.get(status) if status.__class__ is int else None
     if (
-        line is None
+        known is None
+        or known[0] != response.reason
         or body.__class__ is not bytes
         or response._trailers
         or response.version != "HTTP/1.1"
         or request.version == "HTTP/1.0"
         or request.method in ("HEAD", "CONNECT")
     ):
-        if line is None:
+        if known is None:
             _learnStatus(response)
         return None
     fields = []
     for pair in response._pairs if response._headers is None else response._headers.items():
         try:
-            known = _lines.get(pair)
+            line = _lines.get(pair)
         except TypeError:
             # It can't be looked up, nor sent.
             return None
-        if known is None:
-            known = _learn(pair)
-            if known is None:
+        if line is None:
+            line = _learn(pair)
+            if line is None:
                 return None
-        fields.append(known)
-    return b"%b%b%bContent-Length: %d\r\n\r\n%b" % (line, date, b"".join(fields), len(body), body)
+        fields.append(line)
+    return b"%b%b%bContent-Length: %d\r\n\r\n%b" % (known[1], date, b"".join(fields), len(body), body)
 
 
 def _learnStatus(response: WasiResponse) -> None:
     # The statuses that may have a body whatever the request, and the phrases that everybody knows.
     status, reason = response.status, response.reason
     if type(status) is int and status >= 200 and status not in (204, 205, 304) and reason == REASONS.get(status):
-        _statusLines[status, reason] = f"HTTP/1.1 {status} {reason}\r\n".encode("ascii")
+        _statusLines[status] = reason, f"HTTP/1.1 {status} {reason}\r\n".encode("ascii")
 
 
 def _learn(pair: tuple[str, str]) -> bytes | None:

@@ -58,7 +58,7 @@ class Receiver(HttpState):
             raise BusyError(f"somebody else reads the body of {request!r}")
         if self._expects:
             self._expects = False
-            if not (len(self._buffer) or request._responded):
+            if not (self._hasUnparsed() or request._responded):
                 # RFC 9110 section 10.1.1: not if the body has begun to come.
                 self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._flow(True)

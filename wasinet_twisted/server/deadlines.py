@@ -116,7 +116,7 @@ class Watched(Responder):
         """
         Has nothing of a request come since the last one?
         """
-        return self._phase == IDLE and not len(self._buffer)
+        return self._phase == IDLE and not self._hasUnparsed()
 
     def isIdle(self) -> bool:
         """

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from ..errors import IncompleteRead, LocalProtocolError, RemoteProtocolError
 from ..http import WasiResponse
 from ..http.events import HeadersLike
+from ..http.quick import wholeRequest
 from ..net import WasiTcpConn
 from ..net.connection import CLOSE_TIMEOUT
 from ..net.receiving import IMMEDIATE
@@ -50,9 +51,13 @@ class HttpProtocol(Watched):
             self._pumping or self._pumpsLater or self._writePaused or self._ended or self.closing
         ):
             # Nearly always it is one request, and nobody waits for anything else.
-            request = self._buffer.wholeRequest(data, Request, _SMALL)
+            server, parser = self.server, self._parser
+            if parser is None:
+                request = wholeRequest(data, server.limits.message, Request, _SMALL)
+            else:
+                request = parser.wholeRequest(data, Request, _SMALL)
             if request is not None:
-                self.server.statistics.bytesReceived += len(data)
+                server.statistics.bytesReceived += len(data)
                 self._begin(request)
                 return
         if phase == TUNNEL:
@@ -179,7 +184,7 @@ class HttpProtocol(Watched):
             if self._ended:
                 self.close(CLOSE_TIMEOUT)
             else:
-                if self._phase == IDLE and len(self._buffer):
+                if self._phase == IDLE and len(buffer):
                     self._phase = HEAD
                     self._since = self.reactor.seconds()
                 self._flow(True)

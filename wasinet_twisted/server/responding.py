@@ -24,6 +24,8 @@ from .state import DONE, IDLE, LINGER, TUNNEL, UNREAD
 
 log = Logger()
 
+_CLOSE = b"Connection: close\r\n"
+
 # What the statistics are told of those that are refused: few and fixed words.
 _REASONS = {
     408: "too slow",
@@ -132,17 +134,16 @@ class Responder(Receiver):
         """
         server = self.server
         if (
-            not (self._keepAlive and self._bodyDone)
+            not self._bodyDone
             or self._expects
             or self._request is not request
-            or server.draining
             or self._queued
             or self.closing
             or self.lost
-            or self._count == server.limits.requests
         ):
             return False
-        encoded = quickResponse(response, request, server.dateLine)
+        goesOn = self._keepAlive and not server.draining and self._count != server.limits.requests
+        encoded = quickResponse(response, request, server.dateLine if goesOn else server.dateLine + _CLOSE)
         if encoded is None:
             return False
         request._responded = True
@@ -155,11 +156,24 @@ class Responder(Receiver):
         server.statistics.answered(response.status, now - self._started, len(encoded))
         if server.accessLog is not None:
             server.accessLog.answered(self._peerHost(), request, response.status, len(response._body))
+        if not goesOn:
+            self._last()
+            return True
         if self._readPaused:
             self._flow()
         if not self._pumping and (self._arrived.size or self._ended):
             self.pump()
         return True
+
+    def _last(self) -> None:
+        """
+        No other response follows this one.
+        """
+        if self._bodyDone and not self._hasUnparsed() and not self._readPaused:
+            self._phase = DONE
+            self.close(CLOSE_TIMEOUT)
+        else:
+            self._linger()
 
     def _goesOn(self, request: Request, response: WasiResponse) -> bool:
         """
@@ -221,11 +235,7 @@ class Responder(Receiver):
         if keepAlive and self._bodyDone:
             self._ready(now)
         elif not keepAlive:
-            if self._bodyDone and not len(self._buffer) and not self._readPaused:
-                self._phase = DONE
-                self.close(CLOSE_TIMEOUT)
-            else:
-                self._linger()
+            self._last()
         else:
             self._phase = UNREAD
             self._since = now
@@ -359,7 +369,8 @@ class Responder(Receiver):
         """
         self._phase = LINGER
         self._bodyGot = 0
-        self._buffer.clear()
+        if self._parser is not None:
+            self._parser.clear()
         if self.closing or self.lost:
             return
         # Until what is queued has been sent; then this is set anew.

@@ -26,6 +26,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ..http import Buffer
+from ..http.bytequeue import ByteQueue
 from ..net.protocol import ConnectionProtocol
 from ..net.waiting import Awaited
 from .request import Request
@@ -42,6 +43,9 @@ LINGER = 4  # our direction has ended; what still comes is forgotten
 TUNNEL = 5  # no HTTP any more
 DONE = 6  # closing
 
+# What has arrived, while nothing has been kept. Nobody appends to it.
+_NOTHING = ByteQueue()
+
 
 class HttpState(ConnectionProtocol):
     """
@@ -52,13 +56,13 @@ class HttpState(ConnectionProtocol):
         "_arrived",
         "_bodyDone",
         "_bodyGot",
-        "_buffer",
         "_closeBy",
         "_count",
         "_ended",
         "_expects",
         "_keepAlive",
         "_late",
+        "_parser",
         "_phase",
         "_puller",
         "_pumping",
@@ -75,10 +79,11 @@ class HttpState(ConnectionProtocol):
     def __init__(self, server: HttpServer) -> None:
         super().__init__(server.reactor, server.connected, server.connectionGone)
         self.server = server
-        self._buffer = Buffer("request", server.limits.message)
+        # Made when there is something to keep: most requests come whole, and many connections never have another kind.
+        self._parser: Buffer | None = None
         # What of the buffer has not been taken: asked for its size several times a request, which by way of the buffer
         # would take as long as all else that is asked.
-        self._arrived = self._buffer._queue
+        self._arrived = _NOTHING
         self._phase = IDLE
         # When the present phase has begun, and the present request.
         self._since = self._started = server.reactor.seconds()
@@ -102,6 +107,23 @@ class HttpState(ConnectionProtocol):
         self._unsent = 0
         # Until when a connection that lingers or closes may take; never, where nothing is waited for.
         self._closeBy = math.inf
+
+    @property
+    def _buffer(self) -> Buffer:
+        """
+        What has arrived.
+        """
+        parser = self._parser
+        if parser is None:
+            parser = self._parser = Buffer("request", self.server.limits.message)
+            self._arrived = parser._queue
+        return parser
+
+    def _hasUnparsed(self) -> bool:
+        """
+        Has something arrived that has not been handed out?
+        """
+        return self._parser is not None and len(self._parser) > 0
 
     # The layers above have their own
 
