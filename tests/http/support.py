@@ -27,6 +27,7 @@ from wasinet_twisted.http import (
     ResponseHead,
     WasiRequest,
     WasiResponse,
+    framing,
 )
 from wasinet_twisted.http import buffer as bufferModule
 from wasinet_twisted.http import fields as fieldsModule
@@ -269,8 +270,12 @@ class ServerTaker(EventTaker):
         return True
 
     def gotHead(self, head: ServerHead) -> None:
-        asks = [(name, value) for name, value in head.fields() if name.lower() in ("connection", "expect")]
-        assert head._asks or all(pair[0].lower() == "connection" and pair[1].lower() == "keep-alive" for pair in asks)
+        asks = {f"{name}: {value}".lower() for name, value in head.fields() if name.lower() in ("connection", "expect")}
+        if head._asks == framing.ASKS_NOTHING:
+            assert asks <= {"connection: keep-alive"}
+        elif head._asks == framing.ASKS_CLOSE:
+            assert "connection: close" in asks
+            assert asks <= {"connection: keep-alive", "connection: close"}
         self.start = startOf(head)
         self.fields = tuple(head.fields())
         if head._body is None:

@@ -119,8 +119,8 @@ class RequestHead(Head):
 
     method: str
     uri: str
-    # Might its fields ask something of the connection (Connection, Expect)? The parser's own, for the server.
-    _asks: bool
+    # What its fields ask of the connection (Connection, Expect), as framing.py counts: for the server.
+    _asks: int
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.method} {self.uri} {self.version}>"

@@ -23,6 +23,11 @@ TRANSFER_ENCODING = 3
 # Those that say how the connection goes on: to the framing they are as plain as others.
 CONNECTION = 4
 EXPECT = 5
+# What a request asks of its connection by these: nothing that isn't so in HTTP/1.1 anyway, its end, or something that
+# is to be looked into.
+ASKS_NOTHING = 0
+ASKS_CLOSE = 1
+ASKS_MORE = 2
 KINDS = {
     b"host": HOST,
     b"content-length": CONTENT_LENGTH,
@@ -40,8 +45,7 @@ def fieldMeaning(kind: int, value: bytes) -> int:
     Judge the value of a field of some C{kind}.
 
     @return: the length, for Content-Length; for Host whether it is valid, which
-        only a request is judged by; for Connection and Expect whether it asks
-        for anything that isn't so in HTTP/1.1 anyway; else 0.
+        only a request is judged by; for Connection and Expect what it asks for; else 0.
     @raise RemoteProtocolError: the value is not valid.
     """
     if kind == CONTENT_LENGTH:
@@ -62,7 +66,9 @@ def fieldMeaning(kind: int, value: bytes) -> int:
         raise RemoteProtocolError(f"Transfer-Encoding must be chunked, not {show(value)}")
     if kind == HOST:
         return int(validHost(value))
-    return int(kind == EXPECT or (kind == CONNECTION and value.lower() != b"keep-alive"))
+    if kind == CONNECTION:
+        return {b"keep-alive": ASKS_NOTHING, b"close": ASKS_CLOSE}.get(value.lower(), ASKS_MORE)
+    return ASKS_MORE if kind == EXPECT else 0
 
 
 def validHost(value: bytes) -> bool:

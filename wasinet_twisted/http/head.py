@@ -16,7 +16,7 @@ from .bytequeue import ByteQueue
 from .chunked import lineContent
 from .events import RequestHead, ResponseHead
 from .fields import FieldSection
-from .framing import FramingFields, bodyLength, show
+from .framing import ASKS_MORE, FramingFields, bodyLength, show
 from .limits import Limits
 from .output import targetFault
 
@@ -117,7 +117,7 @@ class HeadReader:
         if isinstance(head, RequestHead):
             head.method, head.uri, head.version = start
             head._length = bodyLength(self._framing, head.method)
-            head._asks = True
+            head._asks = ASKS_MORE
         else:
             head.status, head.reason, head.version = start
             head._length = bodyLength(self._framing, method, head.status)

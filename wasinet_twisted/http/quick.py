@@ -21,7 +21,7 @@ from ..errors import RemoteProtocolError
 from .bytequeue import ByteQueue
 from .events import RequestHead, ResponseHead
 from .fields import Pair, cache, parseFieldLine
-from .framing import CHUNKED, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UNTIL_CLOSE
+from .framing import ASKS_MORE, ASKS_NOTHING, CHUNKED, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UNTIL_CLOSE
 from .limits import Limits
 
 # CONNECT has rules of its own, so it isn't among them. The target's form is settled by its first character.
@@ -155,17 +155,17 @@ def quickResponse(queue: ByteQueue, limits: Limits, kind: type[_Response]) -> _R
     return head
 
 
-def _fields(lines: Iterator[bytes], pairs: list[Pair]) -> tuple[int, int, bool] | None:
+def _fields(lines: Iterator[bytes], pairs: list[Pair]) -> tuple[int, int, int] | None:
     """
     Read field lines into C{pairs}, up to the empty one.
 
     @return: the body length they give, L{UNTIL_CLOSE} if they give none; how
-        many Hosts there are; and whether something is asked of the connection.
+        many Hosts there are; and what is asked of the connection.
         Or L{None}: ask the plain way.
     """
     length = UNTIL_CLOSE
     hosts = 0
-    asks = False
+    asks = ASKS_NOTHING
     for line in lines:
         field = _known(line)
         if field is None:
@@ -183,7 +183,7 @@ def _fields(lines: Iterator[bytes], pairs: list[Pair]) -> tuple[int, int, bool] 
                 hosts += 2 - meaning
             elif kind > TRANSFER_ENCODING:
                 if meaning:
-                    asks = True
+                    asks = meaning if asks == ASKS_NOTHING else ASKS_MORE
             elif length != UNTIL_CLOSE:
                 return None
             elif kind == CONTENT_LENGTH:

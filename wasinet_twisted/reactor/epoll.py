@@ -48,6 +48,15 @@ class EPollReactor(epollreactor.EPollReactor):
         """
         return transport.fileno() in self._writes
 
+    def removeReader(self, reader: Any) -> None:
+        """
+        See C{IReactorFDSet.removeReader}.
+        """
+        # A transport that ends asks for it up to three times. (-1: somebody has closed its socket.)
+        fd = reader.fileno()
+        if fd in self._reads or fd == -1 or reader.__class__ not in LEAN:
+            super().removeReader(reader)
+
     # The loop
 
     def doPoll(self, timeout: float | None) -> None:

@@ -15,10 +15,13 @@ first is acknowledged, which the peer delays for 40 ms.
 
 from __future__ import annotations
 
+from socket import AF_INET
 from typing import Any, Self
 
 from twisted.internet import tcp, unix
+from twisted.internet.address import IPv4Address
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+from twisted.python import log
 from twisted.python.log import ILogContext
 
 
@@ -246,7 +249,17 @@ class Reading:
 class Server(Reading, Gathering, tcp.Server):
     """
     The server's side of a TCP connection.
+
+    @ivar peer: its address, where it is at hand.
     """
+
+    peer: Any = None
+
+    def getPeer(self) -> Any:
+        """
+        See C{ITransport.getPeer}.
+        """
+        return super().getPeer() if self.peer is None else self.peer
 
 
 class Client(Reading, Gathering, tcp.Client):
@@ -295,6 +308,42 @@ class Port(tcp.Port):
     """
 
     transport = Server
+
+    def doRead(self) -> None:
+        """
+        Accept those who wait, in Twisted's way, but for what it prepares each time
+        for the case that there are no descriptors.
+        """
+        if self.addressFamily != AF_INET:
+            super().doRead()
+            return
+        factory: Any = self.factory
+        accepted = 0
+        try:
+            while accepted < self.numberAccepts:
+                try:
+                    skt, addr = self.socket.accept()
+                except BlockingIOError:
+                    break
+                except OSError:
+                    # Twisted will meet it again, and knows what to do.
+                    super().doRead()
+                    return
+                accepted += 1
+                peer = IPv4Address("TCP", *addr)
+                protocol = factory.buildProtocol(peer)
+                if protocol is None:
+                    skt.close()
+                    continue
+                number = self.sessionno
+                self.sessionno = number + 1
+                transport = self.transport(skt, protocol, addr, self, number, self.reactor)
+                transport.peer = peer
+                protocol.makeConnection(transport)
+        except BaseException:
+            log.deferr()
+        # As Twisted has it: as many as there were this time are expected next time, and some more if all came.
+        self.numberAccepts = accepted + 20 if accepted == self.numberAccepts else max(1, accepted)
 
 
 class UNIXPort(unix.Port):

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from ..errors import IncompleteRead, LocalProtocolError, RemoteProtocolError
 from ..http import WasiResponse
 from ..http.events import HeadersLike
+from ..http.framing import ASKS_CLOSE, ASKS_MORE
 from ..http.quick import wholeRequest
 from ..net import WasiTcpConn
 from ..net.connection import CLOSE_TIMEOUT
@@ -206,10 +207,10 @@ class HttpProtocol(Watched):
         self._bodyGot = 0
         self._waited = 0.0
         self._expects = self._late = False
-        self._keepAlive = request.version != "HTTP/1.0"
+        self._keepAlive = request._asks != ASKS_CLOSE and request.version != "HTTP/1.0"
         server.statistics.started()
         expected = False
-        for name, value in request._pairs if request._asks else ():
+        for name, value in request._pairs if request._asks == ASKS_MORE else ():
             size = len(name)
             if size == 10 and name.lower() == "connection":
                 self._keepAlive = request.keepAlive
