@@ -11,7 +11,6 @@ import platform
 import resource
 import shlex
 import signal
-import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -114,13 +113,6 @@ def facts(module: str, arguments: Sequence[str]) -> dict[str, Any]:
         "cpu": cpuModel(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}, {os.cpu_count()} cores",
     }
-
-
-def spread(values: Sequence[float]) -> dict[str, Any]:
-    """
-    What the rounds gave.
-    """
-    return {"median": statistics.median(values), "min": min(values), "max": max(values), "rounds": list(values)}
 
 
 def write(

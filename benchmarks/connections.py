@@ -17,6 +17,7 @@ connection meanwhile is checked.
 
 from __future__ import annotations
 
+import argparse
 import os
 import random
 import socket
@@ -27,14 +28,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from textwrap import wrap
 from typing import Any
 
 from . import command, httppeers, tcppeers
 from .candidates import Candidate, Server, pinnedTo, serving
-from .command import say, spread
+from .command import say
 from .httpload import CASES, readAnswer
-from .report import OURS, PEER, REFERENCE, Bar, Panel, Row, aligned, draw, page, piped, rounds, span
-from .rounds import available, by
+from .report import OURS, PEER, REFERENCE, Bar, Panel, Row, aligned, by, draw, page, piped, rounds, span, spread
+from .rounds import available
 
 WARM_UP = 1000
 # How long a server gets to come to rest, in seconds.
@@ -184,13 +186,13 @@ def summarise(kind: Kind, found: dict[str, list[float]]) -> dict[str, Any]:
     What the rounds say of one kind.
     """
     ours = next(iter(kind.candidates))
-    runs = {name: [{"bytes": value} for value in values] for name, values in found.items()}
+    figures = {name: spread(values) for name, values in found.items()}
     return {
         name: {
-            "bytes": spread(values),
-            "byOurs": by(runs[name], runs[ours], "bytes") if ours in runs and name != ours else None,
+            "bytes": figure,
+            "byOurs": by(figure, figures[ours]) if ours in figures and name != ours else None,
         }
-        for name, values in found.items()
+        for name, figure in figures.items()
     }
 
 
@@ -234,12 +236,12 @@ def body(report: dict[str, Any], picture: str | None, level: int = 2) -> list[st
     @param picture: the chart, as seen from the page.
     @param level: that of its headings.
     """
-    lines = [
+    about = (
         f"What the server's resident memory grows by with {report['count']:,} connections that wait for their next "
         "message, after a first thousand. The kernel's memory isn't part of it. How it is done stands in "
-        "`benchmarks/connections.py`.",
-        "",
-    ]
+        "`benchmarks/connections.py`."
+    )
+    lines = [*wrap(about, 120), ""]
     if picture is not None:
         lines += [f"![{_CHART}]({picture})", ""]
     for kind in report["kinds"]:
@@ -276,11 +278,9 @@ def plot(report: dict[str, Any], path: Path) -> None:
     draw(path, _CHART, caption, panels)
 
 
-def main(arguments: Sequence[str]) -> int:
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """
-    The command.
-
-    @return: its exit status.
+    What the command was given.
     """
     options = command.parser("connections", "The memory of idle connections, beside its peers.", 3)
     options.add_argument("--count", type=int, default=10_000, help="connections at a time (%(default)s)")
@@ -289,7 +289,26 @@ def main(arguments: Sequence[str]) -> int:
     most = command.raiseDescriptors() - WARM_UP - 100
     if not 1 <= given.count <= most:
         options.error(f"--count must be from 1 to {most}: there may be {most + WARM_UP + 100} descriptors")
-    missing = command.undrawable(given)
+    return given
+
+
+def unable(given: argparse.Namespace) -> str | None:
+    """
+    Why it can't be measured here.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        return "this needs Linux: a core for the server, and /proc"
+    return command.undrawable(given)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """
+    The command.
+
+    @return: its exit status.
+    """
+    given = parse(arguments)
+    missing = unable(given)
     if missing is not None:
         say(missing)
         return 1

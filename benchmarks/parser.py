@@ -17,6 +17,7 @@ so that what else runs on the machine disturbs less.
 
 from __future__ import annotations
 
+import argparse
 import gc
 import os
 import random
@@ -34,6 +35,7 @@ from wasinet_twisted.http import Buffer
 from . import command
 from .messages import Fields, browserFields, postFields, wire
 from .parserreport import OURS, formatMarkdown, formatTable, plot
+from .report import spread
 
 try:
     import h11
@@ -294,7 +296,7 @@ def runCase(case: Case, candidates: dict[str, Candidate], rounds: int) -> dict[s
         "bytes": len(made[0][1]),
         "reads": len(messages[0]),
         "messagesPerRound": case.passes * case.count,
-        "ns": {name: command.spread(taken) for name, taken in times.items()},
+        "ns": {name: spread(taken) for name, taken in times.items()},
         "peerByOurs": {peer: median[peer] / median[OURS] for peer in PEERS},
         "oursByPeer": {peer: median[OURS] / median[peer] for peer in PEERS},
         "goals": {"h11ByOursAtLeast": case.h11Least, "oursByHttptoolsAtMost": case.httptoolsMost},
@@ -332,14 +334,28 @@ def run(rounds: int, arguments: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """
+    What the command was given.
+    """
+    return command.parse(command.parser("parser", "Time per request, beside h11 and httptools.", 5), arguments)
+
+
+def unable(given: argparse.Namespace) -> str | None:
+    """
+    Why it can't be measured here.
+    """
+    return command.undrawable(given) if _missing is None else f"{_missing} {command.LACKING}"
+
+
 def main(arguments: Sequence[str]) -> int:
     """
     The command.
 
     @return: its exit status.
     """
-    given = command.parse(command.parser("parser", "Time per request, beside h11 and httptools.", 5), arguments)
-    missing = command.undrawable(given) if _missing is None else f"{_missing} {command.LACKING}"
+    given = parse(arguments)
+    missing = unable(given)
     if missing is not None:
         command.say(missing)
         return 1

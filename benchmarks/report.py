@@ -4,6 +4,7 @@ What the reports of the benchmarks are made of: tables, pages and bar charts.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,20 @@ from typing import Any
 Row = tuple[str, ...]
 
 OURS, PEER, REFERENCE = "#1b6ca8", "#c9803c", "#8a9199"
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """
+    What the rounds gave.
+    """
+    return {"median": statistics.median(values), "min": min(values), "max": max(values), "rounds": list(values)}
+
+
+def by(figure: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """
+    A figure divided by another of the same rounds.
+    """
+    return spread([value / its for value, its in zip(figure["rounds"], other["rounds"], strict=True)])
 
 
 def span(figure: dict[str, Any], form: str) -> str:

@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 
 from . import command, serverreport
 from .candidates import Candidate, pinnedTo
-from .command import say, spread
+from .command import say
+from .report import by, spread
 from .serverreport import Words, formatRun
 
 # What each run gives, and a case's summary has of all rounds.
@@ -81,16 +82,22 @@ class ServerBenchmark(ABC):
 
     def describe(self, case: str) -> dict[str, Any]:
         """
-        What the report says of a case.
+        What the report says of a case, and what of it is drawn.
         """
-        return {"name": case, "title": self.cases[case].title, "connections": self.connections(case)}
+        return {
+            "name": case,
+            "title": self.cases[case].title,
+            "connections": self.connections(case),
+            "drawn": ["cpu"],
+        }
 
     def goals(self, cases: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
         """
         What was to be reached.
 
         @param cases: the summaries.
-        @return: for each its text, what was found, and how much it may be at the most.
+        @return: for each its C{text}, the C{value} that was found, and how much that may be at the C{most}, or is to be
+            at the C{least}.
         """
         return []
 
@@ -231,16 +238,9 @@ def summarise(runs: dict[str, list[dict[str, Any]]], references: Sequence[str] |
         if "errors" in taken[0]:
             found["errors"] = {kind: sum(run["errors"][kind] for run in taken) for kind in taken[0]["errors"]}
         found["cpuBy"] = {
-            reference: by(taken, runs[reference], "cpu")
+            reference: by(found["cpu"], spread([run["cpu"] for run in runs[reference]]))
             for reference in references
             if reference in runs and reference != name
         }
         summary[name] = found
     return summary
-
-
-def by(runs: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]], key: str) -> dict[str, Any]:
-    """
-    Figures divided by others' of the same rounds.
-    """
-    return spread([run[key] / other[key] for run, other in zip(runs, others, strict=True)])

@@ -7,15 +7,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
-from .report import OURS, PEER, REFERENCE, Bar, Panel, Row, aligned, draw, page, piped, rounds, span
+from .report import OURS, PEER, REFERENCE, Bar, Panel, Row, aligned, by, draw, page, piped, rounds, span
 
 # Below it, something else than the server's core is what limits.
 _FULL = 0.95
 _NOTE = (
-    "\\*: the server's core wasn't fully busy, so that messages a second and latency tell of what it waited for: a "
-    "delayed acknowledgement, the load, or the other processes of the machine."
+    "\\*: the server's core wasn't fully busy, so that the rate and the latency tell of what it waited for: a delayed "
+    "acknowledgement, the load, or the other processes of the machine. CPU time says more there."
 )
 
 
@@ -116,7 +117,7 @@ def _overview(report: dict[str, Any], words: Words) -> list[Row]:
         for case in report["cases"]:
             found = case["candidates"].get(name, {"cpuBy": {}})
             ratio = found["cpuBy"].get(words.ours)
-            mine = f"{found['cpu']['median']:.1f} us" if name == words.ours else ""
+            mine = f"{found['cpu']['median']:.1f} µs" if name == words.ours else ""
             row.append(mine if ratio is None else f"{ratio['median']:.2f}")
         rows.append(tuple(row))
     return rows
@@ -133,8 +134,8 @@ def _growth(report: dict[str, Any], words: Words) -> list[Row]:
     rows: list[Row] = [(f"CPU us/{words.unit}, by connections", *counts, f"at {counts[-1]} / at {counts[0]}")]
     for name, candidate in report["candidates"].items():
         found = [case["candidates"][name]["cpu"] for case in cases]
-        ratios = sorted(last / first for first, last in zip(found[0]["rounds"], found[-1]["rounds"], strict=True))
-        rows.append((candidate["title"], *(f"{cpu['median']:.1f}" for cpu in found), f"{ratios[len(ratios) // 2]:.2f}"))
+        ratio = by(found[-1], found[0])["median"]
+        rows.append((candidate["title"], *(f"{cpu['median']:.1f}" for cpu in found), f"{ratio:.2f}"))
     return rows
 
 
@@ -146,7 +147,10 @@ def caseTitle(case: dict[str, Any]) -> str:
     return f"{case['title']}; {connections}"
 
 
-def _measured(report: dict[str, Any]) -> str:
+def measured(report: dict[str, Any]) -> str:
+    """
+    What a figure is made of.
+    """
     return f"{rounds(report)} of {report['duration']:g} s"
 
 
@@ -154,7 +158,7 @@ def _machine(report: dict[str, Any]) -> str:
     cores = report["cores"]
     return (
         f"{report['date']}, {report['cpu']}, {report['system']}, the server on core {cores['server']}, "
-        f"{report['load']} on core {cores['load']}, {report['python']}; {_measured(report)}"
+        f"{report['load']} on core {cores['load']}, {report['python']}; {measured(report)}"
     )
 
 
@@ -166,11 +170,11 @@ def versions(report: dict[str, Any]) -> list[str]:
 
 
 def _goals(report: dict[str, Any]) -> list[str]:
-    return [f"{goal['text']}: {goal['value']:.2f}, {_reached(goal)}" for goal in report.get("goals", [])]
-
-
-def _reached(goal: dict[str, Any]) -> str:
-    return "reached" if goal["value"] <= goal["most"] else "not reached"
+    goals = []
+    for goal in report["goals"]:
+        reached = goal.get("least", goal["value"]) <= goal["value"] <= goal.get("most", goal["value"])
+        goals.append(f"{goal['text']}: {goal['value']:.3f}, {'reached' if reached else 'not reached'}")
+    return goals
 
 
 def formatTable(report: dict[str, Any], words: Words) -> str:
@@ -194,7 +198,7 @@ def body(report: dict[str, Any], words: Words, picture: str | None, level: int =
     @param picture: the chart, as seen from the page.
     @param level: that of its headings.
     """
-    lines = [words.about, "", _NOTE, ""]
+    lines = [*wrap(words.about, 120), "", *wrap(_NOTE, 120), ""]
     if picture is not None:
         lines += [f"![{words.chart}]({picture})", ""]
     for rows in (_overview(report, words), _growth(report, words)):
@@ -216,28 +220,30 @@ def formatMarkdown(report: dict[str, Any], words: Words, picture: str | None) ->
     return page(words.title, report, _machine(report), [*told, *body(report, words, picture)])
 
 
+def _panel(report: dict[str, Any], words: Words, case: dict[str, Any], key: str) -> Panel:
+    """
+    @param key: C{"cpu"} or C{"p50"}.
+    """
+    bars = []
+    name, us = ("µs", 1) if key == "cpu" else words.latency
+    ours = case["candidates"].get(words.ours)
+    for candidate, found in case["candidates"].items():
+        figure = {bound: found[key][bound] / us for bound in ("median", "min", "max")}
+        told = f"{figure['median']:,.1f} {name}"
+        if ours is not None and found is not ours:
+            told += f"  ({by(found[key], ours[key])['median']:.2f} x ours)"
+        title, colour = report["candidates"][candidate]["title"], words.colours.get(candidate, PEER)
+        bars.append(Bar(title, figure, told, colour, candidate == words.ours))
+    return Panel(f"{caseTitle(case)}\n{'CPU time' if key == 'cpu' else 'median latency'}", bars)
+
+
 def plot(report: dict[str, Any], words: Words, path: Path) -> None:
     """
-    Draw the bar chart of CPU time: a panel a case.
+    Draw the bar chart: a panel for all that each case is drawn for.
     """
-    panels = []
-    for case in report["cases"]:
-        bars = []
-        for name, found in case["candidates"].items():
-            ratio = found["cpuBy"].get(words.ours)
-            told = f"{found['cpu']['median']:,.1f} µs"
-            bars.append(
-                Bar(
-                    report["candidates"][name]["title"],
-                    found["cpu"],
-                    told if ratio is None else f"{told}  ({ratio['median']:.2f} x ours)",
-                    words.colours.get(name, PEER),
-                    name == words.ours,
-                )
-            )
-        panels.append(Panel(caseTitle(case), bars))
+    panels = [_panel(report, words, case, key) for case in report["cases"] for key in case["drawn"]]
     caption = (
-        f"µs of CPU time a {words.unit}, less is better; each panel has its own scale; whiskers: the least and the\n"
-        f"most of the rounds; {report['cpu']}; {report['python']}; {_measured(report)}; {report['date']}"
+        f"CPU time a {words.unit}, or its latency; less is better; each panel has its own scale; whiskers: the least\n"
+        f"and the most of the rounds; {report['cpu']}; {report['python']}; {measured(report)}; {report['date']}"
     )
     draw(path, words.chart, caption, panels, columns=2 if len(panels) > 2 else 1)

@@ -8,7 +8,7 @@ from .candidates import Candidate, module
 from .peers import BACKLOG
 from .pingpong import COMPILER
 
-OURS, PROTOCOL, STOCK, UVLOOP, FLOOR = "conn", "protocol", "protocol-epoll", "uvloop", "c"
+OURS, PROTOCOL, CONN_STOCK, STOCK, UVLOOP, FLOOR = "conn", "protocol", "conn-epoll", "protocol-epoll", "uvloop", "c"
 
 _ASKED = ("{port}", "{writes}", "{nodelay}")
 
@@ -25,7 +25,7 @@ def _asyncio(title: str, loop: str, kind: str, *packages: str) -> Candidate:
 CANDIDATES = {
     OURS: _twisted("awaitable conn, our reactor", "wasinet", "conn", "wasinet_twisted"),
     PROTOCOL: _twisted("Protocol, our reactor", "wasinet", "protocol", "wasinet_twisted"),
-    "conn-epoll": _twisted("awaitable conn, epoll reactor", "epoll", "conn", "wasinet_twisted"),
+    CONN_STOCK: _twisted("awaitable conn, epoll reactor", "epoll", "conn", "wasinet_twisted"),
     STOCK: _twisted("Protocol, epoll reactor", "epoll", "protocol"),
     "protocol-asyncio": _twisted("Protocol, asyncio reactor", "asyncio", "protocol"),
     "protocol-uvloop": _twisted("Protocol, asyncio reactor on uvloop", "uvloop", "protocol", "uvloop"),

@@ -6,6 +6,7 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"strconv"
 )
 
 func answer(writer http.ResponseWriter, request *http.Request) {
@@ -20,6 +21,8 @@ func answer(writer http.ResponseWriter, request *http.Request) {
 		body = []byte("path:" + request.URL.Path)
 	}
 	writer.Header().Set("Content-Type", "text/plain")
+	// A long answer would be chunked.
+	writer.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	writer.Write(body)
 }
 
