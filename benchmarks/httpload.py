@@ -17,15 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .httppeers import Failed, Server
+from .candidates import PATIENCE, Failed, Server
+from .messages import browserFields, postFields, wire
 
 _LUA = Path(__file__).with_name("load.lua")
-# How long a server may take until it answers, and an answer to arrive, in seconds.
-_PATIENCE = 20.0
 # How many batches of a case are checked, on one connection.
 _CHECKED = 64
-
-Fields = list[tuple[str, str]]
 
 
 class Exchange(NamedTuple):
@@ -48,6 +45,8 @@ class Case:
     @ivar depth: how many are sent at once.
     @ivar closes: does each request end its connection?
     @ivar factor: how many connections there are for each that was asked for.
+    @ivar exact: are messages counted by our own load, which opens all connections before and leaves none unanswered? It
+        sends a POST at a time.
     """
 
     title: str
@@ -56,20 +55,12 @@ class Case:
     depth: int = 1
     closes: bool = False
     factor: int = 1
-
-
-def _wire(method: str, target: str, fields: Fields, body: bytes = b"") -> bytes:
-    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields)]
-    return "\r\n".join([*lines, "", ""]).encode("ascii") + body
+    exact: bool = False
 
 
 def _post(rng: random.Random, body: bytes) -> Exchange:
-    fields = [
-        ("Host", "www.example.com"),
-        ("Content-Type", "application/octet-stream"),
-        ("Content-Length", str(len(body))),
-    ]
-    return Exchange(_wire("POST", f"/items/{rng.randrange(10**5):05d}", fields, body), b"echo:" + body)
+    target = f"/items/{rng.randrange(10**5):05d}"
+    return Exchange(wire("POST", target, postFields(len(body)), body), b"echo:" + body)
 
 
 def _smallPost(rng: random.Random) -> Exchange:
@@ -82,9 +73,7 @@ def _bigPost(rng: random.Random) -> Exchange:
 
 def _plainGet(rng: random.Random, *more: tuple[str, str]) -> Exchange:
     path = f"/articles/{rng.randrange(10**5):05d}"
-    return Exchange(
-        _wire("GET", path, [("Host", "www.example.com"), ("Accept", "*/*"), *more]), f"path:{path}".encode()
-    )
+    return Exchange(wire("GET", path, [("Host", "www.example.com"), ("Accept", "*/*"), *more]), f"path:{path}".encode())
 
 
 def _closingGet(rng: random.Random) -> Exchange:
@@ -93,71 +82,48 @@ def _closingGet(rng: random.Random) -> Exchange:
 
 def _browserGet(rng: random.Random) -> Exchange:
     path = f"/path/to/some/resource/{rng.randrange(10**5):05d}"
-    session, visitor = rng.randbytes(16).hex(), rng.randrange(10**9)
-    agent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0.0.0 Safari/537.36"
-    fields = [
-        ("Host", "www.example.com"),
-        ("User-Agent", agent),
-        ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"),
-        ("Accept-Language", "en-US,en;q=0.5"),
-        ("Accept-Encoding", "gzip, deflate, br"),
-        ("Connection", "keep-alive"),
-        ("Referer", "https://www.example.com/index.html"),
-        ("Cookie", f"session={session}; theme=dark; lang=en; _ga=GA1.2.{visitor}.1700000000"),
-        ("Upgrade-Insecure-Requests", "1"),
-        ("Sec-Fetch-Dest", "document"),
-        ("Sec-Fetch-Mode", "navigate"),
-        ("Sec-Fetch-Site", "same-origin"),
-    ]
-    return Exchange(_wire("GET", f"{path}?query=value&n={rng.randrange(10**5)}", fields), f"path:{path}".encode())
+    target = f"{path}?query=value&n={rng.randrange(10**5)}"
+    return Exchange(wire("GET", target, browserFields(rng)), f"path:{path}".encode())
 
 
 CASES = {
-    "post": Case("POST echo, 8 to 64 bytes, keep-alive", 4096, _smallPost),
+    "post": Case("POST echo, 8 to 64 bytes, keep-alive", 4096, _smallPost, exact=True),
     "browser": Case("Browser GET, 12 fields, keep-alive", 4096, _browserGet),
     "post64k": Case("POST echo, 64 KiB, keep-alive", 64, _bigPost),
     "pipelined": Case("GET, 2 fields, pipelined", 8192, _plainGet, depth=16),
     "close": Case("GET, 3 fields, a new connection each", 4096, _closingGet, closes=True),
-    "many": Case("POST echo, 8 to 64 bytes, keep-alive, many connections", 4096, _smallPost, factor=10),
+    "many": Case("POST echo, 8 to 64 bytes, keep-alive", 4096, _smallPost, factor=10, exact=True),
+    "most": Case("POST echo, 8 to 64 bytes, keep-alive", 4096, _smallPost, factor=100, exact=True),
 }
 
 
 class Load:
     """
-    A case's requests, on file for wrk.
+    A case's requests.
+
+    @ivar path: the file that has them, for wrk and for our own load: for each batch its size, a line feed, its bytes.
     """
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, path: Path) -> None:
         case = CASES[name]
         rng = random.Random(name)
         exchanges = [case.make(rng) for _ in range(case.count)]
         self.case = case
         self._batches = [exchanges[at : at + case.depth] for at in range(0, case.count, case.depth)]
-        self._path = folder / name
-        with self._path.open("wb") as file:
+        self.path = path
+        with self.path.open("wb") as file:
             for batch in self._batches:
-                wire = b"".join(exchange.wire for exchange in batch)
-                file.write(b"%d\n%b" % (len(wire), wire))
+                together = b"".join(exchange.wire for exchange in batch)
+                file.write(b"%d\n%b" % (len(together), together))
 
     def awaitReady(self, server: Server) -> None:
         """
-        Ask until there is an answer, and check it.
+        Wait until it listens, and check its first answer.
 
         @raise Failed: there is none, or a wrong one.
         """
-        until = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                self._ask(server, self._batches[:1])
-            except ConnectionRefusedError:
-                if time.monotonic() > until:
-                    raise server.failure(f"doesn't listen after {_PATIENCE:g} s") from None
-                server.check()
-                time.sleep(0.02)
-            except OSError as error:
-                raise server.failure(f"{self.case.title}: {error}") from error
-            else:
-                return
+        server.connect().close()
+        self._askFor(server, self._batches[:1])
 
     def check(self, server: Server) -> None:
         """
@@ -166,21 +132,22 @@ class Load:
         @raise Failed: they are wrong.
         """
         batches = self._batches[:_CHECKED]
+        for together in [[batch] for batch in batches] if self.case.closes else [batches]:
+            self._askFor(server, together)
+
+    def _askFor(self, server: Server, batches: list[list[Exchange]]) -> None:
         try:
-            for together in [[batch] for batch in batches] if self.case.closes else [batches]:
-                self._ask(server, together)
+            self._ask(server, batches)
         except OSError as error:
             raise server.failure(f"{self.case.title}: {error}") from error
 
     def _ask(self, server: Server, batches: list[list[Exchange]]) -> None:
-        with socket.create_connection(("127.0.0.1", server.port), _PATIENCE) as conn, conn.makefile("rb") as answers:
+        with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as conn, conn.makefile("rb") as answers:
             for batch in batches:
                 conn.sendall(b"".join(exchange.wire for exchange in batch))
                 for exchange in batch:
                     expected = exchange.body
-                    if expected.startswith(b"path:") and not server.candidate.tellsPath:
-                        expected = b"echo:"
-                    status, body = _answer(answers)
+                    status, body = readAnswer(answers)
                     if status != 200 or body != expected:
                         raise server.failure(
                             f"{self.case.title}: answered {status} and {body[:80]!r} ({len(body)} bytes) instead of "
@@ -193,14 +160,15 @@ class Load:
         """
         Let wrk send, and count.
 
-        @return: how many requests were answered, and in how many us; errors by kind; p50 and p99, in us.
+        @return: how many requests were answered, and in how many us; errors by kind; p50 and p99, in us; the part of
+            its core that wrk had busy.
         @raise Failed: none was answered.
         """
         counted = self.send(server, connections, seconds)
         requests, latencies = counted["requests"], dict(counted.pop("latencies"))
         if not requests:
             raise server.failure(f"{self.case.title}: wrk got no answer in {counted['us'] / 1e6:g} s")
-        each = requests // (connections * self.case.factor)
+        each = requests // connections
         if each:
             uncorrect(latencies, counted["us"] // each)
         return {**counted, "p50": _percentile(latencies, 50), "p99": _percentile(latencies, 99)}
@@ -213,10 +181,10 @@ class Load:
         """
         wrk = subprocess.Popen(
             [
-                *("wrk", "--threads", "1", "--connections", str(connections * self.case.factor)),
+                *("wrk", "--threads", "1", "--connections", str(connections)),
                 # It takes whole seconds only; it is stopped before.
                 *("--duration", f"{math.ceil(seconds) + 10}s", "--script", str(_LUA)),
-                *(f"http://127.0.0.1:{server.port}/", "--", str(self._path)),
+                *(f"http://127.0.0.1:{server.port}/", "--", str(self.path)),
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -225,12 +193,16 @@ class Load:
             # A Ctrl-C in the terminal is for us.
             start_new_session=True,
         )
+        busy = 0.0
         try:
             with suppress(subprocess.TimeoutExpired):
                 wrk.wait(seconds)
+            # If it has ended already, it told why. For the clock see Server.cpu.
+            with suppress(OSError):
+                busy = time.clock_gettime((~wrk.pid << 3) | 2)
             # As Ctrl-C does: it stops and reports.
             wrk.send_signal(signal.SIGINT)
-            output, _ = wrk.communicate(timeout=_PATIENCE)
+            output, _ = wrk.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             raise Failed("wrk doesn't stop") from None
         finally:
@@ -239,7 +211,8 @@ class Load:
         server.check()
         try:
             counted: dict[str, Any] = json.loads(output.strip().rpartition("\n")[2])
-        except ValueError:
+            counted["busy"] = busy * 1e6 / counted["us"]
+        except (ValueError, KeyError, ZeroDivisionError):
             raise Failed(f"wrk failed:\n{output}") from None
         return counted
 
@@ -276,7 +249,7 @@ def _percentile(latencies: dict[int, int], percent: float) -> int:
     raise Failed("wrk measured no latency")
 
 
-def _answer(answers: Any) -> tuple[int, bytes]:
+def readAnswer(answers: Any) -> tuple[int, bytes]:
     """
     Read an answer whose length is told, as wrk counts no other kind the same.
 

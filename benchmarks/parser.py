@@ -19,25 +19,23 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import os
-import platform
 import random
-import shlex
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from wasinet_twisted import __version__
 from wasinet_twisted.http import Buffer
 
+from . import command
+from .messages import Fields, browserFields, postFields, wire
 from .parserreport import OURS, formatMarkdown, formatTable, plot
+from .report import spread
 
 try:
     import h11
@@ -52,8 +50,6 @@ _READ = 16 * 1024
 # process_time is a coarse clock on some systems (Windows: 16 ms).
 _CLOCK = "process_time" if time.get_clock_info("process_time").resolution <= 1e-6 else "perf_counter"
 _now: Callable[[], int] = getattr(time, f"{_CLOCK}_ns")
-
-Fields = list[tuple[str, str]]
 
 
 class Message(NamedTuple):
@@ -205,58 +201,30 @@ class Httptools:
 Candidate = Ours | H11 | Httptools
 
 
-def _wire(message: Message, body: bytes) -> bytes:
-    lines = [f"{message.method} {message.target} HTTP/1.1", *(f"{name}: {value}" for name, value in message.fields)]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+def _message(
+    method: str, target: str, fields: Fields, body: bytes = b"", sent: bytes | None = None
+) -> tuple[Message, bytes]:
+    # sent: the body as it is sent, if that is something else.
+    return Message(method, target, fields, body), wire(method, target, fields, body if sent is None else sent)
 
 
 def _plainGet(number: int, _: random.Random) -> tuple[Message, bytes]:
-    message = Message("GET", f"/articles/{number:05d}", [("Host", "www.example.com"), ("Accept", "*/*")], b"")
-    return message, _wire(message, b"")
+    return _message("GET", f"/articles/{number:05d}", [("Host", "www.example.com"), ("Accept", "*/*")])
 
 
 def _browserGet(number: int, rng: random.Random) -> tuple[Message, bytes]:
-    agent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0.0.0 Safari/537.36"
-    fields = [
-        ("Host", "www.example.com"),
-        ("User-Agent", agent),
-        ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"),
-        ("Accept-Language", "en-US,en;q=0.5"),
-        ("Accept-Encoding", "gzip, deflate, br"),
-        ("Connection", "keep-alive"),
-        ("Referer", "https://www.example.com/index.html"),
-        (
-            "Cookie",
-            f"session={rng.randbytes(16).hex()}; theme=dark; lang=en; _ga=GA1.2.{rng.randrange(10**9)}.1700000000",
-        ),
-        ("Upgrade-Insecure-Requests", "1"),
-        ("Sec-Fetch-Dest", "document"),
-        ("Sec-Fetch-Mode", "navigate"),
-        ("Sec-Fetch-Site", "same-origin"),
-    ]
-    message = Message("GET", f"/path/to/some/resource?query=value&n={number:05d}", fields, b"")
-    return message, _wire(message, b"")
+    return _message("GET", f"/path/to/some/resource?query=value&n={number:05d}", browserFields(rng))
 
 
 def _post(number: int, rng: random.Random) -> tuple[Message, bytes]:
-    fields = [
-        ("Host", "www.example.com"),
-        ("Content-Type", "application/octet-stream"),
-        ("Content-Length", "1024"),
-    ]
-    message = Message("POST", f"/items/{number:05d}", fields, rng.randbytes(1024))
-    return message, _wire(message, message.body)
+    return _message("POST", f"/items/{number:05d}", postFields(1024), rng.randbytes(1024))
 
 
 def _chunkedPost(number: int, rng: random.Random) -> tuple[Message, bytes]:
-    fields = [
-        ("Host", "www.example.com"),
-        ("Content-Type", "application/octet-stream"),
-        ("Transfer-Encoding", "chunked"),
-    ]
-    message = Message("POST", f"/uploads/{number:05d}", fields, rng.randbytes(4 * _READ))
-    chunks = [message.body[start : start + _READ] for start in range(0, len(message.body), _READ)]
-    return message, _wire(message, b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n")
+    body = rng.randbytes(4 * _READ)
+    chunks = [body[start : start + _READ] for start in range(0, len(body), _READ)]
+    sent = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
+    return _message("POST", f"/uploads/{number:05d}", postFields(None), body, sent)
 
 
 # There are enough different messages that remembering whole ones would not help anybody.
@@ -328,27 +296,11 @@ def runCase(case: Case, candidates: dict[str, Candidate], rounds: int) -> dict[s
         "bytes": len(made[0][1]),
         "reads": len(messages[0]),
         "messagesPerRound": case.passes * case.count,
-        "ns": {
-            name: {"median": median[name], "min": min(taken), "max": max(taken), "rounds": taken}
-            for name, taken in times.items()
-        },
+        "ns": {name: spread(taken) for name, taken in times.items()},
         "peerByOurs": {peer: median[peer] / median[OURS] for peer in PEERS},
         "oursByPeer": {peer: median[OURS] / median[peer] for peer in PEERS},
         "goals": {"h11ByOursAtLeast": case.h11Least, "oursByHttptoolsAtMost": case.httptoolsMost},
     }
-
-
-def cpuModel() -> str:
-    """
-    What the processor calls itself.
-    """
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def pin() -> int | None:
@@ -373,17 +325,27 @@ def run(rounds: int, arguments: Sequence[str]) -> dict[str, Any]:
     core = pin()
     candidates: dict[str, Candidate] = {OURS: Ours(), "h11": H11(), "httptools": Httptools()}
     return {
-        "command": shlex.join(["python", "-m", "benchmarks.parser", *arguments]),
-        "date": time.strftime("%Y-%m-%d"),
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        **command.facts("parser", arguments),
         "versions": {OURS: __version__, **{peer: version(peer) for peer in PEERS}},
-        "cpu": cpuModel(),
-        "system": f"{platform.system()} {platform.machine()}",
         "core": core,
         "clock": _CLOCK,
         "rounds": rounds,
         "cases": [runCase(case, candidates, rounds) for case in CASES],
     }
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """
+    What the command was given.
+    """
+    return command.parse(command.parser("parser", "Time per request, beside h11 and httptools.", 5), arguments)
+
+
+def unable(given: argparse.Namespace) -> str | None:
+    """
+    Why it can't be measured here.
+    """
+    return command.undrawable(given) if _missing is None else f"{_missing} {command.LACKING}"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -392,34 +354,14 @@ def main(arguments: Sequence[str]) -> int:
 
     @return: its exit status.
     """
-    options = argparse.ArgumentParser(
-        prog="python -m benchmarks.parser", description="Time per request, beside h11 and httptools."
-    )
-    options.add_argument("--rounds", type=int, default=5, help="how many rounds to take the median of (%(default)s)")
-    options.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
-    options.add_argument("--plot", type=Path, metavar="FILE", help="draw a bar chart (.png, .svg); needs matplotlib")
-    options.add_argument("--markdown", type=Path, metavar="FILE", help="write the table as a page")
-    given = options.parse_args(arguments)
-    if given.rounds < 1:
-        options.error("--rounds must be at least 1")
-    missing = _missing
-    if missing is None and given.plot is not None:
-        # Asked first: who lacks it learns so before the measuring.
-        missing = None if find_spec("matplotlib") else "matplotlib"
+    given = parse(arguments)
+    missing = unable(given)
     if missing is not None:
-        print(f"{missing} is missing: pip install 'wasinet_twisted[bench]'", file=sys.stderr)
+        command.say(missing)
         return 1
     report = run(given.rounds, arguments)
     print(formatTable(report))
-    if given.json is not None:
-        given.json.write_text(json.dumps(report, indent=1) + "\n")
-    if given.plot is not None:
-        plot(report, given.plot)
-    if given.markdown is not None:
-        picture = None
-        if given.plot is not None:
-            picture = Path(os.path.relpath(given.plot, given.markdown.parent)).as_posix()
-        given.markdown.write_text(formatMarkdown(report, picture), encoding="utf-8")
+    command.write(given, report, formatMarkdown, plot)
     return 0
 
 

@@ -8,16 +8,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from . import report
+
 OURS = "wasinet_twisted"
 _COLUMNS = ("message", "parser", "ns", "min - max", "its time / ours", "ours / its time")
-_COLOURS = {OURS: "#1b6ca8", "h11": "#c9803c", "httptools": "#8a9199"}
+# How many of them aren't numbers.
+_TEXTS = 2
+_CHART = "Time to parse a request, beside h11 and httptools"
+_COLOURS = {OURS: report.OURS, "h11": report.PEER, "httptools": report.REFERENCE}
 
 
-def _rows(report: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+def _rows(found: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     """
     The table: one row a case and a candidate.
     """
-    for case in report["cases"]:
+    yield _COLUMNS
+    for case in found["cases"]:
         for name, ns in case["ns"].items():
             spread = f"{ns['min']:,.0f} - {ns['max']:,.0f}"
             ratios = ("", "")
@@ -26,8 +32,8 @@ def _rows(report: dict[str, Any]) -> Iterator[tuple[str, ...]]:
             yield case["name"] if name == OURS else "", name, f"{ns['median']:,.0f}", spread, *ratios
 
 
-def _goals(report: dict[str, Any]) -> Iterator[str]:
-    for case in report["cases"]:
+def _goals(found: dict[str, Any]) -> Iterator[str]:
+    for case in found["cases"]:
         least, most = case["goals"].values()
         if least is not None:
             ratio = case["peerByOurs"]["h11"]
@@ -39,106 +45,69 @@ def _goals(report: dict[str, Any]) -> Iterator[str]:
             yield f"{case['name']}: ours at most {most:g} x httptools': {ratio:.2f}, {told}"
 
 
-def _machine(report: dict[str, Any]) -> str:
-    core = "not pinned" if report["core"] is None else f"pinned to core {report['core']}"
-    versions = ", ".join(f"{name} {number}" for name, number in report["versions"].items())
+def _versions(found: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in found["versions"].items())
+
+
+def _machine(found: dict[str, Any]) -> str:
+    core = "not pinned" if found["core"] is None else f"pinned to core {found['core']}"
     return (
-        f"{report['date']}, {report['cpu']}, {report['system']}, {core}, {report['python']}, {versions}; "
-        f"median of {report['rounds']} rounds, {report['clock'].replace('_', ' ')}"
+        f"{found['date']}, {found['cpu']}, {found['system']}, {core}, {found['python']}, {_versions(found)}; "
+        f"{report.rounds(found)}, {found['clock'].replace('_', ' ')}"
     )
 
 
-def formatTable(report: dict[str, Any]) -> str:
+def formatTable(found: dict[str, Any]) -> str:
     """
     The report for a terminal.
     """
-    rows = [_COLUMNS, *_rows(report)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    lines = []
-    for row in rows:
-        cells = [
-            text.ljust(width) if at < 2 else text.rjust(width)
-            for at, (text, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join([_machine(report), "", *lines, "", *_goals(report)])
+    return "\n".join([_machine(found), "", *report.aligned(list(_rows(found)), _TEXTS), "", *_goals(found)])
 
 
-def formatMarkdown(report: dict[str, Any], picture: str | None) -> str:
+def body(found: dict[str, Any], picture: str | None) -> list[str]:
     """
-    The report as a page.
+    The report as lines of a page.
 
     @param picture: the chart, as seen from the page.
     """
-    lines = ["# The parser, measured", ""]
-    lines += ["Written by this command; change nothing by hand:", "", f"    {report['command']}", ""]
-    lines += [f"{_machine(report)}.", ""]
-    lines += [
+    lines = [
         "Nanoseconds a message, less is better. All parsers get the same reads and build the same: method, target, the",
         "list of fields, the body. The spread is that of the rounds. How it is done stands in `benchmarks/parser.py`.",
         "",
     ]
     if picture is not None:
-        lines += [f"![Time per message, beside h11 and httptools]({picture})", ""]
-    lines += [f"| {' | '.join(_COLUMNS)} |", "| --- | --- | ---: | ---: | ---: | ---: |"]
-    lines += [f"| {' | '.join(row)} |" for row in _rows(report)]
-    lines += ["", "What was to be reached:", "", *(f"- {goal}" for goal in _goals(report))]
-    return "\n".join(lines) + "\n"
+        lines += [f"![{_CHART}]({picture})", ""]
+    lines += [*report.piped(list(_rows(found)), _TEXTS), ""]
+    return [*lines, "What was to be reached:", "", *(f"- {goal}" for goal in _goals(found)), ""]
 
 
-def plot(report: dict[str, Any], path: Path) -> None:
+def formatMarkdown(found: dict[str, Any], picture: str | None) -> str:
     """
-    Draw the bar chart: a panel a case, each with its own scale that begins at zero.
-
-    @param path: its suffix says the format: .png, .svg.
+    The report as a page of its own.
     """
-    import matplotlib
+    return report.page("The parser, measured", found, _machine(found), body(found, picture))
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
 
-    cases = report["cases"]
-    figure, panels = pyplot.subplots(len(cases), 1, figsize=(9, 1.55 * len(cases) + 1), layout="constrained")
-    for panel, case in zip(panels, cases, strict=True):
-        names = list(case["ns"])
-        for row, name in enumerate(names):
+def plot(found: dict[str, Any], path: Path) -> None:
+    """
+    Draw the bar chart: a panel a case.
+    """
+    panels = []
+    for case in found["cases"]:
+        bars = []
+        for name, ns in case["ns"].items():
             # In us: the figures stay short.
-            middle, least, most = (case["ns"][name][key] / 1000 for key in ("median", "min", "max"))
-            panel.barh(row, middle, height=0.72, color=_COLOURS[name])
-            panel.errorbar(
-                middle, row, xerr=[[middle - least], [most - middle]], color="#222222", capsize=3, linewidth=1
-            )
-            label = f"{middle:,.1f} µs"
+            figure = {key: ns[key] / 1000 for key in ("median", "min", "max")}
+            told = f"{figure['median']:,.1f} µs"
             if name != OURS:
-                label += f"  ({case['peerByOurs'][name]:.2f} x ours)"
-            panel.annotate(
-                label,
-                (max(most, middle), row),
-                xytext=(6, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=9,
-                fontweight="bold" if name == OURS else "normal",
-            )
-        longest = max(ns["max"] for ns in case["ns"].values()) / 1000
-        panel.set_xlim(0, longest * 1.28)
-        panel.set_yticks(range(len(names)), names)
-        panel.invert_yaxis()
-        panel.set_title(f"{case['name']}  ({_size(case)})", loc="left", fontsize=10.5, fontweight="bold")
-        panel.tick_params(axis="y", length=0)
-        panel.tick_params(axis="x", labelsize=8, colors="#555555")
-        panel.spines[["top", "right", "left"]].set_visible(False)
-    figure.suptitle("Time to parse a request, beside h11 and httptools", fontsize=13, fontweight="bold")
-    versions = ", ".join(f"{name} {number}" for name, number in report["versions"].items())
-    figure.supxlabel(
+                told += f"  ({case['peerByOurs'][name]:.2f} x ours)"
+            bars.append(report.Bar(name, figure, told, _COLOURS[name], name == OURS))
+        panels.append(report.Panel(f"{case['name']}  ({_size(case)})", bars))
+    caption = (
         "µs a message, less is better; each panel has its own scale; whiskers: the fastest and the slowest round\n"
-        f"{versions}; {report['python']}; {report['cpu']}; median of {report['rounds']} rounds; {report['date']}",
-        fontsize=9,
-        color="#444444",
+        f"{_versions(found)}; {found['python']}; {found['cpu']}; {report.rounds(found)}; {found['date']}"
     )
-    figure.get_layout_engine().set(h_pad=0.09)
-    figure.savefig(path, dpi=120)
-    pyplot.close(figure)
+    report.draw(path, _CHART, caption, panels)
 
 
 def _size(case: dict[str, Any]) -> str:

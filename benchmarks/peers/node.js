@@ -1,4 +1,4 @@
-// Node's own http module. node benchmarks/peers/node.js PORT BACKLOG
+// Node's own http module. node benchmarks/peers/node.js PORT BACKLOG KEEP_ALIVE
 "use strict";
 const http = require("http");
 
@@ -16,4 +16,5 @@ const server = http.createServer((request, response) => {
   request.on("data", (piece) => pieces.push(piece));
   request.on("end", () => answer(response, Buffer.concat(pieces)));
 });
+server.keepAliveTimeout = Number(process.argv[4]) * 1000;
 server.listen({ port: Number(process.argv[2]), host: "127.0.0.1", backlog: Number(process.argv[3]) });

@@ -1,0 +1,264 @@
+"""
+All benchmarks, and the page of their figures.
+
+    python -m benchmarks [--output docs] [--quick]
+
+It takes less than a quarter of an hour, and writes C{benchmarks.md} with a chart for
+each part, all at once at the end: a run that is interrupted or fails writes nothing.
+With C{--quick} it takes a few seconds a part: the figures say nothing, but all that
+makes them has run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from textwrap import wrap
+from typing import Any
+
+from . import command, connections, http, parser, parserreport, serverreport, tcp
+from .candidates import ROOT, Failed
+from .command import say
+from .report import rounds
+
+PAGE = "benchmarks.md"
+
+
+@dataclass(frozen=True)
+class Part:
+    """
+    A benchmark.
+
+    @ivar title: its section's.
+    @ivar full: what its command is given.
+    @ivar quick: the same, for a moment's run.
+    @ivar unable: given that, why it can't run here, or L{None}.
+    @ivar body: its section's lines, of the report and its chart.
+    @ivar measured: tells how often and how long it measured.
+    """
+
+    title: str
+    full: str
+    quick: str
+    unable: Callable[[list[str]], str | None]
+    body: Callable[[dict[str, Any], str], list[str]]
+    measured: Callable[[dict[str, Any]], str] = rounds
+
+
+def _server(benchmark: Any) -> dict[str, Any]:
+    return {
+        "unable": lambda arguments: benchmark.unable(benchmark.parse(arguments)),
+        "body": lambda report, picture: serverreport.body(report, benchmark.words, picture, 3),
+        "measured": lambda report: f"{serverreport.measured(report)}; load: {report['load']}",
+    }
+
+
+PARTS = {
+    "tcp": Part(
+        "TCP echoes",
+        "--rounds 3 --duration 0.4",
+        "--rounds 1 --duration 0.1 --cases 64b-50 64b-5000 two-1 --candidates conn protocol protocol-epoll uvloop c",
+        **_server(tcp.TcpBenchmark()),
+    ),
+    "http": Part(
+        "HTTP requests",
+        "--rounds 3 --duration 0.4 --cases post most browser post64k pipelined close",
+        "--rounds 1 --duration 0.1 --cases post browser --candidates ours reactor handwritten",
+        **_server(http.HttpBenchmark()),
+    ),
+    "connections": Part(
+        "Idle connections",
+        "--rounds 3 --count 3000",
+        "--rounds 1 --count 300 --candidates conn protocol-epoll uvloop ours twisted.web",
+        lambda arguments: connections.unable(connections.parse(arguments)),
+        lambda report, picture: connections.body(report, picture, 3),
+    ),
+    "parser": Part(
+        "The parser",
+        "--rounds 5",
+        "--rounds 1",
+        lambda arguments: parser.unable(parser.parse(arguments)),
+        parserreport.body,
+    ),
+}
+
+
+def picture(name: str) -> str:
+    """
+    The file of a part's chart.
+    """
+    return f"benchmarks-{name}.svg"
+
+
+def given(name: str, quick: bool) -> list[str]:
+    """
+    What a part's command is given.
+    """
+    return (PARTS[name].quick if quick else PARTS[name].full).split()
+
+
+def measure(name: str, quick: bool, folder: Path) -> dict[str, Any]:
+    """
+    Run a part, as a process of its own, and draw its chart.
+
+    @param folder: where to.
+    @return: its report.
+    @raise Failed: it gives none.
+    """
+    kept = folder / f"{name}.json"
+    running = subprocess.Popen(
+        [
+            *(sys.executable, "-m", f"benchmarks.{name}", *given(name, quick)),
+            *("--json", str(kept), "--plot", str(folder / picture(name))),
+        ],
+        cwd=ROOT,
+        # The page has its tables.
+        stdout=subprocess.DEVNULL,
+        # A Ctrl-C in the terminal is for us.
+        start_new_session=True,
+    )
+    try:
+        status = running.wait()
+    finally:
+        # It stops what it has started.
+        running.terminate()
+        running.wait()
+    if status:
+        raise Failed(f"benchmarks.{name} ended with status {status}")
+    report: dict[str, Any] = json.loads(kept.read_text())
+    return report
+
+
+def _versions(reports: dict[str, dict[str, Any]]) -> list[str]:
+    """
+    Those of all candidates, each once.
+    """
+    found = {f"{name} {version}" for name, version in reports["parser"]["versions"].items()}
+    for name in ("tcp", "http", "connections"):
+        for candidate in reports[name]["candidates"].values():
+            found.update(candidate["versions"].split(", "))
+    return sorted(found, key=str.lower)
+
+
+def formatPage(reports: dict[str, dict[str, Any]], quick: bool, seconds: float) -> str:
+    """
+    The page.
+
+    @param seconds: how long it took.
+    """
+    facts = reports["tcp"]
+    cores = facts["cores"]
+    asked = "python -m benchmarks --quick" if quick else "python -m benchmarks"
+    lines = [
+        "# Benchmarks",
+        "",
+        "Ours beside its peers: what an echo over TCP costs, what an HTTP request costs, how much memory a connection",
+        "takes that waits, how long the parser takes. Written by this command; change nothing by hand:",
+        "",
+        f"    {asked}",
+        "",
+        "Figures are the median of the rounds, beside them their minimum and maximum. In a round the candidates take",
+        "turns, and ratios are those of the same round. Less is better, but for messages and requests a second.",
+        "",
+        "## The machine",
+        "",
+        f"{facts['date']}: {facts['cpu']}, {facts['system']}; the servers on core {cores['server']}, the load on core "
+        f"{cores['load']}.",
+        "",
+        *wrap(f"{', '.join(_versions(reports))}.", 120),
+        "",
+        "## How to repeat it",
+        "",
+        f"Two cores are needed, with nothing else that is busy on them. It took {seconds:.0f} s. Go and Node are",
+        "needed for their rows only.",
+        "",
+        "    apt-get install gcc libc6-dev wrk nodejs golang-go",
+        "    pip install -e '.[bench]'",
+        f"    {asked}",
+        "",
+        "It runs these, which take more rounds and longer ones, or some cases and candidates only, if asked:",
+        "",
+        *(f"    {shlex.join(['python', '-m', f'benchmarks.{name}', *given(name, quick)])}" for name in PARTS),
+        "",
+    ]
+    for name, part in PARTS.items():
+        report = reports[name]
+        lines += [
+            f"## {part.title}",
+            "",
+            f"{part.measured(report).capitalize()}.",
+            "",
+            *part.body(report, picture(name)),
+        ]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def publish(folder: Path, output: Path) -> None:
+    """
+    Put the page and its charts where they belong; each replaces the one before at once.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    files = [PAGE, *(picture(name) for name in PARTS)]
+    try:
+        for file in files:
+            shutil.copyfile(folder / file, output / f"{file}.new")
+        for file in files:
+            os.replace(output / f"{file}.new", output / file)
+    finally:
+        for file in files:
+            (output / f"{file}.new").unlink(missing_ok=True)
+
+
+def run(quick: bool, output: Path) -> int:
+    """
+    Measure everything, and write the page.
+
+    @raise Failed: a part gives no report.
+    """
+    began = time.monotonic()
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        reports = {}
+        for number, name in enumerate(PARTS, 1):
+            say(f"part {number} of {len(PARTS)}: {PARTS[name].title}, after {time.monotonic() - began:.0f} s")
+            reports[name] = measure(name, quick, folder)
+        seconds = time.monotonic() - began
+        (folder / PAGE).write_text(formatPage(reports, quick, seconds), encoding="utf-8")
+        publish(folder, output)
+    say(f"{output / PAGE} is written, after {seconds:.0f} s")
+    return 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """
+    The command.
+
+    @return: its exit status.
+    """
+    options = argparse.ArgumentParser(prog="python -m benchmarks", description="All benchmarks, and their page.")
+    options.add_argument(
+        "--output", type=Path, default=ROOT / "docs", metavar="FOLDER", help="where the page is written to (docs)"
+    )
+    options.add_argument("--quick", action="store_true", help="a few seconds a part: the figures say nothing")
+    asked = options.parse_args(arguments)
+    # Who lacks something learns so before the measuring.
+    for name, part in PARTS.items():
+        unable = part.unable([*given(name, asked.quick), "--plot", picture(name)])
+        if unable is not None:
+            say(f"benchmarks.{name}: {unable}")
+            return 1
+    return command.endingWell(lambda: run(asked.quick, asked.output))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

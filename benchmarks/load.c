@@ -1,0 +1,281 @@
+/*
+ * The load of the benchmarks: connections that send a message each, wait until all of the answer has come, and send the
+ * next one. One thread, epoll.
+ *
+ *     load PORT CONNECTIONS WARM_UP SECONDS echo SIZE
+ *     load PORT CONNECTIONS WARM_UP SECONDS http FILE
+ *
+ * Echo: messages of that size, each of which comes back. HTTP: the POSTs in a file (for each its size in bytes, a line
+ * feed, the bytes); what comes back is a 200 with "echo:" and the POST's body. Every message differs from the one before
+ * and from those of most other connections, and every answer is compared with what it should be.
+ *
+ * After the warm-up no message is under way; it says "ready" and waits for a line. Then it sends for so many seconds,
+ * waits for the last answers, and prints what it counted as a line of JSON. Between the two nothing but those messages
+ * has passed, so that the server's CPU time can be divided by them exactly. It ends with its standard input.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Echo's messages begin anywhere in so many random bytes, and go on after them. */
+#define STARTS 65536u
+/* How many requests a file may have, and how long an answer to one may be. */
+#define REQUESTS 65536u
+#define ANSWER 1024
+/* How many connections are opened at once: fewer than any server lets wait. */
+#define TOGETHER 256
+/* How long an answer may take, in ms. */
+#define PATIENCE 20000
+/* Latencies are counted with 7 bits of precision: below 1 %. */
+#define PRECISION 7
+#define BUCKETS ((64 - PRECISION + 1) << PRECISION)
+
+/* What is sent; body: where that of a request begins. */
+struct message {
+    const char *data;
+    size_t size, body;
+};
+
+/* next: which message; step: what is added to that each time; answer: what has come of HTTP's. */
+struct conn {
+    int fd;
+    struct message message;
+    size_t sent, got;
+    uint64_t began;
+    uint32_t next, step;
+    char *answer;
+};
+
+static char *pool, taken[1 << 18];
+static struct message requests[REQUESTS];
+/* How many messages there are; the size of echo's, 0: it is HTTP. */
+static uint32_t several;
+static size_t echoed;
+static int queue;
+static uint64_t buckets[BUCKETS], messages;
+
+static void fail(const char *what)
+{
+    perror(what);
+    exit(1);
+}
+
+static void complain(const char *what)
+{
+    fprintf(stderr, "%s\n", what);
+    exit(1);
+}
+
+static uint64_t now(clockid_t clock)
+{
+    struct timespec time;
+    clock_gettime(clock, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+static void watch(int operation, struct conn *conn, unsigned events)
+{
+    struct epoll_event event = {.events = events, .data.ptr = conn};
+    if (epoll_ctl(queue, operation, conn->fd, &event)) fail("epoll_ctl");
+}
+
+static void count(uint64_t ns)
+{
+    unsigned shift = 0;
+    while (ns >> shift >= 2u << PRECISION) shift++;
+    buckets[(shift << PRECISION) + (ns >> shift)]++;
+    messages++;
+}
+
+/* In us: the middle of the bucket that holds it. */
+static double percentile(double percent)
+{
+    uint64_t before = 0, rank = (uint64_t)((double)messages * percent / 100);
+    for (uint64_t at = 0; at < BUCKETS; at++) {
+        before += buckets[at];
+        if (before > rank) {
+            uint64_t shift = at < 2u << PRECISION ? 0 : (at >> PRECISION) - 1;
+            return ((double)((at - (shift << PRECISION)) << shift) + (double)((1ull << shift) - 1) / 2) / 1000;
+        }
+    }
+    return 0;
+}
+
+/* Send as much as is taken. */
+static void push(struct conn *conn, int watched)
+{
+    while (conn->sent < conn->message.size) {
+        ssize_t sent =
+            send(conn->fd, conn->message.data + conn->sent, conn->message.size - conn->sent, MSG_NOSIGNAL);
+        if (sent < 0 && errno == EAGAIN) {
+            if (!watched) watch(EPOLL_CTL_MOD, conn, EPOLLIN | EPOLLOUT);
+            return;
+        }
+        if (sent < 0) fail("send");
+        conn->sent += (size_t)sent;
+    }
+    if (watched) watch(EPOLL_CTL_MOD, conn, EPOLLIN);
+}
+
+static void begin(struct conn *conn, uint64_t time)
+{
+    conn->next = (conn->next + conn->step) % several;
+    if (echoed) conn->message = (struct message){pool + conn->next, echoed, 0};
+    else conn->message = requests[conn->next];
+    conn->sent = conn->got = 0;
+    conn->began = time;
+    push(conn, 0);
+}
+
+/* Is this all of the answer to a request? */
+static int answered(const struct conn *conn)
+{
+    const struct message *sent = &conn->message;
+    char *end = memmem(conn->answer, conn->got, "\r\n\r\n", 4);
+    if (!end) return 0;
+    /* What a search for the length may see ends with the head. */
+    *end = 0;
+    const char *length = strcasestr(conn->answer, "\ncontent-length:");
+    *end = '\r';
+    if (memcmp(conn->answer, "HTTP/1.1 200", 12) || !length) complain("an answer isn't a 200 with its length");
+    size_t expected = sent->size - sent->body + 5, head = (size_t)(end + 4 - conn->answer);
+    if (strtoul(length + 16, NULL, 10) != expected) complain("an answer hasn't the length it should have");
+    if (conn->got < head + expected) return 0;
+    if (conn->got > head + expected) complain("more came than an answer");
+    if (memcmp(end + 4, "echo:", 5) || memcmp(end + 9, sent->data + sent->body, expected - 5))
+        complain("an answer isn't what it should be");
+    return 1;
+}
+
+/* Take what there is. 1 if the answer is complete. */
+static int pull(struct conn *conn)
+{
+    char *to = echoed ? taken : conn->answer + conn->got;
+    size_t most = echoed ? sizeof taken : ANSWER - conn->got;
+    ssize_t came = recv(conn->fd, to, most, 0);
+    if (came < 0 && errno == EAGAIN) return 0;
+    if (came < 0) fail("recv");
+    if (came == 0) complain(most ? "the server has ended a connection" : "an answer is too long");
+    conn->got += (size_t)came;
+    if (!echoed) return answered(conn);
+    if (conn->got > conn->sent) complain("more came back than was sent");
+    if (memcmp(taken, conn->message.data + conn->got - came, (size_t)came))
+        complain("what came back isn't what was sent");
+    return conn->got == echoed;
+}
+
+/* Let these connections send until that time, once at the least, and wait for all answers. */
+static void exchange(struct conn *first, int many, uint64_t until)
+{
+    struct epoll_event events[256];
+    int under = many;
+    for (int at = 0; at < many; at++) begin(first + at, now(CLOCK_MONOTONIC));
+    while (under) {
+        int ready = epoll_wait(queue, events, 256, PATIENCE);
+        if (ready < 0) fail("epoll_wait");
+        if (!ready) complain("an answer doesn't come");
+        for (int at = 0; at < ready; at++) {
+            struct conn *conn = events[at].data.ptr;
+            if (events[at].events & EPOLLOUT) push(conn, 1);
+            if (!(events[at].events & ~(unsigned)EPOLLOUT) || !pull(conn)) continue;
+            uint64_t time = now(CLOCK_MONOTONIC);
+            count(time - conn->began);
+            if (time < until) begin(conn, time);
+            else under--;
+        }
+    }
+}
+
+static void join(struct conn *conn, const struct sockaddr_in *address)
+{
+    int yes = 1;
+    conn->next = (uint32_t)random() % several;
+    /* Odd: where the messages are a power of two, it takes all of them before one comes again. */
+    conn->step = ((uint32_t)random() % several) | 1;
+    conn->answer = echoed ? NULL : malloc(ANSWER);
+    if (!echoed && !conn->answer) fail("malloc");
+    conn->fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (conn->fd < 0) fail("socket");
+    if (connect(conn->fd, (const struct sockaddr *)address, sizeof *address)) fail("connect");
+    setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    if (fcntl(conn->fd, F_SETFL, O_NONBLOCK)) fail("fcntl");
+    watch(EPOLL_CTL_ADD, conn, EPOLLIN);
+}
+
+static void makeEchoed(const char *given)
+{
+    several = STARTS;
+    echoed = strtoul(given, NULL, 10);
+    pool = malloc(STARTS + echoed);
+    if (!echoed || !pool) complain("no size");
+    for (size_t at = 0; at < STARTS + echoed; at++) pool[at] = (char)(random() >> 8);
+}
+
+static void readRequests(const char *path)
+{
+    FILE *file = fopen(path, "rb");
+    size_t size;
+    if (!file) fail(path);
+    while (several < REQUESTS && fscanf(file, "%zu", &size) == 1 && getc(file) == '\n') {
+        char *data = malloc(size), *end;
+        if (!data || fread(data, 1, size, file) != size) complain("the file of requests is cut");
+        end = memmem(data, size, "\r\n\r\n", 4);
+        if (!end) complain("a request has no end");
+        requests[several++] = (struct message){data, size, (size_t)(end + 4 - data)};
+    }
+    if (!several) complain("there are no requests");
+    fclose(file);
+}
+
+int main(int given, char **arguments)
+{
+    if (given != 7) complain("usage: load PORT CONNECTIONS WARM_UP SECONDS echo|http SIZE|FILE");
+    int many = atoi(arguments[2]);
+    double warmUp = atof(arguments[3]), seconds = atof(arguments[4]);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(arguments[1]))};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    srandom(1);
+    if (strcmp(arguments[5], "http")) makeEchoed(arguments[6]);
+    else readRequests(arguments[6]);
+    struct conn *conns = calloc((size_t)many, sizeof *conns);
+    if (!conns) fail("calloc");
+    queue = epoll_create1(0);
+    if (queue < 0) fail("epoll_create1");
+
+    for (int at = 0; at < many;) {
+        int some = many - at < TOGETHER ? many - at : TOGETHER;
+        for (int next = at; next < at + some; next++) join(conns + next, &address);
+        /* They have been accepted when they have been answered. */
+        exchange(conns + at, some, 0);
+        at += some;
+    }
+    exchange(conns, many, now(CLOCK_MONOTONIC) + (uint64_t)(warmUp * 1e9));
+    puts("ready");
+    fflush(stdout);
+    if (getchar() == EOF) return 1;
+
+    memset(buckets, 0, sizeof buckets);
+    messages = 0;
+    uint64_t began = now(CLOCK_MONOTONIC), busy = now(CLOCK_PROCESS_CPUTIME_ID);
+    exchange(conns, many, began + (uint64_t)(seconds * 1e9));
+    uint64_t took = now(CLOCK_MONOTONIC) - began;
+    busy = now(CLOCK_PROCESS_CPUTIME_ID) - busy;
+    printf("{\"messages\": %llu, \"us\": %.1f, \"busy\": %.4f, \"p50\": %.2f, \"p99\": %.2f}\n",
+           (unsigned long long)messages, (double)took / 1000, (double)busy / (double)took,
+           percentile(50), percentile(99));
+    fflush(stdout);
+    /* Stay: what closing costs the server isn't counted. */
+    (void)getchar();
+    return 0;
+}
