@@ -148,7 +148,12 @@ class Task(Generic[T]):
         except BaseException as error:
             self._endWith(error)
             return
-        if awaited.__class__ is Awaited and awaited.isFree() and not self._unheard:
+        if (
+            awaited.__class__ is Awaited
+            # It is free.
+            and not (awaited.called or awaited.task or awaited._callbacks or awaited.paused)
+            and not self._unheard
+        ):
             # What nearly always is so: it waits for the next bytes.
             awaited.task = self
             self._awaiting = awaited

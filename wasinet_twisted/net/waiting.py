@@ -86,7 +86,11 @@ class Awaited(Deferred[T]):
         if task is None:
             self.callback(value)
         else:
-            self._settle()
+            # What _settle() does: this is the hot path.
+            self.task = None
+            self.called = True
+            self._canceller = None
+            self.result = None  # type: ignore[assignment]
             task.resume(value)
             if self._callbacks:
                 self._runCallbacks()
