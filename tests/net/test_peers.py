@@ -28,6 +28,7 @@ from tests.processes import PATIENCE, freePort
 from tests.support import needsTool
 from wasinet_twisted.errors import ConnectionClosed, ConnectionRefused, TimedOut
 from wasinet_twisted.net import WasiTcpConn, WasiTcpServer, connect, formatAddress
+from wasinet_twisted.net.receiving import IMMEDIATE
 
 reactor: Any = _reactor
 LOCAL = "127.0.0.1"
@@ -648,3 +649,50 @@ async def test_ipv6ServeForever() -> None:
         assert await inThread(receiveAll, sock) == b"Wasm"
     await server.drain(5)
     await serving
+
+
+# One beside the others
+
+
+@pytest_twisted.ensureDeferred
+async def test_aBusyHandlerBesideAnHonestOne() -> None:
+    """
+    Who takes byte after byte off a peer that never stops sending is kept from doing only that: between an honest
+    peer's message and its answer there are a few turns, and in each a bounded number of the busy one's reads.
+    """
+    taken = 0
+
+    async def handle(conn: WasiTcpConn) -> None:
+        nonlocal taken
+        if await conn.readExactly(1) == b"h":
+            await echo(conn)
+        while await conn.readExactly(1):
+            taken += 1
+
+    server = WasiTcpServer(0, LOCAL)
+    serving = server.serveForever(handle)
+    port = server.local().port
+    stopped = threading.Event()
+
+    def send() -> None:
+        with socket.create_connection((LOCAL, port)) as sock, contextlib.suppress(OSError):
+            while not stopped.is_set():
+                sock.sendall(bytes(65536))
+
+    sending = deferToThread(send)
+    while not taken:
+        await sleep(0.01)
+    between = []
+    async with await connect(f"{LOCAL}:{port}", timeout=5) as honest:
+        honest.write(b"h")
+        for _ in range(50):
+            before = taken
+            honest.write(b"?")
+            assert await honest.read(timeout=5) == b"?"
+            between.append(taken - before)
+    stopped.set()
+    await server.drain(0)
+    await serving
+    await sending
+    assert sum(between) > 0
+    assert max(between) <= 20 * IMMEDIATE
