@@ -90,7 +90,7 @@ class Awaited(Deferred[T]):
             self.task = None
             self.called = True
             self._canceller = None
-            self.result = None  # type: ignore[assignment]
+            self.result = None
             task.resume(value)
             if self._callbacks:
                 self._runCallbacks()

@@ -25,6 +25,7 @@ from ..net.connection import CLOSE_TIMEOUT
 from ..net.receiving import IMMEDIATE
 from .answer import encodeWhole
 from .deadlines import Watched
+from .direct import sendsDirectly
 from .request import Request, refuseTakeOver
 from .responding import InvalidResponse
 from .runs import Run
@@ -42,6 +43,13 @@ class HttpProtocol(Watched):
     __slots__ = ()
 
     # Twisted calls these
+
+    def connectionMade(self) -> None:
+        """
+        There is a connection.
+        """
+        self._direct = sendsDirectly(self.transport)
+        super().connectionMade()
 
     def dataReceived(self, data: bytes) -> None:
         """

@@ -18,6 +18,7 @@ from ..net.connection import CLOSE_TIMEOUT
 from ..net.tasks import Task
 from .answer import closePieces, encodeBegin, encodeWhole, inPieces, lengthOf, quickResponse
 from .body import Receiver
+from .direct import sendDirectly
 from .request import Request, wantsTrailers
 from .runs import Closing, Run
 from .state import DONE, IDLE, LINGER, TUNNEL, UNREAD
@@ -149,7 +150,9 @@ class Responder(Receiver):
         request._responded = True
         self._request = None
         self._phase = IDLE
-        self.transport.write(encoded)
+        # Answers to requests that came together are left to the transport, to go together.
+        if not self._direct or self._pumping or not sendDirectly(self.transport, encoded):
+            self.transport.write(encoded)
         if self._writePaused:
             self._queued += len(encoded)
         now = self._since = self.reactor.seconds()

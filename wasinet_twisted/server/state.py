@@ -58,6 +58,7 @@ class HttpState(ConnectionProtocol):
         "_bodyGot",
         "_closeBy",
         "_count",
+        "_direct",
         "_ended",
         "_expects",
         "_keepAlive",
@@ -85,6 +86,8 @@ class HttpState(ConnectionProtocol):
         # would take as long as all else that is asked.
         self._arrived = _NOTHING
         self._phase = IDLE
+        # Is an answer sent from within the write?
+        self._direct = False
         # When the present phase has begun, and the present request.
         self._since = self._started = server.reactor.seconds()
         self._request: Request | None = None

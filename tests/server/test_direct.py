@@ -1,0 +1,119 @@
+"""
+Answers that are sent at once: nothing is lost, doubled or out of order, whatever the socket says.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor as _reactor
+from twisted.internet import tcp
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.threads import deferToThread
+
+from wasinet_twisted.server.direct import sendDirectly, sendsDirectly
+
+reactor: Any = _reactor
+
+
+class Socket:
+    """
+    Takes so many bytes, or raises an error.
+    """
+
+    def __init__(self, says: int | OSError) -> None:
+        self.says = says
+        self.taken = b""
+
+    def send(self, data: bytes) -> int:
+        if isinstance(self.says, OSError):
+            raise self.says
+        self.taken += data[: self.says]
+        return len(data[: self.says])
+
+
+class Transport:
+    """
+    What of one of Twisted's is asked for.
+    """
+
+    dataBuffer = b""
+    _tempDataLen = 0
+    disconnecting = 0
+    connected = 1
+
+    def __init__(self, says: int | OSError = 100) -> None:
+        self.socket = Socket(says)
+        self.queued = b""
+
+    def write(self, data: bytes) -> None:
+        self.queued += data
+
+
+@pytest.mark.parametrize("takes", [0, 1, 5, 6, 100])
+def test_whatTheSocketDoesntTakeIsQueued(takes: int) -> None:
+    transport = Transport(takes)
+    assert sendDirectly(transport, b"answer")
+    assert transport.socket.taken == b"answer"[:takes]
+    assert transport.queued == b"answer"[takes:]
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.EPIPE, errno.ENOBUFS])
+def test_anErrorIsLeftToTheTransport(number: int) -> None:
+    transport = Transport(OSError(number, "no"))
+    assert not sendDirectly(transport, b"answer")
+    assert transport.queued == b""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("dataBuffer", b"before"), ("_tempDataLen", 1), ("disconnecting", 1), ("connected", 0)]
+)
+def test_notBeforeWhatWaits(name: str, value: Any) -> None:
+    transport = Transport()
+    setattr(transport, name, value)
+    assert not sendDirectly(transport, b"answer")
+    assert transport.socket.taken == transport.queued == b""
+
+
+def test_onlyTransportsThatWeKnow() -> None:
+    class Other(tcp.Server):
+        pass
+
+    known, other = object.__new__(tcp.Server), object.__new__(Other)
+    assert sendsDirectly(known)
+    assert not sendsDirectly(other)
+    assert not sendsDirectly(Transport())
+
+
+@pytest_twisted.ensureDeferred
+async def test_theOrderOnARealSocket() -> None:
+    """
+    Written, sent, written, and more than the socket takes: what the peer reads is in this order.
+    """
+    big = bytes(range(256)) * 40_000
+    parts = [b"a" * 10, b"b" * 10, big, b"c" * 10, big, b"d" * 10]
+
+    class Sender(Protocol):
+        def connectionMade(self) -> None:
+            transport: Any = self.transport
+            for number, part in enumerate(parts):
+                if number % 2 == 0 or not (sendsDirectly(transport) and sendDirectly(transport, part)):
+                    transport.write(part)
+            # With nothing waiting.
+            transport.loseConnection()
+
+    port = reactor.listenTCP(0, Factory.forProtocol(Sender), interface="127.0.0.1")
+
+    def receive() -> bytes:
+        got = bytearray()
+        with socket.create_connection(("127.0.0.1", port.getHost().port)) as sock:
+            while data := sock.recv(1 << 20):
+                got += data
+        return bytes(got)
+
+    assert await deferToThread(receive) == b"".join(parts)
+    await port.stopListening()
