@@ -143,11 +143,14 @@ def _freePort() -> int:
 class Server:
     """
     A candidate's process, and those it starts.
+
+    @ivar pid: the process's number.
     """
 
     def __init__(self, candidate: Candidate, port: int, process: subprocess.Popen[bytes], output: IO[bytes]) -> None:
         self.candidate = candidate
         self.port = port
+        self.pid = process.pid
         self._process = process
         self._output = output
 

@@ -131,14 +131,7 @@ class ServerBenchmark(ABC):
         """
         Why it can't be measured here; who lacks something learns so before the measuring.
         """
-        if not hasattr(os, "sched_setaffinity"):
-            return "this needs Linux: a core for the server, another for the load, and /proc"
-        if len(os.sched_getaffinity(0)) < 2:
-            return "this needs two cores: one for the server, one for the load"
-        for program, hint in self.needed.items():
-            if shutil.which(program) is None:
-                return f"{program} is missing: {hint}"
-        return command.undrawable(given)
+        return lacking(self.needed) or command.undrawable(given)
 
     def run(self, given: argparse.Namespace, arguments: Sequence[str]) -> dict[str, Any]:
         """
@@ -148,8 +141,7 @@ class ServerBenchmark(ABC):
         @raise Failed: a candidate doesn't do its work.
         """
         names = given.candidates
-        available = sorted(os.sched_getaffinity(0))
-        serverCore, loadCore = available[0], available[-1]
+        serverCore, loadCore = twoCores()
         runs: dict[str, dict[str, list[dict[str, Any]]]] = {case: {name: [] for name in names} for case in given.cases}
         with tempfile.TemporaryDirectory() as folder:
             candidates = {name: self.candidates[name].compiled(Path(folder, name)) for name in names}
@@ -208,6 +200,30 @@ class ServerBenchmark(ABC):
             return 0
 
         return command.endingWell(work)
+
+
+def twoCores() -> tuple[int, int]:
+    """
+    The server's and the load's.
+    """
+    available = sorted(os.sched_getaffinity(0))
+    return available[0], available[-1]
+
+
+def lacking(needed: dict[str, str]) -> str | None:
+    """
+    What is not there.
+
+    @param needed: programs, and how one gets them.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        return "this needs Linux: a core for the server, another for the load, and /proc"
+    if len(os.sched_getaffinity(0)) < 2:
+        return "this needs two cores: one for the server, one for the load"
+    for program, hint in needed.items():
+        if shutil.which(program) is None:
+            return f"{program} is missing: {hint}"
+    return None
 
 
 def available(candidates: dict[str, Candidate], names: Sequence[str]) -> list[str]:
