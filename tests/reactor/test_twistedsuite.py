@@ -1,36 +1,77 @@
 """
-Twisted's own reactor tests: nothing that passes with the stock epoll reactor may fail with ours.
+Twisted's own reactor tests: nothing that passes with the stock epoll reactor may fail with ours. And that the
+comparison, of these and of other people's suites, notices what it is there for.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from pathlib import Path
 
-from tests.processes import ROOT
+import pytest
 
-STOCK = "twisted.internet.epollreactor.EPollReactor"
-OURS = "wasinet_twisted.reactor.EPollReactor"
-
-
-def outcomes(reactor: str) -> dict[str, str]:
-    """
-    How each test ends. A test that is tried several times keeps its worst end.
-    """
-    command = [sys.executable, "-W", "ignore", "-m", "tests.reactor.twistedsuite", reactor]
-    ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
-    found: dict[str, str] = {}
-    for line in ran.stdout.splitlines():
-        name, _, end = line.rpartition(" ")
-        if name.startswith("twisted.internet.test.") and end in ("passed", "failed", "skipped"):
-            found[name] = "failed" if found.get(name) == "failed" else end
-    return found
+from tests.reactor import suites
 
 
 def test_whatPassesThereAlsoPassesHere() -> None:
-    stock, ours = outcomes(STOCK), outcomes(OURS)
-    assert len(stock) > 300
+    stock, ours = suites.run(suites.STOCK), suites.run(suites.OURS)
+    assert len(stock.ends) > 300
     # Some fail with every reactor, where the tests run as root.
-    failed = [name for name, end in stock.items() if end == "passed" and ours.get(name) != "passed"]
-    assert failed == []
-    assert ours.keys() == stock.keys()
+    assert suites.faults(stock, ours) == []
+    assert ours.ends.keys() == stock.ends.keys()
+
+
+STOCK = "a passed\nb passed\nc skipped\nd failed\n\twhy\n"
+
+
+@pytest.mark.parametrize(
+    ("ours", "found"),
+    [
+        (STOCK, []),
+        # Only here, and why.
+        (
+            "a passed\nb failed\n\tbecause\n\tof\nc skipped\nd failed\n",
+            ["b: passed, and with ours failed\n\tbecause\n\tof\n"],
+        ),
+        # The worst counts, if a test is reported twice.
+        ("a passed\na failed\nb failed\nb passed\nc passed\nd passed\n", ["a", "b"]),
+        ("a skipped\nb passed\nc failed\nd failed\n", ["a", "c"]),
+        ("b passed\nd failed\n", ["a", "c"]),
+        # What fails with both, or is new here, is no regression.
+        ("a passed\nb passed\nc skipped\ne failed\n", []),
+    ],
+)
+def test_whatEndsWorseIsARegression(ours: str, found: list[str]) -> None:
+    faults = suites.faults(suites.parse(STOCK), suites.parse(ours))
+    assert len(faults) == len(found)
+    assert all(fault.startswith(beginning) for fault, beginning in zip(faults, found, strict=True))
+
+
+def test_aRunThatProvesNothing() -> None:
+    """
+    One that ran no tests, and two that hung at the same place, are no proof.
+    """
+    assert suites.faults(suites.parse(""), suites.parse("")) == ["no test was run"]
+    cut = suites.parse("a passed\n", complete=False)
+    assert suites.faults(cut, cut) == ["with stock it didn't come to its end", "with ours it didn't come to its end"]
+
+
+def test_theTable() -> None:
+    stock, ours = suites.parse(STOCK), suites.parse("a passed\nb failed\nc skipped\nd passed\ne passed\n")
+    assert suites.row("x", "x 1.0", stock, ours) == "| x | x 1.0 | 5 | 2 / 1 / 1 | 3 / 1 / 1 | `b`, `d`, `e` |\n"
+
+
+def test_theCommand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    Its status, and its table: printed, and put into a page.
+    """
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{suites.BEGIN}old\n{suites.END}after\n")
+    runs = {suites.STOCK: STOCK, suites.OURS: STOCK}
+    monkeypatch.setattr(suites, "run", lambda reactor, names: suites.parse(runs[reactor]))
+    assert suites.main(["--names", "x", "--markdown", str(page)]) == 0
+    table = capsys.readouterr().out
+    assert "| 4 | 2 / 1 / 1 | 2 / 1 / 1 | none |" in table
+    assert page.read_text() == f"before\n{suites.BEGIN}{table}{suites.END}after\n"
+    runs[suites.OURS] = "a passed\n"
+    assert suites.main(["--names", "x"]) == 1
+    assert "b: passed, and with ours missing" in capsys.readouterr().err

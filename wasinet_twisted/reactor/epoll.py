@@ -86,14 +86,17 @@ class EPollReactor(epollreactor.EPollReactor):
                 # What C{log.callWithLogger} and C{_doReadOrWrite} do, without what is the same each time.
                 contexts.append(selectable)
                 why: Any
+                isRead = True
                 try:
                     why = selectable.doRead()
                 except BaseException as error:
                     log.err()
                     why = error
+                    # Even if it is a ConnectionDone: its peer hasn't ended one direction.
+                    isRead = False
                 contexts.pop()
-                if why is not None:
-                    self._call(selectable, self._disconnectSelectable, selectable, why, True)
+                if why:
+                    self._call(selectable, self._disconnectSelectable, selectable, why, isRead)
             elif selectable is not None:
                 # It could be gone in the meantime.
                 log.callWithLogger(selectable, self._doReadOrWrite, selectable, fd, event)
@@ -120,7 +123,7 @@ class EPollReactor(epollreactor.EPollReactor):
         except BaseException as error:
             log.err()
             why = error
-        if why is not None:
+        if why:
             self._disconnectSelectable(transport, why, False)
 
     def _call(self, transport: Any, do: Callable[..., object], *arguments: object) -> None:

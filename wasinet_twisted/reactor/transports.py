@@ -127,7 +127,7 @@ class Gathering(_Flags):
         """
         self.dirty = False
         why = self.doWrite()  # type: ignore[attr-defined]
-        if why is None and self.connected and (self.dataBuffer or self._tempDataLen) and not self.dirty:
+        if not why and self.connected and (self.dataBuffer or self._tempDataLen) and not self.dirty:
             # The kernel takes no more for now.
             super().startWriting()  # type: ignore[misc]
         return why
@@ -162,6 +162,8 @@ class Gathering(_Flags):
             or self._writeDisconnecting
             or self._writeDisconnected
             or self._aborting
+            # A subclass may have its own way.
+            or self.__class__ not in LEAN
         )
 
     # What may end that it is plain
@@ -298,8 +300,8 @@ class UNIXClient(Descriptors, unix.Client):
     """
 
 
-# Those whose C{doRead} is as it stands here or in Twisted: subclasses are others.
-LEAN = frozenset((Server, Client, UNIXServer, UNIXClient))
+# Those whose methods are as they stand here or in Twisted: subclasses are others.
+LEAN: frozenset[type[Any]] = frozenset((Server, Client, UNIXServer, UNIXClient))
 
 
 class Port(tcp.Port):
