@@ -81,7 +81,7 @@ class EPollReactor(epollreactor.EPollReactor):
                 return
             raise
         for fd, event in events:
-            selectable = selectables.get(fd)
+            selectable: Any = selectables.get(fd)
             if event == EPOLLIN and selectable.__class__ in LEAN:
                 # What C{log.callWithLogger} and C{_doReadOrWrite} do, without what is the same each time.
                 contexts.append(selectable)
