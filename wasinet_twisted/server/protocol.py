@@ -216,19 +216,11 @@ class HttpProtocol(Watched):
         self._waited = 0.0
         self._expects = self._late = False
         self._keepAlive = request._asks != ASKS_CLOSE and request.version != "HTTP/1.0"
-        server.statistics.started()
-        expected = False
-        for name, value in request._pairs if request._asks == ASKS_MORE else ():
-            size = len(name)
-            if size == 10 and name.lower() == "connection":
-                self._keepAlive = request.keepAlive
-            elif size == 6 and name.lower() == "expect" and request.version != "HTTP/1.0":
-                # RFC 9110 section 10.1.1: it has this one member.
-                if value.lower() != "100-continue" or expected:
-                    self._refuse(417, "the only expectation known is 100-continue", request)
-                    return
-                expected = True
-                self._expects = request._body != b""
+        statistics = server.statistics
+        statistics.requests += 1
+        statistics.inFlight += 1
+        if request._asks == ASKS_MORE and not self._heeds(request):
+            return
         context = None
         ended = False
         try:
@@ -255,6 +247,26 @@ class HttpProtocol(Watched):
             run.goOn(awaited)
             if not run.done:
                 server.runs(self, run)
+
+    def _heeds(self, request: Request) -> bool:
+        """
+        What does the request ask of its connection?
+
+        @return: may it be answered? Else it has been refused.
+        """
+        expected = False
+        for name, value in request._pairs:
+            name = name.lower()
+            if name == "connection":
+                self._keepAlive = request.keepAlive
+            elif name == "expect" and request.version != "HTTP/1.0":
+                # RFC 9110 section 10.1.1: it has this one member.
+                if value.lower() != "100-continue" or expected:
+                    self._refuse(417, "the only expectation known is 100-continue", request)
+                    return False
+                expected = True
+                self._expects = request._body != b""
+        return True
 
     # What handlers call
 
