@@ -201,6 +201,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--names", nargs="+", help="instead: modules, classes or tests")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="put the table into this page, between its marks")
     options = parser.parse_args(arguments)
+    marked = re.compile(f"(?<={re.escape(BEGIN)}).*(?={re.escape(END)})", re.DOTALL)
+    # Who has named the wrong page learns so before the tests have run.
+    if options.markdown is not None and not (
+        options.markdown.is_file() and len(marked.findall(options.markdown.read_text())) == 1
+    ):
+        parser.error(f"{options.markdown} has no place between {BEGIN.strip()} and {END.strip()}")
 
     if options.names:
         chosen = {" ".join(options.names): Suite("", tuple(options.names))}
@@ -219,12 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             wrong = True
             print(fault, file=sys.stderr, flush=True)
     if options.markdown is not None:
-        page = options.markdown.read_text()
-        marked = re.compile(f"(?<={re.escape(BEGIN)}).*(?={re.escape(END)})", re.DOTALL)
-        page, places = marked.subn(lambda _: table, page)
-        if places != 1:
-            parser.error(f"{options.markdown} has no place between {BEGIN.strip()} and {END.strip()}")
-        options.markdown.write_text(page)
+        options.markdown.write_text(marked.sub(lambda _: table, options.markdown.read_text()))
     return int(wrong)
 
 
