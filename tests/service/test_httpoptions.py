@@ -18,6 +18,7 @@ from tests.service.test_options import Parent as EchoParent
 from tests.support import MemoryPeer
 from wasinet_twisted.http import Limits, WasiResponse
 from wasinet_twisted.server.limits import DEFAULT_SERVER_LIMITS, ServerLimits
+from wasinet_twisted.service import command
 from wasinet_twisted.service.http import HttpAppService, Options, onLoopback
 from wasinet_twisted.service.limits import SPARE, limitsByName, raiseDescriptors, withinDescriptors
 
@@ -35,6 +36,10 @@ def parse(*arguments: str) -> Options:
 
 
 class OptionsTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        # Under trial there is none at this point, and it isn't for a test to choose one for all that follow.
+        self.patch(command, "installReactor", lambda: None)
+
     def refused(self, *arguments: str) -> str:
         """
         @return: the one line that says why.
