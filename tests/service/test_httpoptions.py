@@ -186,7 +186,7 @@ class LimitsTests(SynchronousTestCase):
         before = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, before)
         resource.setrlimit(resource.RLIMIT_NOFILE, (before[1] // 2, before[1]))
-        self.assertEqual(raiseDescriptors(), before[1])
+        self.assertEqual(raiseDescriptors(MemoryReactorClock()), before[1])
         self.assertEqual(resource.getrlimit(resource.RLIMIT_NOFILE), (before[1], before[1]))
 
     def test_theSystemRefuses(self) -> None:
@@ -195,7 +195,7 @@ class LimitsTests(SynchronousTestCase):
 
         self.patch(resource, "setrlimit", refuse)
         self.patch(resource, "getrlimit", lambda _: (100, 200))
-        self.assertEqual(raiseDescriptors(), 100)
+        self.assertEqual(raiseDescriptors(MemoryReactorClock()), 100)
 
 
 class ServiceTests(SynchronousTestCase):

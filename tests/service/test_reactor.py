@@ -4,6 +4,7 @@ Which reactor the commands run on: ours, unless another was asked for, or the sy
 
 from __future__ import annotations
 
+import resource
 import sys
 from pathlib import Path
 
@@ -108,6 +109,22 @@ def test_echo(tmp_path: Path, options: list[str], reactor: str) -> None:
         assert talk(port, b"WasmEdge") == b"echo:WasmEdge"
         assert f"reactor class: {reactor}." in process.stdout()
         assert process.stdout().count("reactor class") == 1
+
+
+def test_selectsDescriptors(tmp_path: Path) -> None:
+    """
+    It gets no more than select() takes; so it has no more connections either.
+    """
+    program = (
+        "import resource\nfrom wasinet_twisted.http import WasiResponse\n"
+        "def handler(request): return WasiResponse(body=str(resource.getrlimit(resource.RLIMIT_NOFILE)))\n"
+    )
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    for command, soft in ((TWISTD, hard), (withReactor(TWISTD, "select"), 1024)):
+        write(tmp_path, program)
+        with serving(tmp_path, command=command) as (process, port):
+            assert body(talk(port, POST)).decode() == str((soft, hard))
+            assert ("at most 960 connections instead of 10000" in process.stdout()) == (soft == 1024)
 
 
 @COMMANDS

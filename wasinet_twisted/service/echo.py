@@ -99,7 +99,7 @@ class EchoService(CommandService):
     def __init__(self, options: Options, *, reactor: Any = None) -> None:
         super().__init__(Launch.fromOptions(options), reactor=reactor)
         self.logTo(options)
-        limits = withinDescriptors(LIMITS, raiseDescriptors())
+        limits = withinDescriptors(LIMITS, raiseDescriptors(self._reactor))
         if options["http"]:
             self.serveHttp(HttpServer(echoHttp, limits=limits, reactor=reactor), options["http"])
         for endpoint in options["tcp"]:

@@ -122,7 +122,7 @@ class HttpAppService(CommandService):
         """
         super().__init__(Launch.fromOptions(options), reactor=reactor)
         self.logTo(options)
-        limits = withinDescriptors(options["limits"], raiseDescriptors())
+        limits = withinDescriptors(options["limits"], raiseDescriptors(self._reactor))
         reactorFor = None
         if worker is not None:
             limits = replace(limits, drain=min(limits.drain, WORKER_DRAIN))
