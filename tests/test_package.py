@@ -12,6 +12,7 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
 from twisted.application.service import IService, IServiceMaker
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IProtocolFactory, IPushProducer
 from twisted.internet.task import Clock
@@ -27,6 +28,8 @@ from wasinet_twisted.service.echo import EchoService
 from wasinet_twisted.service.http import HttpAppService
 from wasinet_twisted.service.listening import ListeningService
 from wasinet_twisted.service.reloading import Reported, Supervisor
+
+pytestmark = pytest.mark.reactorless
 
 ROOT = Path(wasinet_twisted.__file__).parent
 CHECKOUT = Path(__file__).parent.parent

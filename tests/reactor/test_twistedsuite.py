@@ -7,7 +7,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from tests.processes import ROOT
+
+# They name the reactors themselves.
+pytestmark = pytest.mark.reactorless
 
 STOCK = "twisted.internet.epollreactor.EPollReactor"
 OURS = "wasinet_twisted.reactor.EPollReactor"

@@ -13,6 +13,9 @@ import pytest
 from tests.processes import freePort, run, running, script, talk
 from tests.service.support import COMMANDS, POST, TWIST, TWISTD, at, body, ended, serving, write
 
+# Each chooses one, or leaves that to the command.
+pytestmark = pytest.mark.reactorless
+
 # It tells which reactor it runs on.
 APP = """
 from wasinet_twisted.http import WasiResponse
