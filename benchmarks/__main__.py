@@ -73,7 +73,7 @@ PARTS = {
     "http": Part(
         "HTTP requests",
         "--rounds 3 --duration 0.4 --cases post most browser post64k pipelined close",
-        "--rounds 1 --duration 0.1 --cases post browser --candidates ours reactor handwritten",
+        "--rounds 1 --duration 0.1 --cases post browser --candidates ours epoll handwritten",
         **_server(http.HttpBenchmark()),
     ),
     "connections": Part(

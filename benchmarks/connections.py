@@ -89,7 +89,7 @@ KINDS = {
         "HTTP connections, each has had an answer",
         _get,
         httppeers.CANDIDATES,
-        {httppeers.OURS: OURS, "reactor": OURS, "handwritten": REFERENCE},
+        {httppeers.OURS: OURS, httppeers.STOCK: OURS, "handwritten": REFERENCE},
     ),
 }
 CANDIDATES = {name: candidate for kind in KINDS.values() for name, candidate in kind.candidates.items()}

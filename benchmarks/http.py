@@ -40,9 +40,10 @@ from typing import Any
 from .candidates import Candidate, serving
 from .command import say
 from .httpload import CASES, Load
-from .httppeers import CANDIDATES, OURS
+from .httppeers import CANDIDATES, OURS, STOCK
 from .pingpong import COMPILER, HINT
 from .pingpong import Load as Pingpong
+from .report import by
 from .rounds import ServerBenchmark
 from .serverreport import Words, colours
 
@@ -53,8 +54,8 @@ WORDS = Words(
     title="The HTTP server, measured",
     unit="request",
     latency=("ms", 1000),
-    references={OURS: "ours"},
-    colours=colours([OURS, "reactor"], ["handwritten"]),
+    references={OURS: "ours", STOCK: "ours on Twisted's epoll"},
+    colours=colours([OURS, STOCK], ["handwritten"]),
     growth=("post", "many", "most"),
     chart="What a request costs the server, beside its peers",
     about=(
@@ -65,6 +66,19 @@ WORDS = Words(
         "`benchmarks/http.py`."
     ),
 )
+
+# How many times ours a peer's CPU time a request was to be: the case, whose, and the peers.
+_GOALS: list[tuple[str, str, dict[str, float]]] = [
+    (
+        "post",
+        OURS,
+        {"uvicorn": 2.5, "aiohttp": 5, "twisted.web": 12, "granian": 3, "node": 1.7, "go": 1.2, "handwritten": 0.65},
+    ),
+    ("post", STOCK, {"uvicorn": 1.1, "aiohttp": 2.3, "twisted.web": 6}),
+    ("browser", OURS, {"uvicorn": 2, "aiohttp": 3.6, "handwritten": 0.65}),
+    ("pipelined", OURS, {"handwritten": 1.5}),
+    ("close", OURS, {"handwritten": 0.9}),
+]
 
 
 class HttpBenchmark(ServerBenchmark):
@@ -141,6 +155,24 @@ class HttpBenchmark(ServerBenchmark):
             "p99": counted["p99"],
             "errors": counted["errors"],
         }
+
+    def goals(self, cases: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+        """
+        What peers take for what ours takes; and thousands of connections take no more than a few.
+        """
+        goals = []
+        for case, reference, others in _GOALS:
+            for name, least in others.items():
+                found = cases.get(case, {}).get(name, {}).get("cpuBy", {}).get(reference)
+                if found is not None:
+                    on = "ours" if reference == OURS else "ours on Twisted's epoll reactor"
+                    text = f"{CASES[case].title}: {CANDIDATES[name].title} by {on} at least {least:g}"
+                    goals.append({"text": text, "value": found["median"], "least": least})
+        few, most = (cases.get(case, {}).get(OURS) for case in ("post", "most"))
+        if few and most:
+            text = "5,000 connections take ours at most 1.3 times the CPU time a request that 50 take"
+            goals.append({"text": text, "value": by(most["cpu"], few["cpu"])["median"], "most": 1.3})
+        return goals
 
     def load(self) -> str:
         """

@@ -7,21 +7,25 @@ from __future__ import annotations
 from .candidates import Candidate, module, script
 from .peers import BACKLOG, KEEP_ALIVE, MOST
 
-OURS = "ours"
+OURS, STOCK = "ours", "epoll"
 
-_OURS = (
-    *("--nodaemon", "--pidfile=", "wasinet-http", "--app", "benchmarks.peers.ours:handler"),
-    *("--listen", f"tcp:{{port}}:interface=127.0.0.1:backlog={BACKLOG}"),
-)
+
+def _ours(title: str, reactor: str) -> Candidate:
+    return Candidate(
+        title,
+        (
+            *(script("twistd"), f"--reactor={reactor}", "--nodaemon", "--pidfile=", "wasinet-http"),
+            *("--app", "benchmarks.peers.ours:handler"),
+            *("--listen", f"tcp:{{port}}:interface=127.0.0.1:backlog={BACKLOG}"),
+        ),
+        ("wasinet_twisted", "twisted"),
+    )
+
 
 # The first is ours: the others are compared with it.
 CANDIDATES = {
-    OURS: Candidate("wasinet_twisted", (script("twistd"), *_OURS), ("wasinet_twisted", "twisted")),
-    "reactor": Candidate(
-        "wasinet_twisted on its reactor",
-        (script("twistd"), "--reactor=wasinet", *_OURS),
-        ("wasinet_twisted", "twisted"),
-    ),
+    OURS: _ours("wasinet_twisted", "wasinet"),
+    STOCK: _ours("wasinet_twisted, Twisted's epoll", "epoll"),
     "twisted.web": Candidate("twisted.web", module("benchmarks.peers.twistedweb", "{port}"), ("twisted",)),
     "uvicorn": Candidate(
         "uvicorn",

@@ -17,6 +17,9 @@ from tests.processes import Client, freePort, running
 from wasinet_twisted.http import Limits
 from wasinet_twisted.server import ServerLimits
 
+# The programs run as a reader's would; some choose a reactor.
+pytestmark = pytest.mark.reactorless
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # What is a test is run as one.

@@ -12,6 +12,7 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
 from twisted.application.service import IService, IServiceMaker
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IProtocolFactory, IPushProducer
 from twisted.internet.task import Clock
@@ -27,6 +28,8 @@ from wasinet_twisted.service.echo import EchoService
 from wasinet_twisted.service.http import HttpAppService
 from wasinet_twisted.service.listening import ListeningService
 from wasinet_twisted.service.reloading import Reported, Supervisor
+
+pytestmark = pytest.mark.reactorless
 
 ROOT = Path(wasinet_twisted.__file__).parent
 CHECKOUT = Path(__file__).parent.parent
@@ -106,7 +109,7 @@ ALLOWED = {
     # The status page shows the version; prometheus_client is imported when somebody scrapes.
     "server": {"__version__", "errors", "http", "net", "twisted", "zope", "multidict", "prometheus_client"},
     "reactor": {"twisted"},
-    "service": {"attrs", "errors", "http", "net", "server", "twisted", "zope"},
+    "service": {"attrs", "errors", "http", "net", "reactor", "server", "twisted", "zope"},
     "testing": {"errors", "net", "twisted", "zope"},
 }
 

@@ -5,7 +5,18 @@ costs a collection a test; over the many small tests here that is most of the ti
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    None of these need be run on several reactors.
+    """
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.reactorless)
 
 
 @pytest.fixture(autouse=True)

@@ -74,8 +74,13 @@ async def withAsyncio(role: str, talk: Talk) -> tuple[WasiTcpConn, Deferred[Any]
     """
 
     async def session(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Any:
-        with contextlib.closing(writer):
+        try:
             return await asyncio.wait_for(talk(reader, writer), PATIENCE)
+        finally:
+            writer.close()
+            # What the kernel hasn't taken yet would go with the loop.
+            with contextlib.suppress(OSError):
+                await asyncio.wait_for(writer.wait_closed(), PATIENCE)
 
     if role == "client":
         async with WasiTcpServer(0, LOCAL) as server:

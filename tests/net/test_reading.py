@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -15,6 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from wasinet_twisted.errors import ConnectionClosed, IncompleteRead, LimitExceeded
 from wasinet_twisted.net.reading import Exactly, Incoming, Line, ToEnd, Until, Want
+
+pytestmark = pytest.mark.reactorless
 
 # Few kinds of bytes, so that separators and parts of them are frequent.
 ALPHABET = b"a-\n"

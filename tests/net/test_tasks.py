@@ -9,9 +9,11 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Coroutine, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import Any
 
+import pytest
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, ensureDeferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -22,6 +24,14 @@ from wasinet_twisted.net.tasks import Task
 from wasinet_twisted.net.waiting import Awaited, again
 
 variable: ContextVar[str] = ContextVar("variable", default="the default")
+
+
+def runAsyncio(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """
+    Run a loop of asyncio's, in a thread of its own: a reactor that is one runs in this thread.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result(60)
 
 
 class Observed(Task[Any]):
@@ -347,7 +357,7 @@ class TaskTests(SynchronousTestCase):
                 await asyncio.sleep(0.001)
             return task.seen, cancelled.seen, forEver.cancelled()
 
-        seen, cancelled, forEver = asyncio.run(main())
+        seen, cancelled, forEver = runAsyncio(main())
         self.assertEqual(seen, [["slept", "x"], "ended"])
         self.assertIsInstance(cancelled[0], CancelledError)
         self.assertTrue(forEver)
@@ -364,8 +374,9 @@ class TaskTests(SynchronousTestCase):
             await asyncio.sleep(0.001)
             return task.seen[0]
 
-        self.assertIsInstance(asyncio.run(main()), CancelledError)
+        self.assertIsInstance(runAsyncio(main()), CancelledError)
 
+    @pytest.mark.reactorless
     def test_aHandlerOnTheAsyncioReactor(self) -> None:
         """
         The same in a program, with connections.

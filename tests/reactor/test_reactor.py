@@ -8,7 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.processes import ROOT, freePort, running, script, talk
+
+# Each installs its own.
+pytestmark = pytest.mark.reactorless
 
 PREAMBLE = """
 import socket, sys, time

@@ -22,6 +22,9 @@ from zope.interface import implementer
 
 from tests.reactor.harness import KINDS, LOCAL, Recording, World, readExactly
 
+# They name the reactors themselves.
+pytestmark = pytest.mark.reactorless
+
 everyKind = pytest.mark.parametrize("kind", KINDS)
 
 

@@ -23,6 +23,9 @@ from zope.interface import implementer
 from tests.certificates import Authority
 from tests.reactor.harness import KINDS, LOCAL, Recording, World, readAll, readExactly
 
+# They name the reactors themselves.
+pytestmark = pytest.mark.reactorless
+
 everyKind = pytest.mark.parametrize("kind", KINDS)
 BIG = bytes(range(251)) * 12_000
 

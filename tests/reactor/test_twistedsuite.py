@@ -11,6 +11,9 @@ import pytest
 
 from tests.reactor import suites
 
+# They name the reactors themselves.
+pytestmark = pytest.mark.reactorless
+
 
 def test_whatPassesThereAlsoPassesHere() -> None:
     stock, ours = suites.run(suites.STOCK), suites.run(suites.OURS)

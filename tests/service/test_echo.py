@@ -200,6 +200,8 @@ def test_stopsByCtrlC(tmp_path: Path, command: list[str]) -> None:
     with running([*command, "--http", at(http)], tmp_path) as process:
         process.waitForPorts(http)
         with Client(http):
+            # twist listens before it heeds signals: that it answers says that it does.
+            assert httpEcho(http) == b"echo:WasmEdge"
             assert process.stop(signal.SIGINT) in (0, -signal.SIGINT)
     assert "Traceback" not in process.stdout() + process.stderr()
     assert not list(tmp_path.glob("*.pid"))

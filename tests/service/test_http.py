@@ -411,6 +411,8 @@ def test_theSecondSignalWhileTheAppBlocks(tmp_path: Path) -> None:
 @COMMANDS
 def test_stopsByCtrlC(tmp_path: Path, command: list[str]) -> None:
     with serving(tmp_path, command=command) as (process, port), Client(port):
+        # twist listens before it heeds signals: that it answers says that it does.
+        talk(port, POST)
         process.process.send_signal(signal.SIGINT)
         assert process.wait() in (0, -signal.SIGINT)
     assert "Traceback" not in process.stdout() + process.stderr()

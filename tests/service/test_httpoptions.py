@@ -18,6 +18,7 @@ from tests.service.test_options import Parent as EchoParent
 from tests.support import MemoryPeer
 from wasinet_twisted.http import Limits, WasiResponse
 from wasinet_twisted.server.limits import DEFAULT_SERVER_LIMITS, ServerLimits
+from wasinet_twisted.service import command
 from wasinet_twisted.service.http import HttpAppService, Options, onLoopback
 from wasinet_twisted.service.limits import SPARE, limitsByName, raiseDescriptors, withinDescriptors
 
@@ -35,6 +36,10 @@ def parse(*arguments: str) -> Options:
 
 
 class OptionsTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        # Under trial there is none at this point, and it isn't for a test to choose one for all that follow.
+        self.patch(command, "installReactor", lambda: None)
+
     def refused(self, *arguments: str) -> str:
         """
         @return: the one line that says why.
@@ -181,7 +186,7 @@ class LimitsTests(SynchronousTestCase):
         before = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, before)
         resource.setrlimit(resource.RLIMIT_NOFILE, (before[1] // 2, before[1]))
-        self.assertEqual(raiseDescriptors(), before[1])
+        self.assertEqual(raiseDescriptors(MemoryReactorClock()), before[1])
         self.assertEqual(resource.getrlimit(resource.RLIMIT_NOFILE), (before[1], before[1]))
 
     def test_theSystemRefuses(self) -> None:
@@ -190,7 +195,7 @@ class LimitsTests(SynchronousTestCase):
 
         self.patch(resource, "setrlimit", refuse)
         self.patch(resource, "getrlimit", lambda _: (100, 200))
-        self.assertEqual(raiseDescriptors(), 100)
+        self.assertEqual(raiseDescriptors(MemoryReactorClock()), 100)
 
 
 class ServiceTests(SynchronousTestCase):

@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.processes import freePort, running, script
+from tests.reactors import needsManyDescriptors
 
 CONNECTIONS = 1000
 # Seconds for all of them together.
@@ -87,6 +88,7 @@ def test_aThousandAtOnceToEachPort(tmp_path: Path) -> None:
     """
     All are connected before the first one sends, and stay until the last one is answered.
     """
+    needsManyDescriptors()
     http, tcp = freePort(), freePort()
     endpoints = ["--http", f"tcp:{http}:interface=127.0.0.1", "--tcp", f"tcp:{tcp}:interface=127.0.0.1"]
     with (

@@ -8,6 +8,7 @@ from twisted.python.usage import Options as BaseOptions
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
+from wasinet_twisted.service import command
 from wasinet_twisted.service.echo import Options
 
 
@@ -27,6 +28,10 @@ def parse(*arguments: str) -> Options:
 
 
 class OptionsTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        # Under trial there is none at this point, and it isn't for a test to choose one for all that follow.
+        self.patch(command, "installReactor", lambda: None)
+
     def refused(self, *arguments: str) -> str:
         """
         @return: the one line that says why.

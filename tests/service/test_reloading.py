@@ -239,7 +239,7 @@ def test_nothingIsHandedToWhatTheAppStarts(tmp_path: Path) -> None:
         tmp_path,
         "import os, subprocess, sys\nfrom wasinet_twisted.http import WasiResponse\n"
         "CODE = \"import os; print(sorted(os.listdir('/proc/self/fd')), 'WASINET_RELOAD' in os.environ)\"\n"
-        "OUTPUT = subprocess.run([sys.executable, '-c', CODE], stdout=subprocess.PIPE, close_fds=False).stdout\n"
+        "OUTPUT = subprocess.run([sys.executable, '-I', '-c', CODE], stdout=subprocess.PIPE, close_fds=False).stdout\n"
         "def handler(request): return WasiResponse(body=OUTPUT)\n",
     )
     with serving(tmp_path, "--reload") as (_, port):

@@ -4,8 +4,10 @@ What each command's service is made of: its servers, their access log, and what 
 
 from __future__ import annotations
 
+import select
+import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred
@@ -206,20 +208,42 @@ class CommandService(MultiService):
                 each.reload()
 
 
-def checkAccessLog(options: Options) -> None:
+class CommandOptions(Options):
     """
-    @raise UsageError: the options of the access log are none.
+    What every command has. A subclass's C{postOptions} calls this one's last.
     """
-    path, format = options["access-log"], options["access-log-format"]
-    if format is not None and format not in FORMATS:
-        raise UsageError(f"--access-log-format: there are {' and '.join(FORMATS)}, not {format!r}")
-    if format is not None and path is None:
-        raise UsageError("--access-log-format: there is no --access-log whose format it could be")
-    if path == "-" and Launch.fromOptions(options).daemon:
-        raise UsageError("--access-log: a daemon has no standard output; give a file, or run twistd with -n")
+
+    optParameters: ClassVar = [
+        ["access-log", None, None, "Write a line for each HTTP request to this file, or to the standard output (-)."],
+        ["access-log-format", None, None, "combined, as Apache has it (the default), or json, an object a line."],
+    ]
+
+    def postOptions(self) -> None:
+        """
+        The access log's, and the reactor.
+        """
+        self._checkAccessLog()
+        if getattr(self, "parent", None) is not None:
+            # Without twistd or twist above them, it's for whoever parses them to choose.
+            installReactor()
+
+    def _checkAccessLog(self) -> None:
+        path, format = self["access-log"], self["access-log-format"]
+        if format is not None and format not in FORMATS:
+            raise UsageError(f"--access-log-format: there are {' and '.join(FORMATS)}, not {format!r}")
+        if format is not None and path is None:
+            raise UsageError("--access-log-format: there is no --access-log whose format it could be")
+        if path == "-" and Launch.fromOptions(self).daemon:
+            raise UsageError("--access-log: a daemon has no standard output; give a file, or run twistd with -n")
 
 
-ACCESS_LOG_OPTIONS = (
-    ["access-log", None, None, "Write a line for each HTTP request to this file, or to the standard output (-)."],
-    ["access-log-format", None, None, "combined, as Apache has it (the default), or json, an object a line."],
-)
+def installReactor() -> None:
+    """
+    Install the reactor of this package, unless there is one already or epoll is missing: then twistd and twist install
+    Twisted's default.
+    """
+    # twistd and twist install what --reactor names while they parse it, which is before they come to the command.
+    if "twisted.internet.reactor" not in sys.modules and hasattr(select, "epoll"):
+        from ..reactor import install
+
+        install()

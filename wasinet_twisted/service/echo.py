@@ -4,11 +4,10 @@ C{twistd wasinet-echo}: the article's two echo servers.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from twisted.application.service import IService
 from twisted.logger import Logger
-from twisted.python.usage import Options as BaseOptions
 from twisted.python.usage import UsageError
 
 from ..errors import ConnectionClosed
@@ -17,7 +16,7 @@ from ..net import ConnectionFactory, WasiTcpConn
 from ..server.limits import ServerLimits
 from ..server.request import Request
 from ..server.serving import HttpServer
-from .command import ACCESS_LOG_OPTIONS, CommandService, checkAccessLog
+from .command import CommandOptions, CommandService
 from .limits import raiseDescriptors, withinDescriptors
 from .listening import Launch, ListeningService, checkEndpoint
 
@@ -30,7 +29,7 @@ DEFAULT_TCP = "tcp:8001"
 LIMITS = ServerLimits(drain=1.0)
 
 
-class Options(BaseOptions):
+class Options(CommandOptions):
     """
     The options of C{wasinet-echo}.
     """
@@ -41,7 +40,6 @@ class Options(BaseOptions):
         "Answers HTTP requests with 'echo:' and their body (tcp:8000), and TCP data with 'echo:' and what each read "
         "brought (tcp:8001). Naming endpoints of one kind only starts only that kind."
     )
-    optParameters: ClassVar = [*ACCESS_LOG_OPTIONS]
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +67,7 @@ class Options(BaseOptions):
             self["tcp"] = [DEFAULT_TCP]
         if self["access-log"] is not None and not self["http"]:
             raise UsageError("--access-log: there is no HTTP endpoint whose requests could be logged")
-        checkAccessLog(self)
+        super().postOptions()
 
 
 async def echoHttp(request: Request) -> WasiResponse:
@@ -101,7 +99,7 @@ class EchoService(CommandService):
     def __init__(self, options: Options, *, reactor: Any = None) -> None:
         super().__init__(Launch.fromOptions(options), reactor=reactor)
         self.logTo(options)
-        limits = withinDescriptors(LIMITS, raiseDescriptors())
+        limits = withinDescriptors(LIMITS, raiseDescriptors(self._reactor))
         if options["http"]:
             self.serveHttp(HttpServer(echoHttp, limits=limits, reactor=reactor), options["http"])
         for endpoint in options["tcp"]:

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 from twisted.application.service import IService
 from twisted.internet.endpoints import TCP6ServerEndpoint
-from twisted.python.usage import Options as BaseOptions
 from twisted.python.usage import UsageError
 
 from ..errors import InvalidArgument
@@ -18,7 +17,7 @@ from ..net.endpoints import endpointFromString
 from ..server.limits import DEFAULT_SERVER_LIMITS
 from ..server.serving import Handler, HttpServer
 from .app import AppFailed, appFiles, loadApp
-from .command import ACCESS_LOG_OPTIONS, CommandService, checkAccessLog
+from .command import CommandOptions, CommandService
 from .limits import limitsByName, raiseDescriptors, withinDescriptors, withLimit
 from .listening import Launch, checkEndpoint
 from .reloading import WORKER_DRAIN, Reported, Supervisor, commandAgain, reported
@@ -29,7 +28,7 @@ DEFAULT_LISTEN = "tcp:8080"
 STATUS_LIMITS = replace(DEFAULT_SERVER_LIMITS, connections=16, drain=1.0)
 
 
-class Options(BaseOptions):
+class Options(CommandOptions):
     """
     The options of C{wasinet-http}.
     """
@@ -42,7 +41,6 @@ class Options(BaseOptions):
     )
     optParameters: ClassVar = [
         ["app", None, None, "The handler, as package.module:name."],
-        *ACCESS_LOG_OPTIONS,
     ]
     optFlags: ClassVar = [
         ["reload", None, "For development: start anew when a file of the app changes."],
@@ -91,13 +89,13 @@ class Options(BaseOptions):
             raise UsageError("--app: it must be named, as package.module:handler")
         if not self["listen"]:
             self["listen"] = [DEFAULT_LISTEN]
-        checkAccessLog(self)
         if self["reload"]:
             if Launch.fromOptions(self).daemon:
                 raise UsageError("--reload: it is for development, not for a daemon; run twistd with -n")
             for endpoint in (*self["listen"], *self["status"]):
                 if "systemd:" in endpoint:
                     raise UsageError(f"--reload: the socket of {endpoint} can't be handed on")
+        super().postOptions()
 
 
 def onLoopback(text: str) -> str:
@@ -124,7 +122,7 @@ class HttpAppService(CommandService):
         """
         super().__init__(Launch.fromOptions(options), reactor=reactor)
         self.logTo(options)
-        limits = withinDescriptors(options["limits"], raiseDescriptors())
+        limits = withinDescriptors(options["limits"], raiseDescriptors(self._reactor))
         reactorFor = None
         if worker is not None:
             limits = replace(limits, drain=min(limits.drain, WORKER_DRAIN))

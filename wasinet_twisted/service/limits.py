@@ -10,6 +10,7 @@ import resource
 from dataclasses import fields, replace
 from typing import Any
 
+from twisted.internet.selectreactor import SelectReactor
 from twisted.logger import Logger
 
 from ..errors import InvalidArgument
@@ -20,6 +21,8 @@ log = Logger()
 # Descriptors for what is no client's connection: listening sockets, logs, the reactor's own, the status pages', and
 # what the app opens for a moment.
 SPARE = 64
+# select() takes no descriptor from this one on.
+_SELECTABLE = 1024
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _NUMBER = re.compile(r"-?[0-9]{1,18}\.[0-9]{1,18}", re.ASCII)
@@ -60,17 +63,21 @@ def withLimit(limits: ServerLimits, text: str) -> ServerLimits:
         raise InvalidArgument(f"{error}; the limits are {', '.join(known)}") from None
 
 
-def raiseDescriptors() -> int:
+def raiseDescriptors(reactor: object) -> int:
     """
-    Allow this process as many file descriptors as it may have.
+    Allow this process as many file descriptors as it may have, and as its reactor can watch.
 
     @return: how many these are.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = hard
+    if isinstance(reactor, SelectReactor) and not 0 <= hard < _SELECTABLE:
+        # A connection beyond would be accepted and then dropped; like this it waits until there is room.
+        most = _SELECTABLE
     # A container's kernel may refuse what it has promised: then the soft limit is as good as it gets.
     with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        soft = hard
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        soft = most
     return soft
 
 
