@@ -115,6 +115,8 @@ class ConnectionFactory(Factory):
         self._stopping = False
         self._reactor = theReactor(reactor)
         self._idle: list[Awaited[None]] = []
+        # What each connection tells: bound once, not for each.
+        self.told = (self.connected, self.connectionGone)
         self.gate = Gate(self._reactor)
         self._alpn = [name.encode("ascii") for name in alpn]
         if self._alpn:
@@ -185,7 +187,7 @@ class ConnectionFactory(Factory):
         """
         For subclasses with a Protocol of their own.
         """
-        return ConnectionProtocol(self._reactor, self.connected, self.gone)
+        return ConnectionProtocol(self._reactor, *self.told)
 
     def full(self) -> None:
         """
@@ -246,7 +248,7 @@ class ConnectionFactory(Factory):
         No connection is open, and no handler runs. For subclasses.
         """
 
-    def gone(self, protocol: ConnectionProtocol) -> None:
+    def connectionGone(self, protocol: ConnectionProtocol) -> None:
         """
         A connection is gone, or could not be made after all.
         """

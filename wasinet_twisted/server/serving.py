@@ -97,7 +97,7 @@ class HttpServer(ConnectionFactory):
         """
         if protocol.wasMade():
             self.statistics.closed()
-        self.gone(protocol)
+        super().connectionGone(protocol)
         if self.taskOf(protocol) is not None:
             # Whoever connects, asks and goes could have any number of handlers run.
             self.count(1)
