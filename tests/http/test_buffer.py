@@ -25,7 +25,18 @@ from wasinet_twisted.http import (
     WasiResponse,
 )
 
-from .support import accepted, acceptedOne, check, checkPrefixes, chunked, outcomes, refused, request, response
+from .support import (
+    accepted,
+    acceptedOne,
+    check,
+    checkPrefixes,
+    chunked,
+    headOf,
+    outcomes,
+    refused,
+    request,
+    response,
+)
 
 GET = request()
 POST = request(b"POST /p HTTP/1.1", b"Content-Length: 5", body=b"hello")
@@ -799,6 +810,20 @@ def test_takenMessagesAreLetGoOf() -> None:
 
 
 # The field cache
+
+
+@pytest.mark.parametrize("role", ["request", "response"])
+def test_aHeadOfTooManyFieldsIsReadNoFurther(role: str) -> None:
+    """
+    Else a single one, which is refused, would empty the cache for everybody.
+    """
+    from wasinet_twisted.http.fields import cache
+
+    buffer = Buffer(role)  # type: ignore[arg-type]
+    buffer.append(headOf(role, *(b"X-More: %d" % number for number in range(3000))))
+    with pytest.raises(MessageTooLarge):
+        buffer.nextEvent()
+    assert sum(line.startswith(b"X-More: ") for line in cache) <= Limits().fields
 
 
 def test_cacheIsBounded() -> None:

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import errno
 import socket
+import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +15,12 @@ import pytest_twisted
 from twisted.internet import reactor as _reactor
 from twisted.internet import tcp
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.ssl import DefaultOpenSSLContextFactory
 from twisted.internet.threads import deferToThread
 
+from tests.certificates import Authority
+from wasinet_twisted.http import WasiResponse
+from wasinet_twisted.server import HttpServer
 from wasinet_twisted.server.direct import sendDirectly, sendsDirectly
 
 reactor: Any = _reactor
@@ -45,6 +51,7 @@ class Transport:
     _tempDataLen = 0
     disconnecting = 0
     connected = 1
+    TLS = False
 
     def __init__(self, says: int | OSError = 100) -> None:
         self.socket = Socket(says)
@@ -70,7 +77,8 @@ def test_anErrorIsLeftToTheTransport(number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("dataBuffer", b"before"), ("_tempDataLen", 1), ("disconnecting", 1), ("connected", 0)]
+    ("name", "value"),
+    [("dataBuffer", b"before"), ("_tempDataLen", 1), ("disconnecting", 1), ("connected", 0), ("TLS", True)],
 )
 def test_notBeforeWhatWaits(name: str, value: Any) -> None:
     transport = Transport()
@@ -117,3 +125,41 @@ async def test_theOrderOnARealSocket() -> None:
 
     assert await deferToThread(receive) == b"".join(parts)
     await port.stopListening()
+
+
+@pytest_twisted.ensureDeferred
+async def test_whatGoesOverToTlsByItselfIsNotPassedBy(tmp_path: Path) -> None:
+    """
+    By STARTTLS, in a protocol of somebody else's, who then lets the server have the connection.
+    """
+    authority = Authority(tmp_path)
+    certificate = str(authority.issue("localhost"))
+    context = DefaultOpenSSLContextFactory(certificate, certificate)
+    server = HttpServer(lambda request: WasiResponse(body=b"secret"))
+
+    class Starting(Protocol):
+        def dataReceived(self, data: bytes) -> None:
+            transport: Any = self.transport
+            transport.write(b"OK\r\n")
+            http = server.buildProtocol(None)
+            transport.protocol = http
+            transport.startTLS(context)
+            http.makeConnection(transport)
+
+    port = reactor.listenTCP(0, Factory.forProtocol(Starting), interface="127.0.0.1")
+
+    def ask() -> list[bytes]:
+        trusting = ssl.create_default_context(cafile=str(authority.path))
+        with socket.create_connection(("127.0.0.1", port.getHost().port), timeout=5) as plain:
+            plain.sendall(b"STARTTLS\r\n")
+            assert plain.recv(10) == b"OK\r\n"
+            with trusting.wrap_socket(plain, server_hostname="localhost") as sock:
+                answers = []
+                for _ in range(3):
+                    sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                    answers.append(sock.recv(1000)[-6:])
+                return answers
+
+    assert await deferToThread(ask) == [b"secret"] * 3
+    await port.stopListening()
+    await server.drain(0)

@@ -49,8 +49,8 @@ def quickRequest(queue: ByteQueue, limits: Limits, kind: type[_Request]) -> _Req
     end = chunk.find(b"\r\n\r\n", start, start + limits.head + 2)
     if end < 0:
         return None
-    # The last line of these is empty.
-    head = _request(iter(chunk[start : end + 2].split(b"\r\n")), limits, kind)
+    # The last line of these is empty; or it is all that there is beyond the bound, which is no line.
+    head = _request(iter(chunk[start : end + 2].split(b"\r\n", limits.fields + 1)), limits, kind)
     if head is not None:
         queue.skip(end + 4 - start)
     return head
@@ -137,7 +137,7 @@ def quickResponse(queue: ByteQueue, limits: Limits, kind: type[_Response]) -> _R
         return None
     digits, reason = match.groups()
     pairs: list[Pair] = []
-    found = _fields(iter(chunk[match.end() : end + 2].split(b"\r\n")), pairs)
+    found = _fields(iter(chunk[match.end() : end + 2].split(b"\r\n", limits.fields)), pairs)
     if found is None or len(pairs) > limits.fields:
         return None
     length = found[0]

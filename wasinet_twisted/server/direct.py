@@ -32,7 +32,14 @@ def sendDirectly(transport: Any, data: bytes) -> bool:
 
     @return: has it been sent, or the rest of it been queued? Else nothing has happened.
     """
-    if transport.dataBuffer or transport._tempDataLen or transport.disconnecting or not transport.connected:
+    if (
+        transport.dataBuffer
+        or transport._tempDataLen
+        or transport.disconnecting
+        or not transport.connected
+        # It may have gone over to TLS by itself, and is of the same class still.
+        or transport.TLS
+    ):
         return False
     try:
         sent = transport.socket.send(data)
