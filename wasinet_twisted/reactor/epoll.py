@@ -5,6 +5,7 @@ The reactor: epoll, with lean dispatch for the transports of this room.
 from __future__ import annotations
 
 import errno
+from collections import deque
 from collections.abc import Callable
 from select import EPOLLIN
 from socket import AF_UNIX
@@ -12,7 +13,7 @@ from typing import Any
 
 from twisted.internet import epollreactor
 from twisted.internet.error import UnsupportedAddressFamily
-from twisted.internet.main import installReactor
+from twisted.internet.main import CONNECTION_LOST, installReactor
 from twisted.python import context, log
 from twisted.python.log import ILogContext
 
@@ -33,7 +34,7 @@ class EPollReactor(epollreactor.EPollReactor):
 
     def __init__(self) -> None:
         # Those that have something to send, each once.
-        self.dirty: list[Gathering] = []
+        self.dirty: deque[Gathering] = deque()
         # What log messages are told beside where they come from.
         self.logContext: dict[str, Any] = {}
         # What log messages are told of where they come from, innermost last. Each thread has its own.
@@ -56,6 +57,13 @@ class EPollReactor(epollreactor.EPollReactor):
         fd = reader.fileno()
         if fd in self._reads or fd == -1 or reader.__class__ not in LEAN:
             super().removeReader(reader)
+
+    def removeAll(self) -> list[Any]:
+        """
+        See C{IReactorFDSet.removeAll}. Those that are to send are among them, as if they waited for epoll.
+        """
+        removed: list[Any] = super().removeAll()
+        return removed + [each for each in self.dirty if each.dirty and each.connected and each not in removed]
 
     # The loop
 
@@ -94,7 +102,8 @@ class EPollReactor(epollreactor.EPollReactor):
                     why = error
                     # Even if it is a ConnectionDone: its peer hasn't ended one direction.
                     isRead = False
-                contexts.pop()
+                finally:
+                    contexts.pop()
                 if why:
                     self._call(selectable, self._disconnectSelectable, selectable, why, isRead)
             elif selectable is not None:
@@ -111,8 +120,12 @@ class EPollReactor(epollreactor.EPollReactor):
         """
         Have everybody send who has something to send.
         """
-        dirty, self.dirty = self.dirty, []
-        for transport in dirty:
+        # In place: if somebody iterates the reactor meanwhile, or an exception gets through, nobody is forgotten.
+        dirty = self.dirty
+        for _ in range(len(dirty)):
+            if not dirty:
+                break
+            transport = dirty.popleft()
             # It may have sent, or ended, since.
             if transport.dirty and not transport.sendPlain() and transport.connected:
                 self._call(transport, self._sendNow, transport)
@@ -120,6 +133,9 @@ class EPollReactor(epollreactor.EPollReactor):
     def _sendNow(self, transport: Any) -> None:
         try:
             why = transport.sendNow()
+            if why is CONNECTION_LOST and transport.fileno() in self._reads:
+                # What had come before is for the protocol: as when epoll tells of both.
+                transport.doRead()
         except BaseException as error:
             log.err()
             why = error

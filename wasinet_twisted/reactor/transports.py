@@ -81,7 +81,7 @@ class Gathering(_Flags):
         """
         See C{ITransport.write}.
         """
-        if self._plain and data.__class__ is bytes:
+        if self._plain and data and data.__class__ is bytes:
             self._tempDataBuffer.append(data)
             self._tempDataLen += len(data)
             if self._tempDataLen > self.bufferSize:
@@ -119,6 +119,15 @@ class Gathering(_Flags):
         super().startWriting()  # type: ignore[misc]
         return True
 
+    def doWrite(self) -> Any:
+        """
+        See C{IWriteDescriptor.doWrite}.
+        """
+        # It may leave something in the other queue: after L{sendPlain} has failed; or when epoll has told that the
+        # socket takes something, but since then all was sent, and L{write} called.
+        self._plain = False
+        return super().doWrite()  # type: ignore[misc]
+
     def sendNow(self) -> Any:
         """
         Send what has gathered, in Twisted's way.
@@ -126,7 +135,7 @@ class Gathering(_Flags):
         @return: as C{doWrite}: why the connection is lost, if it is.
         """
         self.dirty = False
-        why = self.doWrite()  # type: ignore[attr-defined]
+        why = self.doWrite()
         if not why and self.connected and (self.dataBuffer or self._tempDataLen) and not self.dirty:
             # The kernel takes no more for now.
             super().startWriting()  # type: ignore[misc]
@@ -251,17 +260,7 @@ class Reading:
 class Server(Reading, Gathering, tcp.Server):
     """
     The server's side of a TCP connection.
-
-    @ivar peer: its address, where it is at hand.
     """
-
-    peer: Any = None
-
-    def getPeer(self) -> Any:
-        """
-        See C{ITransport.getPeer}.
-        """
-        return super().getPeer() if self.peer is None else self.peer
 
 
 class Client(Reading, Gathering, tcp.Client):
@@ -283,6 +282,17 @@ class Descriptors(Gathering):
         """
         self._plain = False
         super().sendFileDescriptor(fileno)  # type: ignore[misc]
+
+    def sendNow(self) -> Any:
+        """
+        See L{Gathering.sendNow}.
+        """
+        if len(self._sendmsgQueue) > len(self.dataBuffer) - self.offset + self._tempDataLen:
+            # The bytes that they are to go with may be written before epoll tells.
+            self.dirty = False
+            super(Gathering, self).startWriting()  # type: ignore[misc]
+            return None
+        return super().sendNow()
 
     def _isPlain(self) -> bool:
         return not self._sendmsgQueue and super()._isPlain()
@@ -332,16 +342,13 @@ class Port(tcp.Port):
                     super().doRead()
                     return
                 accepted += 1
-                peer = IPv4Address("TCP", *addr)
-                protocol = factory.buildProtocol(peer)
+                protocol = factory.buildProtocol(IPv4Address("TCP", *addr))
                 if protocol is None:
                     skt.close()
                     continue
                 number = self.sessionno
                 self.sessionno = number + 1
-                transport = self.transport(skt, protocol, addr, self, number, self.reactor)
-                transport.peer = peer
-                protocol.makeConnection(transport)
+                protocol.makeConnection(self.transport(skt, protocol, addr, self, number, self.reactor))
         except BaseException:
             log.deferr()
         # As Twisted has it: as many as there were this time are expected next time, and some more if all came.
