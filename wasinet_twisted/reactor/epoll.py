@@ -40,9 +40,9 @@ class EPollReactor(epollreactor.EPollReactor):
         self.logContext: dict[str, Any] = {}
         # What log messages are told of where they come from, innermost last. Each thread has its own.
         self._contexts: list[Any] = []
-        # What is read ends up at the top of the heap, which glibc gives back to the system when it is free, to ask for it
-        # anew at the next read: a third of the time of a message of 16 KiB. It does so from the double of the largest
-        # block on that was ever mapped and freed (mallopt(3), M_MMAP_THRESHOLD): this one.
+        # What is read lies at the top of the heap. glibc gives that back to the system when it is free, and asks for it
+        # anew at the next read: a third of the time of a message of 16 KiB. It does so when as much is free as twice
+        # the largest block that was ever mapped and freed (mallopt(3), M_MMAP_THRESHOLD): this one.
         bytes(_MAPPED)
         super().__init__()
 
