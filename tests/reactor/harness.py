@@ -101,19 +101,22 @@ class World:
             finally:
                 self.reactor.callFromThread(self.reactor.stop)
 
-        self.inThread(do)
+        thread = self.inThread(do)
         self.run()
+        # The reactor may stop before the thread has come out of the call that stops it, and wakes it up.
+        thread.join(PATIENCE)
         if errors:
             raise errors[0]
         return results[0]
 
-    def inThread(self, what: Callable[[], object]) -> None:
+    def inThread(self, what: Callable[[], object]) -> threading.Thread:
         """
         Do something that may block.
         """
         thread = threading.Thread(target=what, daemon=True)
         self._threads.append(thread)
         thread.start()
+        return thread
 
     # Connections
 
