@@ -72,7 +72,7 @@ PARTS = {
     ),
     "http": Part(
         "HTTP requests",
-        "--rounds 3 --duration 0.4 --cases post most browser post64k pipelined close",
+        "--rounds 3 --duration 0.4 --cases post many most browser post64k pipelined close",
         "--rounds 1 --duration 0.1 --cases post browser --candidates ours epoll handwritten",
         **_server(http.HttpBenchmark()),
     ),
