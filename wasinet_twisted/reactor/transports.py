@@ -3,10 +3,11 @@ Transports that don't ask epoll before they write.
 
 Twisted's C{write} queues, and asks the reactor to be told when the socket takes
 something, which it nearly always does: two C{epoll_ctl} and a turn for nothing.
-Here C{startWriting} only marks the transport as dirty. After the event that
-wrote, the reactor has each dirty transport send, once, whatever has gathered;
-only what the kernel then doesn't take waits for epoll. All the rest (partial
-writes, producers, TLS, half-close, the end of a connection) is Twisted's own.
+Here C{startWriting} only marks the transport as dirty. When some are, or a
+turn's events have been dispatched, the reactor has each dirty transport send,
+once, whatever has gathered; only what the kernel then doesn't take waits for
+epoll. All the rest (partial writes, producers, TLS, half-close, the end of a
+connection) is Twisted's own.
 
 A C{send} from within C{write} would be simpler and wrong: two writes an answer
 would be two segments, and Nagle's algorithm holds the second one until the
