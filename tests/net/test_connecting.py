@@ -32,6 +32,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from tests.processes import freePort
 from wasinet_twisted.errors import ConnectFailed, ConnectionRefused, InvalidArgument, TimedOut, UnknownHost
 from wasinet_twisted.net import WasiTcpConn, WasiTcpServer, connect, formatAddress
 from wasinet_twisted.net.race import ATTEMPT_DELAY, MAX_ATTEMPTS
@@ -489,7 +490,8 @@ def silent(host: str, port: int = 0) -> Iterator[int]:
     A port that is taken and refuses connections.
     """
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as taken:
-        taken.bind((host, port))
+        # The kernel's own choice may be in use in the other family, by whatever else runs here.
+        taken.bind((host, port or freePort()))
         yield taken.getsockname()[1]
 
 
@@ -502,7 +504,7 @@ def full(host: str, port: int = 0) -> Iterator[int]:
     sockets = [socket.socket(family) for _ in range(5)]
     listener, *fillers = sockets
     try:
-        listener.bind((host, port))
+        listener.bind((host, port or freePort()))
         listener.listen(0)
         for filler in fillers:
             filler.setblocking(False)
