@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from tests.http.support import coldCache, plainWay
+from tests.http.support import coldCache, slowPath
 from wasinet_twisted.errors import IncompleteRead, LocalProtocolError, MessageTooLarge, RemoteProtocolError
 from wasinet_twisted.http import Buffer, Data, EndOfMessage, Limits, RequestHead, WasiRequest, WasiResponse
 
@@ -322,7 +322,7 @@ def judge(raw: bytes) -> Outcome:
     for name, cuts, view, late, plain, cold in ways:
         with ExitStack() as stack:
             if plain:
-                stack.enter_context(plainWay())
+                stack.enter_context(slowPath())
             if cold:
                 stack.enter_context(coldCache())
             outcome = run(given, cuts, view, late).finish()

@@ -27,11 +27,11 @@ from wasinet_twisted.http import (
     ResponseHead,
     WasiRequest,
     WasiResponse,
-    framing,
 )
 from wasinet_twisted.http import buffer as bufferModule
 from wasinet_twisted.http import fields as fieldsModule
 from wasinet_twisted.http import machine as machineModule
+from wasinet_twisted.http.asks import asksOf
 
 DEFAULTS = Limits()
 
@@ -270,12 +270,7 @@ class ServerTaker(EventTaker):
         return True
 
     def gotHead(self, head: ServerHead) -> None:
-        asks = {f"{name}: {value}".lower() for name, value in head.fields() if name.lower() in ("connection", "expect")}
-        if head._asks == framing.ASKS_NOTHING:
-            assert asks <= {"connection: keep-alive"}
-        elif head._asks == framing.ASKS_CLOSE:
-            assert "connection: close" in asks
-            assert asks <= {"connection: keep-alive", "connection: close"}
+        assert head._asks == asksOf(head.fields())
         self.start = startOf(head)
         self.fields = tuple(head.fields())
         if head._body is None:
@@ -285,16 +280,17 @@ class ServerTaker(EventTaker):
 
 
 @contextmanager
-def plainWay() -> Iterator[None]:
+def slowPath() -> Iterator[None]:
     """
-    Without the quick path.
+    Without the fast paths.
     """
     # Each module that has them, by name.
     places: list[tuple[Any, str]] = [
-        (bufferModule, "quickRequest"),
-        (bufferModule, "wholeRequest"),
-        (machineModule, "quickRequest"),
-        (machineModule, "quickResponse"),
+        (bufferModule, "fastChunkedBody"),
+        (bufferModule, "fastRequestHead"),
+        (bufferModule, "fastWholeRequest"),
+        (machineModule, "fastRequestHead"),
+        (machineModule, "fastResponseHead"),
     ]
     kept = [getattr(module, name) for module, name in places]
     for module, name in places:
@@ -343,7 +339,7 @@ def check(
     # Twice with a cache: the first fills it.
     for name in ("filling", "warm"):
         assertSame(expected, run(()), f"whole, {name} cache")
-    with plainWay():
+    with slowPath():
         assertSame(expected, run(()), "whole, the plain way")
         with coldCache():
             assertSame(expected, run(()), "whole, the plain way, cold cache")
@@ -352,7 +348,7 @@ def check(
     if role == "request":
         for name in ("cold", "warm"):
             assertSame(expected, run((), server=True), f"whole, a server's events, {name}")
-        with plainWay():
+        with slowPath():
             assertSame(expected, run((), server=True), "whole, a server's events, the plain way")
     if len(data) <= LONG:
         assertSame(expected, run(None), "byte by byte")
@@ -362,7 +358,7 @@ def check(
     for seed in range(3):
         cuts = someCuts(data, seed)
         assertSame(expected, run(cuts), f"cut at {cuts}")
-        with plainWay(), coldCache():
+        with slowPath(), coldCache():
             assertSame(expected, run(cuts, events=True), f"cut at {cuts}, events, the plain way")
         assertSame(expected, run(cuts, events=True, late=True), f"cut at {cuts}, events, late")
         if role == "request":

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from tests.fuzz.oracle import Input, decode, judge
-from wasinet_twisted.http import Buffer, buffer, grammar, machine, messages, quick
+from wasinet_twisted import _fast
+from wasinet_twisted.http import Buffer, buffer, grammar, machine, messages
 from wasinet_twisted.http.bytequeue import ByteQueue
-from wasinet_twisted.http.output import encodeFields
+from wasinet_twisted.http.outgoing import encodeFields
 
 CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
 
@@ -67,9 +68,9 @@ def test_found(given: Input, complete: int) -> None:
 
 # What the oracle is there to notice.
 _PLANTED: dict[str, tuple[Any, str, Any]] = {
-    "the quick path misreads requests": (buffer, "quickRequest", lambda *given: _misread(_quickRequest(*given))),
-    "whole requests are misread": (buffer, "wholeRequest", lambda *given: _misread(_wholeRequest(*given))),
-    "the quick path misreads responses": (machine, "quickResponse", lambda *given: _misread(_quickResponse(*given))),
+    "the fast path misreads requests": (buffer, "fastRequestHead", lambda *given: _misread(_fastRequest(*given))),
+    "whole requests are misread": (buffer, "fastWholeRequest", lambda *given: _misread(_wholeRequest(*given))),
+    "the fast path misreads responses": (machine, "fastResponseHead", lambda *given: _misread(_fastResponse(*given))),
     "len() forgets what has begun": (Buffer, "__len__", lambda self: self._queue.size),
     "a line in pieces loses its first": (ByteQueue, "append", lambda self, data: _append(self, data)),
     "names are changed when sent": (
@@ -80,8 +81,15 @@ _PLANTED: dict[str, tuple[Any, str, Any]] = {
     "another exception": (grammar, "chunkExtensions", lambda content, start=0: 1 // len(content[start:])),
 }
 
-_quickRequest, _quickResponse = machine.quickRequest, machine.quickResponse
-_wholeRequest = quick.wholeRequest
+_fastRequest, _fastResponse = machine.fastRequestHead, machine.fastResponseHead
+_wholeRequest = buffer.fastWholeRequest
+
+
+_PATHS = {
+    "fastRequestHead": "http.requestHead",
+    "fastWholeRequest": "http.wholeRequest",
+    "fastResponseHead": "http.responseHead",
+}
 
 
 def _misread(head: Any) -> Any:
@@ -102,6 +110,8 @@ _reallyAppend = ByteQueue.append
 @pytest.mark.parametrize("bug", _PLANTED)
 def test_noticesPlantedBugs(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
     target, name, value = _PLANTED[bug]
+    if name.startswith("fast") and not _fast.isOn(_PATHS[name]):
+        pytest.skip("this fast path is switched off")
     monkeypatch.setattr(target, name, value)
 
     def isNoticed(raw: bytes) -> bool:

@@ -22,8 +22,8 @@ from ..errors import (
 from .buffer import Buffer
 from .events import Data, EndOfMessage, Event, RequestHead, ResponseHead
 from .limits import Limits
-from .messages import REASONS, WasiRequest, WasiResponse
-from .output import encodeChunk, encodeEnd
+from .messages import WasiRequest, WasiResponse
+from .outgoing import REASONS, encodeChunk, encodeEnd
 
 __all__ = [
     "REASONS",

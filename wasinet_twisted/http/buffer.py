@@ -12,11 +12,13 @@ from typing import TypeVar
 from multidict import CIMultiDict
 
 from ..errors import IncompleteRead, LocalProtocolError, RemoteProtocolError
+from .chunked import fastChunkedBody
 from .events import Data, EndOfMessage, Event, RequestHead, ResponseHead
+from .fasthead import fastRequestHead, fastWholeRequest
+from .framing import CHUNKED
 from .limits import DEFAULT_LIMITS, Limits
 from .machine import IDLE, Machine, Role, State, tooLarge
 from .messages import WasiRequest, WasiResponse
-from .quick import quickRequest, wholeRequest
 
 _Message = TypeVar("_Message", WasiRequest, WasiResponse)
 _Request = TypeVar("_Request", bound=RequestHead)
@@ -110,10 +112,10 @@ class Buffer(Machine):
         @raise LocalProtocolError: this Buffer reads responses, or is streaming a message.
         """
         if self._state is IDLE and self._role == "request":
-            # The hot path: whatever has come whole and holds nothing unusual is done with here.
+            # The hot path: whatever has come whole is done with here.
             queue = self._queue
             size = queue.size
-            request = quickRequest(queue, self._limits, WasiRequest)
+            request = fastRequestHead(queue, self._limits, WasiRequest)
             if request is not None:
                 length = request._length
                 if not length:
@@ -196,17 +198,26 @@ class Buffer(Machine):
         """
         queue = self._queue
         try:
-            head = quickRequest(queue, self._limits, kind) if self._state is IDLE and queue.size else None
+            head = fastRequestHead(queue, self._limits, kind) if self._state is IDLE and queue.size else None
             if head is None:
-                # Whatever is unusual, or not there yet.
-                plain = self._nextHead(kind)
-                if plain is None:
+                if self._state is IDLE and not queue.size:
                     return None
-                assert isinstance(plain, kind)
-                head = plain
+                slow = self._readHead(kind)
+                if slow is None:
+                    return None
+                assert isinstance(slow, kind)
+                head = slow
             length = head._length
-            if 0 <= length <= most and length <= len(queue.chunk) - queue.position:
-                head._body = queue.take(length) if length else b""
+            body: bytes | None = None
+            if length == 0:
+                body = b""
+            elif length > 0:
+                if length <= most and length <= len(queue.chunk) - queue.position:
+                    body = queue.take(length)
+            elif length == CHUNKED:
+                body = fastChunkedBody(queue, most)
+            if body is not None:
+                head._body = body
                 if self._state is not IDLE:
                     self._between()
                 return head
@@ -228,7 +239,7 @@ class Buffer(Machine):
         queue = self._queue
         if self._state is not IDLE or queue.size or not self._open:
             return None
-        head = wholeRequest(data, self._limits, kind, most)
+        head = fastWholeRequest(data, self._limits, kind, most)
         if head is not None:
             queue.passed(len(data))
         return head

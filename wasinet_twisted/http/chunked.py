@@ -1,5 +1,5 @@
 """
-Decoding the chunked coding, and its trailers. RFC 9112 section 7.1. Encoding it is in C{output.py}.
+Decoding the chunked coding, and its trailers. RFC 9112 section 7.1. Encoding it is in C{outgoing.py}.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from .._fast import fastPath
 from ..errors import MessageTooLarge, RemoteProtocolError
 from . import grammar
 from .bytequeue import ByteQueue
@@ -15,6 +16,8 @@ from .framing import show
 from .limits import Limits
 
 _SIZE_DIGITS = 16
+# More chunks than these are left to the decoder.
+_FEW_CHUNKS = 16
 _plainSize = re.compile(rb"([0-9A-Fa-f]{1,16}+)\r\n").match
 
 # RFC 9110 section 6.5.1: fields that frame, route, authenticate, or say how to read the content are not for
@@ -159,6 +162,40 @@ class ChunkedDecoder:
 
     def _tooManyTrailers(self) -> MessageTooLarge:
         return MessageTooLarge(f"more than {self._limits.trailers} bytes of trailers", statusHint=431)
+
+
+@fastPath(
+    "http.chunkedBody",
+    slow="ChunkedDecoder.nextData",
+    why="a body of one chunk that has come whole in 1 us instead of 8",
+)
+def fastChunkedBody(queue: ByteQueue, most: int) -> bytes | None:
+    """
+    Take a small chunked body, without extensions and trailers, that has come whole.
+
+    @param most: how long it may be, in bytes.
+    @return: L{None}: ask the slow path; nothing has been taken.
+    """
+    chunk, position = queue.chunk, queue.position
+    pieces: list[bytes] = []
+    for _ in range(_FEW_CHUNKS):
+        match = _plainSize(chunk, position)
+        if match is None:
+            return None
+        size = int(match[1], 16)
+        start = match.end()
+        end = start + size
+        if chunk[end : end + 2] != b"\r\n":
+            return None
+        if not size:
+            queue.skip(end + 2 - queue.position)
+            return b"".join(pieces)
+        most -= size
+        if most < 0:
+            return None
+        pieces.append(chunk[start:end])
+        position = end + 2
+    return None
 
 
 def lineContent(line: bytes, most: int, tooLong: Callable[[], RemoteProtocolError]) -> bytes:

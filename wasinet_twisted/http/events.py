@@ -11,6 +11,7 @@ from typing import Any
 from multidict import CIMultiDict
 
 from ..errors import LocalProtocolError
+from .asks import asksOf, persists
 from .fields import Pair
 
 # What users may give as fields; str or bytes, checked when they are encoded.
@@ -43,8 +44,8 @@ class Head:
     """
 
     # The body and the trailers are the messages', which are heads with a body: Python can't join two bases that both
-    # have slots. The length is the parser's own, as framing.py counts.
-    __slots__ = ("_headers", "_pairs", "version", "_body", "_trailers", "_length")  # noqa: RUF023
+    # have slots. The parser's record of what the head asks: the length as framing.py counts, the rest as asks.py does.
+    __slots__ = ("_headers", "_pairs", "version", "_body", "_trailers", "_length", "_asks")  # noqa: RUF023
 
     version: str
     # The fields, in order; once somebody has asked for headers, these are the truth.
@@ -53,6 +54,7 @@ class Head:
     _body: bytes
     _trailers: CIMultiDict[str] | None
     _length: int
+    _asks: int
 
     @property
     def headers(self) -> CIMultiDict[str]:
@@ -98,13 +100,7 @@ class Head:
         True in HTTP/1.1 without C{Connection: close}, and in HTTP/1.0 with
         C{Connection: keep-alive} and without C{close}.
         """
-        tokens = {
-            token.strip(" \t").lower()
-            for name, value in self.fields()
-            if name.lower() == "connection"
-            for token in value.split(",")
-        }
-        return "close" not in tokens and (self.version != "HTTP/1.0" or "keep-alive" in tokens)
+        return persists(asksOf(self.fields()), self.version)
 
 
 class RequestHead(Head):
@@ -115,12 +111,10 @@ class RequestHead(Head):
     @ivar uri: the raw request target: C{"/path?query"}, C{"http://host/path"}, C{"*"} or C{"host:port"}.
     """
 
-    __slots__ = ("_asks", "method", "uri")
+    __slots__ = ("method", "uri")
 
     method: str
     uri: str
-    # What its fields ask of the connection (Connection, Expect), as framing.py counts: for the server.
-    _asks: int
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.method} {self.uri} {self.version}>"

@@ -137,6 +137,13 @@ class FieldSection:
             raise RemoteProtocolError(f"the continued value of field {self.pairs[-1][0]} holds a control character")
         self._folded.setdefault(len(self.pairs) - 1, []).append(line.strip(b" \t").decode("latin-1"))
 
+    @property
+    def hasContinued(self) -> bool:
+        """
+        Has a line continued the one before?
+        """
+        return bool(self._folded)
+
     def finish(self) -> list[Pair]:
         """
         All fields. Continued values are joined here, once: joined line by line they would cost the square.

@@ -8,7 +8,7 @@ the first offending line is the one refused; L{bodyLength} then decides.
 from __future__ import annotations
 
 from ..errors import RemoteProtocolError
-from . import grammar
+from . import asks, grammar
 
 # What bodyLength answers where the length is no number.
 CHUNKED = -1
@@ -20,21 +20,21 @@ PLAIN = 0
 HOST = 1
 CONTENT_LENGTH = 2
 TRANSFER_ENCODING = 3
-# Those that say how the connection goes on: to the framing they are as plain as others.
+# Those that ask something of the connection (C{asks.py}): to the framing they are as plain as others.
 CONNECTION = 4
 EXPECT = 5
-# What a request asks of its connection by these: nothing that isn't so in HTTP/1.1 anyway, its end, or something that
-# is to be looked into.
-ASKS_NOTHING = 0
-ASKS_CLOSE = 1
-ASKS_MORE = 2
+TE = 6
+UPGRADE = 7
 KINDS = {
     b"host": HOST,
     b"content-length": CONTENT_LENGTH,
     b"transfer-encoding": TRANSFER_ENCODING,
-    b"connection": CONNECTION,
-    b"expect": EXPECT,
+    asks.CONNECTION_FIELD: CONNECTION,
+    asks.EXPECT_FIELD: EXPECT,
+    asks.TE_FIELD: TE,
+    asks.UPGRADE_FIELD: UPGRADE,
 }
+_ASKING = {kind: name for name, kind in KINDS.items() if kind >= CONNECTION}
 
 # The codings RFC 9112 section 7.2 registers beside chunked.
 _OTHER_CODINGS = frozenset((b"gzip", b"x-gzip", b"compress", b"x-compress", b"deflate"))
@@ -45,7 +45,8 @@ def fieldMeaning(kind: int, value: bytes) -> int:
     Judge the value of a field of some C{kind}.
 
     @return: the length, for Content-Length; for Host whether it is valid, which
-        only a request is judged by; for Connection and Expect what it asks for; else 0.
+        only a request is judged by; for the kinds that ask something of the
+        connection what that is, as C{asks.py} counts; else 0.
     @raise RemoteProtocolError: the value is not valid.
     """
     if kind == CONTENT_LENGTH:
@@ -66,9 +67,7 @@ def fieldMeaning(kind: int, value: bytes) -> int:
         raise RemoteProtocolError(f"Transfer-Encoding must be chunked, not {show(value)}")
     if kind == HOST:
         return int(validHost(value))
-    if kind == CONNECTION:
-        return {b"keep-alive": ASKS_NOTHING, b"close": ASKS_CLOSE}.get(value.lower(), ASKS_MORE)
-    return ASKS_MORE if kind == EXPECT else 0
+    return asks.askedBy(_ASKING[kind], value) if kind in _ASKING else 0
 
 
 def validHost(value: bytes) -> bool:
@@ -127,7 +126,7 @@ class FramingFields:
             # In a response it means nothing.
             if self.method is not None:
                 self._addHost(meaning, value)
-        elif kind in (CONNECTION, EXPECT):
+        elif kind >= CONNECTION:
             # How the connection goes on is not the framing's.
             pass
         elif self.method == "CONNECT":
@@ -158,6 +157,31 @@ class FramingFields:
         self.host = True
 
 
+def hasBody(status: int, method: str) -> bool:
+    """
+    Return whether a response can have a body, whatever its fields say. RFC 9112 section 6.3, items 1 and 2.
+
+    @param method: of the request that it answers.
+    """
+    return method != "HEAD" and status >= 200 and status not in (204, 304) and not isTunnel(status, method)
+
+
+def isTunnel(status: int, method: str) -> bool:
+    """
+    Return whether what follows a response is no HTTP any more. RFC 9110 sections 9.3.6 and 15.2.2.
+
+    @param method: of the request that it answers.
+    """
+    return status == 101 or (method == "CONNECT" and 200 <= status < 300)
+
+
+def isInterim(status: int) -> bool:
+    """
+    Return whether another response to the same request follows. RFC 9110 section 15.2.
+    """
+    return status < 200 and status != 101
+
+
 def bodyLength(fields: FramingFields, method: str, status: int | None = None) -> int:
     """
     How long is the body that follows this head? RFC 9112 section 6.3.
@@ -176,9 +200,9 @@ def bodyLength(fields: FramingFields, method: str, status: int | None = None) ->
             return TUNNEL
     else:
         # Items 1 and 2: whatever the fields say.
-        if status == 101 or (method == "CONNECT" and 200 <= status < 300):
+        if isTunnel(status, method):
             return TUNNEL
-        if method == "HEAD" or status < 200 or status in (204, 304):
+        if not hasBody(status, method):
             return 0
     # Item 4
     if fields.chunked:

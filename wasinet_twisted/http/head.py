@@ -1,8 +1,8 @@
 """
 Reading a head: its start line, its fields, and how long the body after it is.
 
-Line by line, each judged as soon as it is complete. C{quick.py} is the short way
-for the head that has come whole and holds nothing unusual.
+Line by line, each judged as soon as it is complete. C{quick.py} is the fast path
+for the head that has come whole.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from typing import Any
 
 from ..errors import MessageTooLarge, RemoteProtocolError
 from . import grammar
+from .asks import added, asksOf
 from .bytequeue import ByteQueue
 from .chunked import lineContent
 from .events import RequestHead, ResponseHead
 from .fields import FieldSection
-from .framing import ASKS_MORE, FramingFields, bodyLength, show
+from .framing import CONNECTION, FramingFields, bodyLength, show
 from .limits import Limits
-from .output import targetFault
+from .checks import targetFault
 
 AnyHead = RequestHead | ResponseHead
 # Method, target, version; or status, reason, version.
@@ -31,13 +32,14 @@ class HeadReader:
     """
 
     __slots__ = (
-        "_emptyLines", "_framing", "_isRequest", "_limits", "_most", "_section", "_size", "_start", "_tooLong",
+        "_asks", "_emptyLines", "_framing", "_isRequest", "_limits", "_most", "_section", "_size", "_start", "_tooLong",
     )  # fmt: skip
 
     def __init__(self, isRequest: bool, limits: Limits) -> None:
         self._isRequest = isRequest
         self._limits = limits
         self._emptyLines = 0
+        self._asks = 0
         # The bytes of this message that have been taken.
         self._size = 0
         self._start: StartLine | None = None
@@ -45,11 +47,11 @@ class HeadReader:
         self._tooLong: Callable[[], RemoteProtocolError]
         self._boundNextLine()
 
-    def read(self, queue: ByteQueue, kind: type[AnyHead], method: str) -> AnyHead | None:
+    def read(self, queue: ByteQueue, made: type[AnyHead], method: str) -> AnyHead | None:
         """
         Go on reading.
 
-        @param kind: what to make of it.
+        @param made: what to make of it.
         @param method: for a response, that of the request it answers.
         @return: L{None} while it is incomplete.
         @raise RemoteProtocolError: a line is not valid or too long.
@@ -64,10 +66,13 @@ class HeadReader:
                 self._startLine(content)
             elif content:
                 field = self._section.add(content)
-                if field is not None and field[1]:
-                    self._framing.add(field[1], field[2], field[0][1])
+                if field is not None and (kind := field[1]):
+                    if kind >= CONNECTION:
+                        self._asks = added(self._asks, field[2])
+                    else:
+                        self._framing.add(kind, field[2], field[0][1])
             else:
-                return self._finish(self._start, kind, method)
+                return self._finish(self._start, made, method)
             self._boundNextLine()
         return None
 
@@ -117,11 +122,12 @@ class HeadReader:
         if isinstance(head, RequestHead):
             head.method, head.uri, head.version = start
             head._length = bodyLength(self._framing, head.method)
-            head._asks = ASKS_MORE
         else:
             head.status, head.reason, head.version = start
             head._length = bodyLength(self._framing, method, head.status)
         head._pairs = self._section.finish()
+        # A continued line (a response's) has been joined only now.
+        head._asks = asksOf(head._pairs) if self._section.hasContinued else self._asks
         head._headers = None
         return head
 

@@ -14,11 +14,12 @@ from ..errors import IncompleteRead, MessageTooLarge, RemoteProtocolError, Wasin
 from .bytequeue import ByteQueue
 from .chunked import ChunkedDecoder
 from .events import RequestHead, ResponseHead
-from .framing import CHUNKED, TUNNEL, UNTIL_CLOSE
+from .fasthead import fastRequestHead, fastResponseHead
+from .framing import CHUNKED, TUNNEL, UNTIL_CLOSE, isInterim
 from .head import AnyHead, HeadReader
 from .limits import Limits
 from .pieces import Pieces
-from .quick import quickRequest, quickResponse
+
 
 Role = Literal["request", "response"]
 
@@ -102,14 +103,23 @@ class Machine:
         """
         The next head, made as C{kind}.
         """
-        queue = self._queue
         if self._state is IDLE:
+            queue = self._queue
             if not queue.size:
                 return None
             self._handedOut = queue.taken
-            head = self._quickHead(kind)
+            head = self._fastHead(kind)
             if head is not None:
                 return head
+        return self._readHead(kind)
+
+    def _readHead(self, kind: type[AnyHead]) -> AnyHead | None:
+        """
+        The same, line by line.
+        """
+        queue = self._queue
+        if self._state is IDLE:
+            self._handedOut = queue.taken
             self._state = State.HEAD
             self._headReader = HeadReader(self._role == "request", self._limits)
         elif self._state is not State.HEAD:
@@ -124,11 +134,10 @@ class Machine:
             raise self._incomplete("a head")
         return head
 
-    def _quickHead(self, kind: type[AnyHead]) -> AnyHead | None:
+    def _fastHead(self, kind: type[AnyHead]) -> AnyHead | None:
         if issubclass(kind, RequestHead):
-            return quickRequest(self._queue, self._limits, kind)
-        # An answer to HEAD or CONNECT is framed by more than its fields.
-        return quickResponse(self._queue, self._limits, kind) if self._method in (None, "GET", "POST") else None
+            return fastRequestHead(self._queue, self._limits, kind)
+        return fastResponseHead(self._queue, self._limits, kind, self._method or "GET")
 
     def _begin(self, head: AnyHead, collecting: bool) -> None:
         """
@@ -141,7 +150,7 @@ class Machine:
         # Whoever finds the body too long names this place.
         self._queue.mark = self._queue.taken
         # RFC 9110 section 15.2: an interim response doesn't answer the request; 101 is the last one in HTTP.
-        if not (isinstance(head, ResponseHead) and head.status < 200 and head.status != 101):
+        if not (isinstance(head, ResponseHead) and isInterim(head.status)):
             # Used up; what is said from now on is of the next response.
             self._method = None
         length = head._length

@@ -5,7 +5,6 @@ Whole messages: L{WasiRequest}, L{WasiResponse}, and their encoding.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable, Mapping
-from http import HTTPStatus
 from typing import Any, Self
 
 from multidict import CIMultiDict
@@ -15,16 +14,9 @@ from . import grammar
 from .content import decodeJson, decodeText
 from .events import Head, HeadersLike, RequestHead, ResponseHead, toHeaders
 from .fields import Pair
-from .framing import FramingFields
-from .output import checkVersion, encodeChunk, encodeEnd, encodeFields, framingOf, targetFault, toWire
-
-# The phrases that RFC 9110 section 15 gives, which the standard library has for all but these since Python 3.13 only.
-REASONS = {status.value: status.phrase for status in HTTPStatus} | {
-    413: "Content Too Large",
-    414: "URI Too Long",
-    416: "Range Not Satisfiable",
-    422: "Unprocessable Content",
-}
+from .checks import checkVersion, framingOf, targetFault, toWire
+from .framing import FramingFields, hasBody, isInterim, isTunnel
+from .outgoing import REASONS, encodeFields, encodeStatusLine, framePieces, frameWhole, mayCarryBody
 
 # RFC 9110 section 8.6: user agents send Content-Length: 0 with these.
 _EXPECTS_BODY = frozenset(("POST", "PUT", "PATCH"))
@@ -39,7 +31,10 @@ def toBody(given: object) -> bytes:
     if isinstance(given, bytes):
         return given
     if isinstance(given, str):
-        return given.encode("utf-8")
+        try:
+            return given.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise LocalProtocolError(f"a body of str that has no UTF-8: {error}") from None
     if isinstance(given, bytearray | memoryview):
         return bytes(given)
     raise LocalProtocolError(f"a body must be bytes or str, not {type(given).__name__}")
@@ -123,42 +118,14 @@ class _Message(Head):
 
     __hash__ = None  # type: ignore[assignment]  # mutable, so not hashable; mypy knows no other way to say it
 
-    def _headFields(self, pairs: list[Pair], framing: FramingFields) -> bytes:
-        """
-        The fields of a head whose body is sent by and by.
-        """
+    def _frame(self, pairs: list[Pair], framing: FramingFields, wanted: bool, lengthOnly: bool = False) -> bytes:
+        trailers = list(self.trailers.items()) if self._trailers else []
+        return frameWhole(pairs, framing, self._body, trailers, wanted, lengthOnly)
+
+    def _framePieces(self, pairs: list[Pair], framing: FramingFields) -> None:
         if self._body or self._trailers:
             raise LocalProtocolError("encodeHead() is for a body that is sent by and by, but there is one already")
-        if framing.contentLength is None and not framing.chunked:
-            if self.version == "HTTP/1.1":
-                pairs.append(("Transfer-Encoding", "chunked"))
-            elif isinstance(self, RequestHead):
-                # RFC 9112 section 6.3 item 7: it would end where its head ends.
-                raise LocalProtocolError("a request in HTTP/1.0 needs a Content-Length for its body")
-        return encodeFields(pairs)
-
-    def _frame(self, pairs: list[Pair], framing: FramingFields, wanted: bool, lengthOnly: bool = False) -> bytes:
-        """
-        Settle how the body is framed, in C{pairs}.
-
-        @param wanted: is a Content-Length added where there is none?
-        @param lengthOnly: may a length be given that the body doesn't have (HEAD, 304)?
-        @return: the body and what frames it.
-        """
-        body = self._body
-        trailers = list(self.trailers.items()) if self._trailers else []
-        if framing.chunked:
-            return encodeChunk(body) + encodeEnd(trailers)
-        if trailers:
-            raise LocalProtocolError("trailers need Transfer-Encoding: chunked (RFC 9112 section 7.1.2)")
-        if framing.contentLength is not None:
-            if framing.contentLength != len(body) and not (lengthOnly and not body):
-                raise LocalProtocolError(
-                    f"Content-Length is {framing.contentLength}, but the body has {len(body)} bytes"
-                )
-        elif wanted:
-            pairs.append(("Content-Length", str(len(body))))
-        return body
+        framePieces(pairs, framing, self.version, isinstance(self, RequestHead))
 
 
 class WasiRequest(_Message, RequestHead):
@@ -204,7 +171,8 @@ class WasiRequest(_Message, RequestHead):
         @raise LocalProtocolError: it would not parse back, or the body is there already.
         """
         pairs, framing = self._check()
-        return self._startLine() + self._headFields(pairs, framing)
+        self._framePieces(pairs, framing)
+        return self._startLine() + encodeFields(pairs)
 
     def _startLine(self) -> bytes:
         return f"{self.method} {self.uri} {self.version}\r\n".encode("ascii")
@@ -245,7 +213,7 @@ class WasiRequest(_Message, RequestHead):
 # A body that is there. A mapping is none, and would be taken for its keys.
 _WHOLE = (bytes, str, bytearray, memoryview, Mapping)
 
-Pieces = Iterable[bytes | bytearray | memoryview | str] | AsyncIterable[bytes | bytearray | memoryview | str]
+PieceSource = Iterable[bytes | bytearray | memoryview | str] | AsyncIterable[bytes | bytearray | memoryview | str]
 
 
 class WasiResponse(_Message, ResponseHead):
@@ -262,7 +230,7 @@ class WasiResponse(_Message, ResponseHead):
         self,
         status: int = 200,
         headers: HeadersLike = (),
-        body: bytes | bytearray | memoryview | str | Pieces = b"",
+        body: bytes | bytearray | memoryview | str | PieceSource = b"",
         reason: str | None = None,
         version: str = "HTTP/1.1",
         trailers: HeadersLike = (),
@@ -280,7 +248,7 @@ class WasiResponse(_Message, ResponseHead):
             self._body = body  # type: ignore[assignment]
 
     @property
-    def pieces(self) -> Pieces | None:
+    def pieces(self) -> PieceSource | None:
         """
         The body, if it is to be sent piece by piece; L{None} if it is there.
         """
@@ -312,12 +280,16 @@ class WasiResponse(_Message, ResponseHead):
             already, or a response of this status has none.
         """
         pairs, framing = self._check()
-        if self.status < 200 or self.status in (204, 205, 304):
-            raise LocalProtocolError(f"a {self.status} has no body that could be sent by and by")
-        return self._startLine() + self._headFields(pairs, framing)
+        self._checkCarries()
+        self._framePieces(pairs, framing)
+        return self._startLine() + encodeFields(pairs)
 
     def _startLine(self) -> bytes:
-        return f"{self.version} {int(self.status)} {self.reason}\r\n".encode("latin-1")
+        return encodeStatusLine(self.version, self.status, self.reason)
+
+    def _checkCarries(self) -> None:
+        if not mayCarryBody(self.status):
+            raise LocalProtocolError(f"a {self.status} has no body that could be sent by and by")
 
     def framed(self, requestMethod: str = "GET") -> Self:
         """
@@ -350,19 +322,18 @@ class WasiResponse(_Message, ResponseHead):
             raise LocalProtocolError("encode() is for a body that is there; this one comes in pieces")
         pairs, framing = self._check()
         status = self.status
-        tunnel = requestMethod == "CONNECT" and 200 <= status < 300
-        if status < 200 or status == 204 or tunnel:
+        if isTunnel(status, requestMethod) or isInterim(status) or status == 204:
             # RFC 9110 section 8.6 and 9.3.6, RFC 9112 section 6.1
-            what = f"a {status} to CONNECT" if tunnel else f"a {status}"
+            what = f"a {status} to CONNECT" if requestMethod == "CONNECT" else f"a {status}"
             if framing.contentLength is not None or framing.chunked:
                 raise LocalProtocolError(f"{what} has neither Content-Length nor Transfer-Encoding")
             if self._body or self._trailers:
                 raise LocalProtocolError(f"{what} has no body and no trailers")
             return pairs, b""
-        if self._body and status in (205, 304):
+        if self._body and not mayCarryBody(status):
             # RFC 9110 section 15.3.6 and 15.4.5
             raise LocalProtocolError(f"a {status} has no body")
         if status == 304 and framing.chunked:
             raise LocalProtocolError("a 304 has no body, so it is not chunked")
-        lengthOnly = status == 304 or requestMethod == "HEAD"
+        lengthOnly = not hasBody(status, requestMethod)
         return pairs, self._frame(pairs, framing, status != 304, lengthOnly)

@@ -1,13 +1,12 @@
 """
-The short way through a head: the one that has come whole and holds nothing unusual.
+The fast path through a head: the one that has come whole.
 
-Nearly every head is such a one, and this is where nearly all of the parser's
-time goes. So it is short, and it refuses nothing: whatever it doesn't know, it
-leaves to L{HeadReader<wasinet_twisted.http.head.HeadReader>}, with nothing
-taken. Where it does answer, it answers what the plain way would; tests run
-every case both ways.
+Nearly every head has, and this is where nearly all of the parser's time goes.
+Whatever it doesn't know, it leaves to L{HeadReader<wasinet_twisted.http.head.HeadReader>},
+with nothing taken; where it does answer, it answers what the slow path would.
+Tests run every case both ways.
 
-One or two searches find the lines; each that has been seen before costs one
+One or two searches find the lines; each line that has been seen before costs one
 look-up (C{fields.cache}).
 """
 
@@ -17,14 +16,18 @@ import re
 from collections.abc import Iterator
 from typing import TypeVar
 
+from .._fast import fastPath
 from ..errors import RemoteProtocolError
+from .asks import added
 from .bytequeue import ByteQueue
 from .events import RequestHead, ResponseHead
 from .fields import Pair, cache, parseFieldLine
-from .framing import ASKS_MORE, ASKS_NOTHING, CHUNKED, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UNTIL_CLOSE
+from .framing import CHUNKED, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, TUNNEL, UNTIL_CLOSE, hasBody, isTunnel
+from .head import parseRequestLine
 from .limits import Limits
 
-# CONNECT has rules of its own, so it isn't among them. The target's form is settled by its first character.
+# The request line of nearly every request; the target's form is settled by its first character. Others are read by the
+# slow path's own function.
 _METHODS = frozenset(("GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS"))
 _statusLine = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9]) ([\t\x20-\x7e]*+)\r\n").match
 # A long body isn't searched for lines, nor is a short one cut into many.
@@ -37,15 +40,20 @@ _Request = TypeVar("_Request", bound=RequestHead)
 _Response = TypeVar("_Response", bound=ResponseHead)
 
 
-def quickRequest(queue: ByteQueue, limits: Limits, kind: type[_Request]) -> _Request | None:
+@fastPath(
+    "http.requestHead",
+    slow="HeadReader.read",
+    why="a browser's head of 12 fields in 4 us instead of 20; four of five requests' time in a parser",
+)
+def fastRequestHead(queue: ByteQueue, limits: Limits, kind: type[_Request]) -> _Request | None:
     """
     Take a request's head.
 
-    @return: L{None}: ask the plain way.
+    @return: L{None}: ask the slow path.
     """
     chunk = queue.chunk
     start = queue.position
-    # The empty line must begin within the bound, as the plain way counts.
+    # The empty line must begin within the bound, as the slow path counts.
     end = chunk.find(b"\r\n\r\n", start, start + limits.head + 2)
     if end < 0:
         return None
@@ -56,9 +64,14 @@ def quickRequest(queue: ByteQueue, limits: Limits, kind: type[_Request]) -> _Req
     return head
 
 
-def wholeRequest(data: bytes, limits: Limits, kind: type[_Request], most: int) -> _Request | None:
+@fastPath(
+    "http.wholeRequest",
+    slow="Buffer.append and Buffer.nextRequest",
+    why="a small request in 2.2 us instead of 3.1: no queue, one search",
+)
+def fastWholeRequest(data: bytes, limits: Limits, kind: type[_Request], most: int) -> _Request | None:
     """
-    What L{quickRequest} does, for bytes that are one request with its body, and
+    What L{fastRequestHead} does, for bytes that are one request with its body, and
     nothing else, as those that a client sends and waits: there is no place to
     be remembered, and one search finds all the lines.
 
@@ -104,30 +117,47 @@ def _request(lines: Iterator[bytes], limits: Limits, kind: type[_Request]) -> _R
         or "#" in target
         or not target.isprintable()
     ):
-        return None
+        try:
+            method, target, version = parseRequestLine(line)
+        except RemoteProtocolError:
+            return None
     pairs: list[Pair] = []
     found = _fields(lines, pairs)
     if found is None or len(pairs) > limits.fields:
         return None
     length, hosts, asks = found
-    if hosts != 1:
+    if version == "HTTP/1.0":
+        # RFC 9112 sections 3.2 and 6.1
+        if hosts > 1 or length == CHUNKED:
+            return None
+    elif hosts != 1:
+        return None
+    if length == UNTIL_CLOSE:
+        length = TUNNEL if method == "CONNECT" else 0
+    elif method == "CONNECT":
         return None
     head: _Request = _new(kind)
     head.method = method
     head.uri = target
-    head.version = "HTTP/1.1"
+    head.version = version
     head._pairs = pairs
     head._headers = None
-    head._length = 0 if length == UNTIL_CLOSE else length
+    head._length = length
     head._asks = asks
     return head
 
 
-def quickResponse(queue: ByteQueue, limits: Limits, kind: type[_Response]) -> _Response | None:
+@fastPath(
+    "http.responseHead",
+    slow="HeadReader.read",
+    why="a response's head of 8 fields in 3 us instead of 14",
+)
+def fastResponseHead(queue: ByteQueue, limits: Limits, kind: type[_Response], method: str) -> _Response | None:
     """
-    Take a response's head, if what it answers is neither HEAD nor CONNECT.
+    Take a response's head.
 
-    @return: L{None}: ask the plain way.
+    @param method: of the request that it answers.
+    @return: L{None}: ask the slow path.
     """
     chunk = queue.chunk
     start = queue.position
@@ -142,8 +172,8 @@ def quickResponse(queue: ByteQueue, limits: Limits, kind: type[_Response]) -> _R
         return None
     length = found[0]
     status = int(digits)
-    if status == 204 or status == 304:
-        length = 0
+    if not hasBody(status, method):
+        length = TUNNEL if isTunnel(status, method) else 0
     queue.skip(end + 4 - start)
     head: _Response = _new(kind)
     head.status = status
@@ -152,6 +182,7 @@ def quickResponse(queue: ByteQueue, limits: Limits, kind: type[_Response]) -> _R
     head._pairs = pairs
     head._headers = None
     head._length = length
+    head._asks = found[2]
     return head
 
 
@@ -161,11 +192,10 @@ def _fields(lines: Iterator[bytes], pairs: list[Pair]) -> tuple[int, int, int] |
 
     @return: the body length they give, L{UNTIL_CLOSE} if they give none; how
         many Hosts there are; and what is asked of the connection.
-        Or L{None}: ask the plain way.
+        Or L{None}: ask the slow path.
     """
     length = UNTIL_CLOSE
-    hosts = 0
-    asks = ASKS_NOTHING
+    hosts = asks = 0
     for line in lines:
         field = _known(line)
         if field is None:
@@ -182,8 +212,7 @@ def _fields(lines: Iterator[bytes], pairs: list[Pair]) -> tuple[int, int, int] |
                 # An invalid one counts for two.
                 hosts += 2 - meaning
             elif kind > TRANSFER_ENCODING:
-                if meaning:
-                    asks = meaning if asks == ASKS_NOTHING else ASKS_MORE
+                asks = added(asks, meaning) if asks else meaning
             elif length != UNTIL_CLOSE:
                 return None
             elif kind == CONTENT_LENGTH:

@@ -1,0 +1,93 @@
+"""
+The registry of fast paths: each with the slow path that it must equal, and a switch.
+
+A fast path is allowed where a profile names it. It says "this common case, done"
+or "don't know" (L{None} or C{False}, with nothing done), and then the slow path
+decides; it never refuses. The whole test suite runs with all of them off too:
+
+    WASINET_FAST=no pytest                  # all off
+    WASINET_FAST=-http.wholeRequest pytest  # only this one off; more with commas
+
+The switch is read once, when the process starts, so that it costs nothing afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# There are at most a dozen: each one is code that has to be kept equal to other code.
+MOST = 12
+
+
+@dataclass(frozen=True, slots=True)
+class FastPath:
+    """
+    One of them.
+
+    @ivar name: room and function.
+    @ivar slow: the slow path that it must equal.
+    @ivar why: what it saves, as measured.
+    @ivar on: is it used in this process?
+    """
+
+    name: str
+    slow: str
+    why: str
+    on: bool
+
+
+paths: dict[str, FastPath] = {}
+
+_setting = os.environ.get("WASINET_FAST", "yes")
+_off = frozenset(part[1:] for part in _setting.split(",") if part.startswith("-"))
+if _setting not in ("", "yes", "no") and not all(part.startswith("-") for part in _setting.split(",")):
+    raise ImportError(f"WASINET_FAST must be yes, no, or names of fast paths, each after a -, not {_setting!r}")
+
+
+def fastPath(name: str, *, slow: str, why: str) -> Callable[[F], F]:
+    """
+    Register the decorated function as a fast path. Switched off, it is one that always answers "don't know".
+    """
+
+    def register(function: F) -> F:
+        return function if _add(name, slow, why) else _dontKnow  # type: ignore[return-value]
+
+    return register
+
+
+def fastPathOf(slow: F, *, name: str, why: str) -> Callable[[F], F]:
+    """
+    Register the decorated function as the fast path of C{slow}, which it calls itself for what it doesn't know.
+    Switched off, it is C{slow}.
+    """
+
+    def register(function: F) -> F:
+        return function if _add(name, slow.__qualname__, why) else slow
+
+    return register
+
+
+def isOn(name: str) -> bool:
+    """
+    Is this fast path used?
+
+    @raise KeyError: there is none of that name.
+    """
+    return paths[name].on
+
+
+def _add(name: str, slow: str, why: str) -> bool:
+    if name in paths:
+        raise AssertionError(f"there are two fast paths {name}")
+    on = _setting != "no" and name not in _off
+    paths[name] = FastPath(name, slow, why, on)
+    return on
+
+
+def _dontKnow(*_: object, **__: object) -> None:
+    return None
