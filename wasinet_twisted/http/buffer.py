@@ -15,7 +15,7 @@ from ..errors import IncompleteRead, LocalProtocolError, RemoteProtocolError
 from .chunked import fastChunkedBody
 from .events import Data, EndOfMessage, Event, RequestHead, ResponseHead
 from .fasthead import fastRequestHead, fastWholeRequest
-from .framing import CHUNKED
+from .framing import CHUNKED, TUNNEL
 from .limits import DEFAULT_LIMITS, Limits
 from .machine import IDLE, Machine, Role, State, tooLarge
 from .messages import WasiRequest, WasiResponse
@@ -222,6 +222,11 @@ class Buffer(Machine):
                     self._between()
                 return head
             self._begin(head, False)
+            if length == TUNNEL:
+                # A CONNECT has no body; the Buffer waits for what becomes of it.
+                self._finish(head)
+                head._body = b""
+                return head
         except (RemoteProtocolError, IncompleteRead) as error:
             self._fail(error)
             raise

@@ -14,12 +14,12 @@ from ..errors import MessageTooLarge, RemoteProtocolError
 from . import grammar
 from .asks import added, asksOf
 from .bytequeue import ByteQueue
+from .checks import targetFault
 from .chunked import lineContent
 from .events import RequestHead, ResponseHead
 from .fields import FieldSection
 from .framing import CONNECTION, FramingFields, bodyLength, show
 from .limits import Limits
-from .checks import targetFault
 
 AnyHead = RequestHead | ResponseHead
 # Method, target, version; or status, reason, version.

@@ -20,7 +20,6 @@ from .head import AnyHead, HeadReader
 from .limits import Limits
 from .pieces import Pieces
 
-
 Role = Literal["request", "response"]
 
 

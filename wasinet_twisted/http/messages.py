@@ -11,10 +11,10 @@ from multidict import CIMultiDict
 
 from ..errors import LocalProtocolError
 from . import grammar
+from .checks import checkVersion, framingOf, targetFault, toWire
 from .content import decodeJson, decodeText
 from .events import Head, HeadersLike, RequestHead, ResponseHead, toHeaders
 from .fields import Pair
-from .checks import checkVersion, framingOf, targetFault, toWire
 from .framing import FramingFields, hasBody, isInterim, isTunnel
 from .outgoing import REASONS, encodeFields, encodeStatusLine, framePieces, frameWhole, mayCarryBody
 

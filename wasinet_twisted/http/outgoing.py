@@ -18,7 +18,7 @@ from .checks import toWire
 from .chunked import forbiddenInTrailers
 from .events import HeadersLike, toHeaders
 from .fields import Pair
-from .framing import CHUNKED, UNTIL_CLOSE, FramingFields, hasBody, isTunnel
+from .framing import CHUNKED, UNTIL_CLOSE, FramingFields, hasBody
 
 # The phrases that RFC 9110 section 15 gives, which the standard library has for all but these since Python 3.13 only.
 REASONS = {status.value: status.phrase for status in HTTPStatus} | {
@@ -93,9 +93,7 @@ def encodeStatusLine(version: str, status: int, reason: str) -> bytes:
     return f"{version} {int(status)} {reason}\r\n".encode("latin-1")
 
 
-def encodeAnswerHead(
-    status: int, reason: str, pairs: list[tuple[Any, Any]], date: bytes, persistence: bytes
-) -> bytes:
+def encodeAnswerHead(status: int, reason: str, pairs: list[tuple[Any, Any]], date: bytes, persistence: bytes) -> bytes:
     """
     The head of a server's response: its fields, and what the connection needs.
 
@@ -237,6 +235,13 @@ class BodyWriter:
         self.size = 0
         self._silent = silent
 
+    @property
+    def untilClose(self) -> bool:
+        """
+        Is the end of the connection the end of the body?
+        """
+        return self.length == UNTIL_CLOSE
+
     def data(self, piece: bytes) -> bytes:
         """
         Encode a piece; an empty one gives C{b""}.
@@ -273,6 +278,8 @@ _statusLines = {
     for status, reason in REASONS.items()
     if mayCarryBody(status)
 }
+
+
 @fastPath(
     "http.response",
     slow="WasiResponse._plan and encodeAnswerHead",
