@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from ..errors import InvalidArgument
 from ..net import TlsServer
-from ..net.certificates import parseCertificates, readPem
+from ..net.tls.certificates import parseCertificates, readPem
 
 log = Logger()
 

@@ -13,7 +13,7 @@ from twisted.internet.endpoints import TCP6ServerEndpoint
 from twisted.python.usage import UsageError
 
 from ..errors import InvalidArgument
-from ..net.endpoints import endpointFromString
+from ..net.server.endpoints import endpointFromString
 from ..server.limits import DEFAULT_SERVER_LIMITS
 from ..server.serving import Handler, HttpServer
 from .app import AppFailed, appFiles, loadApp

@@ -19,8 +19,8 @@ from twisted.python.usage import Options, UsageError
 
 from ..errors import InvalidArgument
 from ..net import ConnectionFactory
-from ..net.connection import theReactor
-from ..net.endpoints import endpointFromString, listenFailed
+from ..net.reactors import theReactor
+from ..net.server.endpoints import endpointFromString, listenFailed
 from .certificates import Certificates, withCertificates
 
 log = Logger()

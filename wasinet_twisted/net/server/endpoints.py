@@ -9,9 +9,9 @@ from typing import Any
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint, serverFromString
 from twisted.internet.interfaces import IStreamServerEndpoint
 
-from ..errors import InvalidArgument, ListenFailed
-from .addresses import checkPort
-from .proxied import withPatience
+from ...errors import InvalidArgument, ListenFailed
+from ..addresses import checkPort
+from .proxyprotocol import withPatience
 
 # How many connections the kernel keeps for us.
 BACKLOG = 1024

@@ -29,7 +29,7 @@ from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper, HAProxyWr
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from .addresses import formatAddress
+from ..addresses import formatAddress
 
 log = Logger()
 

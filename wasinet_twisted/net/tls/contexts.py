@@ -16,7 +16,7 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
-from ..errors import InvalidArgument
+from ...errors import InvalidArgument
 from .certificates import Verdict, isAddress, needTls, parseAuthorities, parseIdentity, serverNameOf
 
 if TYPE_CHECKING:

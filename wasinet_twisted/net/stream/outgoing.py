@@ -10,9 +10,9 @@ from twisted.internet.interfaces import IHalfCloseableDescriptor, IPushProducer,
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ..errors import ConnectionClosed, LimitExceeded, NotSupported, WasinetError
-from .receiving import IMMEDIATE, Receiving
-from .waiting import Awaited, Done, again, failAll, succeedAll
+from ...errors import ConnectionClosed, LimitExceeded, NotSupported, WasinetError
+from ..tasks.awaited import IMMEDIATE, Awaited, Done, again, failAll, succeedAll
+from .receiving import Receiving
 
 log = Logger()
 
@@ -77,7 +77,7 @@ class Sending(Receiving):
 
     def write(self, data: bytes) -> Awaited[None]:
         """
-        See L{WasiTcpConn.write<wasinet_twisted.net.connection.WasiTcpConn.write>}.
+        See L{WasiTcpConn.write<wasinet_twisted.net.stream.handle.WasiTcpConn.write>}.
         """
         if not (self.closing or self.finished or self._queued or self.lost):
             # What nearly always is so, in one go.
@@ -137,7 +137,7 @@ class Sending(Receiving):
 
     def finish(self) -> Awaited[None]:
         """
-        See L{WasiTcpConn.finish<wasinet_twisted.net.connection.WasiTcpConn.finish>}.
+        See L{WasiTcpConn.finish<wasinet_twisted.net.stream.handle.WasiTcpConn.finish>}.
         """
         transport = self.transport
         halfCloseable = IHalfCloseableDescriptor.providedBy(transport)
