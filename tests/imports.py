@@ -100,6 +100,36 @@ def attributes(path: Path) -> dict[str, set[str]]:
     return found
 
 
+def privateNames(path: Path) -> set[str]:
+    """
+    Return the names with one leading underscore that a file uses: as attributes, by C{getattr}, and in its imports.
+    """
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
+            found.add(node.value)
+        elif isinstance(node, ast.ImportFrom):
+            found.update((node.module or "").split("."), (alias.name for alias in node.names))
+        elif isinstance(node, ast.Import):
+            found.update(part for alias in node.names for part in alias.name.split("."))
+    return {name for name in found if len(name) > 1 and name[0] == "_" != name[1]}
+
+
+def ownNames(path: Path) -> set[str]:
+    """
+    Return the names that a file makes itself: its functions, classes, variables, and its classes' attributes.
+    """
+    found = set().union(*attributes(path).values())
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+    return found | {path.stem}
+
+
 def _slots(node: ast.ClassDef) -> set[str]:
     for each in node.body:
         if isinstance(each, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__slots__" for t in each.targets):

@@ -104,14 +104,25 @@ SURFACE = {
 # Which rooms and which packages each room may import, beside itself and the standard library.
 ALLOWED = {
     "errors": set(),
+    "_privates": {"errors", "twisted", "OpenSSL"},
     "http": {"errors", "multidict"},
     # The last four are imported when TLS is used, and only then.
-    "net": {"errors", "twisted", "zope", "OpenSSL", "cryptography", "idna", "service_identity"},
+    "net": {"_privates", "errors", "twisted", "zope", "OpenSSL", "cryptography", "idna", "service_identity"},
     # The status page shows the version; prometheus_client is imported when somebody scrapes.
-    "server": {"__version__", "errors", "http", "net", "twisted", "zope", "multidict", "prometheus_client"},
-    "reactor": {"twisted"},
-    "service": {"attrs", "errors", "http", "net", "reactor", "server", "twisted", "zope"},
-    "testing": {"errors", "net", "twisted", "zope"},
+    "server": {
+        "__version__",
+        "_privates",
+        "errors",
+        "http",
+        "net",
+        "twisted",
+        "zope",
+        "multidict",
+        "prometheus_client",
+    },
+    "reactor": {"_privates", "twisted"},
+    "service": {"_privates", "attrs", "errors", "http", "net", "reactor", "server", "twisted", "zope"},
+    "testing": {"_privates", "errors", "net", "twisted", "zope"},
 }
 
 # The bounds on a module's lines, and on what a class's instances hold.

@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IHalfCloseableDescriptor, IPushProducer,
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from ..._privates import unsentBytes
 from ...errors import ConnectionClosed, LimitExceeded, NotSupported, WasinetError
 from ..tasks.awaited import IMMEDIATE, Awaited, Done, again, failAll, succeedAll
 from .receiving import Receiving
@@ -186,8 +187,5 @@ def unsent(transport: Any, atMost: int) -> int:
     if beneath is not None:
         # Over TLS: nearly all of it waits, encrypted, in the transport beneath.
         return unsent(beneath(), atMost)
-    try:
-        waiting: int = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
-        return waiting
-    except AttributeError:
-        return atMost
+    waiting = unsentBytes(transport)
+    return atMost if waiting is None else waiting
