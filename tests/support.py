@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IHalfCloseableDescriptor
 from twisted.internet.task import Clock
 
 from wasinet_twisted.net import ConnectionFactory, WasiTcpConn
-from wasinet_twisted.net.protocol import ConnectionProtocol
+from wasinet_twisted.net.stream.protocol import ConnectionProtocol
 from wasinet_twisted.testing import Link
 
 

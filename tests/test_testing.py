@@ -44,7 +44,7 @@ from zope.interface.verify import verifyObject
 
 from wasinet_twisted import net, testing
 from wasinet_twisted.errors import ConnectFailed, ConnectionClosed, InvalidArgument, NotSupported, TimedOut
-from wasinet_twisted.net.listener import WAITING
+from wasinet_twisted.net.server.listener import WAITING
 
 reactor: Any = _reactor
 

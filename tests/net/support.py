@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from wasinet_twisted.net import WasiTcpConn
-from wasinet_twisted.net.protocol import ConnectionProtocol
+from wasinet_twisted.net.stream.protocol import ConnectionProtocol
 
 HOST = IPv4Address("TCP", "192.0.2.2", 8000)
 PEER = IPv4Address("TCP", "192.0.2.1", 54321)

@@ -35,7 +35,7 @@ from zope.interface import implementer
 from tests.processes import freePort
 from wasinet_twisted.errors import ConnectFailed, ConnectionRefused, InvalidArgument, TimedOut, UnknownHost
 from wasinet_twisted.net import WasiTcpConn, WasiTcpServer, connect, formatAddress
-from wasinet_twisted.net.race import ATTEMPT_DELAY, MAX_ATTEMPTS
+from wasinet_twisted.net.client.happyeyeballs import ATTEMPT_DELAY, MAX_ATTEMPTS
 from wasinet_twisted.testing import Link
 
 from .resolver import FakeResolver, addresses

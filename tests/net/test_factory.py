@@ -19,9 +19,9 @@ from zope.interface.verify import verifyObject
 from tests.net.support import Case, Transport
 from wasinet_twisted.errors import ConnectionClosed, InvalidArgument
 from wasinet_twisted.net import ConnectionFactory, WasiTcpConn
-from wasinet_twisted.net.factory import CANCEL_GRACE
-from wasinet_twisted.net.protocol import ConnectionProtocol
-from wasinet_twisted.net.receiving import IMMEDIATE
+from wasinet_twisted.net.server.factory import CANCEL_GRACE
+from wasinet_twisted.net.stream.protocol import ConnectionProtocol
+from wasinet_twisted.net.tasks.awaited import IMMEDIATE
 
 
 class FactoryTests(SynchronousTestCase):

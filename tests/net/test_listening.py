@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from wasinet_twisted.errors import BusyError, ConnectFailed, ConnectionClosed, InvalidArgument, ListenFailed, TimedOut
 from wasinet_twisted.net import ConnectionFactory, WasiTcpConn, WasiTcpServer
-from wasinet_twisted.net.factory import CANCEL_GRACE
-from wasinet_twisted.net.listener import WAITING
+from wasinet_twisted.net.server.factory import CANCEL_GRACE
+from wasinet_twisted.net.server.listener import WAITING
 from wasinet_twisted.testing import MemoryListener
 
 

@@ -28,7 +28,7 @@ from tests.processes import PATIENCE, freePort
 from tests.support import needsTool
 from wasinet_twisted.errors import ConnectionClosed, ConnectionRefused, TimedOut
 from wasinet_twisted.net import WasiTcpConn, WasiTcpServer, connect, formatAddress
-from wasinet_twisted.net.receiving import IMMEDIATE
+from wasinet_twisted.net.tasks.awaited import IMMEDIATE
 
 reactor: Any = _reactor
 LOCAL = "127.0.0.1"

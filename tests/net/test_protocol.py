@@ -32,9 +32,10 @@ from wasinet_twisted.errors import (
     WasinetError,
 )
 from wasinet_twisted.net import IConnection, WasiTcpConn
-from wasinet_twisted.net.protocol import ConnectionProtocol
-from wasinet_twisted.net.receiving import IMMEDIATE, READ_BUFFER
-from wasinet_twisted.net.sending import WRITE_BUFFER
+from wasinet_twisted.net.stream.outgoing import WRITE_BUFFER
+from wasinet_twisted.net.stream.protocol import ConnectionProtocol
+from wasinet_twisted.net.stream.receiving import READ_BUFFER
+from wasinet_twisted.net.tasks.awaited import IMMEDIATE
 
 
 class ReadTests(Case):
@@ -204,7 +205,7 @@ class ReadTests(Case):
 
 class ParticularReadTests(Case):
     """
-    Reads of something particular. What they give is settled in test_reading; here is what time and faults do.
+    Reads of something particular. What they give is settled in test_incoming; here is what time and faults do.
     """
 
     def reads(self) -> list[Callable[..., Deferred[bytes]]]:

@@ -26,7 +26,7 @@ from twisted.internet.threads import deferToThread
 
 from wasinet_twisted.errors import ConnectionClosed, InvalidArgument, ListenFailed, TimedOut
 from wasinet_twisted.net import ConnectionFactory, WasiTcpConn, WasiTcpServer, connect, formatAddress
-from wasinet_twisted.net.listener import WAITING
+from wasinet_twisted.net.server.listener import WAITING
 
 reactor: Any = _reactor
 LOCAL = "127.0.0.1"

@@ -20,8 +20,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.processes import ROOT
 from wasinet_twisted.errors import ConnectionClosed, NotSupported
-from wasinet_twisted.net.tasks import Task
-from wasinet_twisted.net.waiting import Awaited, again
+from wasinet_twisted.net.tasks.awaited import Awaited, again
+from wasinet_twisted.net.tasks.task import Task
 
 variable: ContextVar[str] = ContextVar("variable", default="the default")
 

@@ -62,7 +62,7 @@ from wasinet_twisted.net import (
     connect,
     formatAddress,
 )
-from wasinet_twisted.net.protocol import ConnectionProtocol
+from wasinet_twisted.net.stream.protocol import ConnectionProtocol
 
 # Twisted's own way of making a context, in the tests of its endpoints.
 pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")

@@ -19,7 +19,7 @@ from twisted.logger import capturedLogs, formatEvent
 from tests.certificates import Authority
 from tests.processes import PATIENCE, Process, freePort, run, running
 from tests.service.support import POST, TWISTD, body, ended, write
-from wasinet_twisted.net.endpoints import endpointFromString
+from wasinet_twisted.net.server.endpoints import endpointFromString
 from wasinet_twisted.service.certificates import withCertificates
 
 KEEPING = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na"

@@ -33,15 +33,15 @@ from ..errors import (
     UnreadPlaintext,
 )
 from .addresses import formatAddress
-from .connection import WasiTcpConn
-from .connector import connect
-from .factory import ConnectionFactory
+from .client.connect import connect
+from .client.resolve import nsloopup
 from .interfaces import IConnection
-from .listener import WasiTcpServer
-from .names import nsloopup
-from .tls import TlsInfo
-from .tlsconnection import WasiTlsConn
-from .tlscontext import TlsClient, TlsServer
+from .server.factory import ConnectionFactory
+from .server.listener import WasiTcpServer
+from .stream.handle import WasiTcpConn
+from .tls.contexts import TlsClient, TlsServer
+from .tls.handle import WasiTlsConn
+from .tls.info import TlsInfo
 
 __all__ = [
     "BusyError",

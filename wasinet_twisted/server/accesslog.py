@@ -18,7 +18,7 @@ from twisted.logger import Logger
 
 from ..errors import InvalidArgument
 from ..http import RequestHead
-from ..net.connection import theReactor
+from ..net.reactors import theReactor
 
 log = Logger()
 

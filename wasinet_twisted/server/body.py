@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ..errors import BusyError, ConnectionClosed, IncompleteRead, RemoteProtocolError
 from ..http import Data, EndOfMessage
-from ..net.waiting import Awaited
+from ..net.tasks.awaited import Awaited
 from .request import Request
 from .state import HttpState
 

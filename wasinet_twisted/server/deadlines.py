@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from twisted.logger import Logger
 
-from ..net.connection import CLOSE_TIMEOUT
-from ..net.sending import unsent
+from ..net.stream.handle import CLOSE_TIMEOUT
+from ..net.stream.outgoing import unsent
 from .responding import Responder, SlowBody
 from .state import BUSY, DONE, HEAD, IDLE, LINGER, TUNNEL, UNREAD
 

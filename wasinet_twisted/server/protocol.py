@@ -21,8 +21,8 @@ from ..http.events import HeadersLike
 from ..http.framing import ASKS_CLOSE, ASKS_MORE
 from ..http.quick import wholeRequest
 from ..net import WasiTcpConn
-from ..net.connection import CLOSE_TIMEOUT
-from ..net.receiving import IMMEDIATE
+from ..net.stream.handle import CLOSE_TIMEOUT
+from ..net.tasks.awaited import IMMEDIATE
 from .answer import encodeWhole
 from .deadlines import Watched
 from .direct import sendsDirectly

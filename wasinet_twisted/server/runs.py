@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..http.messages import Pieces
-from ..net.tasks import Task
+from ..net.tasks.task import Task
 from .answer import closePieces
 from .request import Request
 

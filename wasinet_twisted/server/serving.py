@@ -16,10 +16,10 @@ from ..errors import ConnectionClosed, InvalidArgument
 from ..http import WasiResponse
 from ..net import ConnectionFactory
 from ..net.addresses import checkTimeout
-from ..net.connection import theReactor
-from ..net.endpoints import endpointOf, listenFailed
-from ..net.protocol import ConnectionProtocol
-from ..net.tasks import Task
+from ..net.reactors import theReactor
+from ..net.server.endpoints import endpointOf, listenFailed
+from ..net.stream.protocol import ConnectionProtocol
+from ..net.tasks.task import Task
 from .accesslog import AccessLog
 from .answer import dateLine
 from .limits import DEFAULT_SERVER_LIMITS, ServerLimits

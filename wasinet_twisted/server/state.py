@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING
 
 from ..http import Buffer
 from ..http.bytequeue import ByteQueue
-from ..net.protocol import ConnectionProtocol
-from ..net.waiting import Awaited
+from ..net.stream.protocol import ConnectionProtocol
+from ..net.tasks.awaited import Awaited
 from .request import Request
 
 if TYPE_CHECKING:

@@ -5,17 +5,18 @@ TLS for C{ssl:} endpoints, with certificates that can be renewed while the serve
 from __future__ import annotations
 
 from collections.abc import Sequence
-from inspect import signature
 from typing import Any
 
-from twisted.internet.endpoints import SSL4ServerEndpoint, _parse, _parseSSL
+from twisted.internet.endpoints import SSL4ServerEndpoint
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IStreamServerEndpoint
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from .._privates import setContextFactory, sslArguments
 from ..errors import InvalidArgument
 from ..net import TlsServer
-from ..net.certificates import parseCertificates, readPem
+from ..net.server.proxyprotocol import innermost
+from ..net.tls.certificates import parseCertificates, readPem
 
 log = Logger()
 
@@ -56,7 +57,7 @@ class Certificates:
             log.info("{endpoint}: the certificate is renewed, valid until {until}", endpoint=self._text, until=until)
 
     def _load(self) -> tuple[TlsServer, str]:
-        given = _argumentsOf(self._text)
+        given = sslArguments(self._text)
         key, certificate = given["privateKey"], given["certKey"]
         pem = readPem("certKey", key if certificate is None else certificate)
         (first, *_) = parseCertificates("certKey", key if certificate is None else certificate)
@@ -67,15 +68,6 @@ class Certificates:
         return server, f"{first.not_valid_after_utc:%Y-%m-%d %H:%M:%S UTC}"
 
 
-def _argumentsOf(text: str) -> dict[str, Any]:
-    arguments, named = _parse(text)
-    # "haproxy" may stand before "ssl".
-    arguments = arguments[arguments.index("ssl") + 1 :]
-    bound = signature(_parseSSL).bind(None, *arguments, **named)
-    bound.apply_defaults()
-    return bound.arguments
-
-
 def withCertificates(endpoint: IStreamServerEndpoint, text: str, alpn: Sequence[str]) -> Certificates | None:
     """
     If C{endpoint} speaks TLS, let it take certificates that can be reloaded.
@@ -83,12 +75,14 @@ def withCertificates(endpoint: IStreamServerEndpoint, text: str, alpn: Sequence[
     @param text: what it was made of.
     @return: they; L{None} for other endpoints, and for those that name what only Twisted's own TLS knows.
     @raise InvalidArgument: they can't be used.
+    @raise NotSupported: this version of Twisted doesn't let them be renewed.
     """
-    inner: Any = getattr(endpoint, "_wrappedEndpoint", endpoint)
+    inner = innermost(endpoint)
     if not isinstance(inner, SSL4ServerEndpoint):
         return None
-    given = _argumentsOf(text)
+    given = sslArguments(text)
     if given["sslmethod"] is not None or given["dhParameters"] is not None:
         return None
-    inner._sslContextFactory = certificates = Certificates(text, alpn)
+    certificates = Certificates(text, alpn)
+    setContextFactory(inner, certificates)
     return certificates

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.usage import Options, UsageError
 
-from ..net.connection import theReactor
+from ..net.reactors import theReactor
 from ..server.accesslog import FORMATS, AccessLog
 from ..server.serving import HttpServer
 from .listening import Launch, ListeningService

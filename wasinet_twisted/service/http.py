@@ -12,8 +12,10 @@ from twisted.application.service import IService
 from twisted.internet.endpoints import TCP6ServerEndpoint
 from twisted.python.usage import UsageError
 
-from ..errors import InvalidArgument
-from ..net.endpoints import endpointFromString
+from .._privates import interfaceOf
+from ..errors import InvalidArgument, NotSupported
+from ..net.server.endpoints import endpointFromString
+from ..net.server.proxyprotocol import innermost
 from ..server.limits import DEFAULT_SERVER_LIMITS
 from ..server.serving import Handler, HttpServer
 from .app import AppFailed, appFiles, loadApp
@@ -70,7 +72,10 @@ class Options(CommandOptions):
         """
         Show how the server does, at this endpoint; on 127.0.0.1 unless it names an interface. May be repeated.
         """
-        self["status"].append(onLoopback(checkEndpoint("status", endpoint)))
+        try:
+            self["status"].append(onLoopback(checkEndpoint("status", endpoint)))
+        except NotSupported as error:
+            raise UsageError(f"--status: {endpoint}: {error}") from None
 
     def opt_limits(self, text: str) -> None:
         """
@@ -101,12 +106,15 @@ class Options(CommandOptions):
 def onLoopback(text: str) -> str:
     """
     The same endpoint; if it is of TCP and names no interface, on the loopback one only.
+
+    @raise NotSupported: there is no telling which interface it listens on.
     """
-    endpoint = endpointFromString(None, text)
-    inner = getattr(endpoint, "_wrappedEndpoint", endpoint)
-    if ":interface=" in text or getattr(inner, "_interface", None) not in ("", "::"):
+    if ":interface=" in text:
         return text
-    return text + (r":interface=\:\:1" if isinstance(inner, TCP6ServerEndpoint) else ":interface=127.0.0.1")
+    endpoint = innermost(endpointFromString(None, text))
+    if interfaceOf(endpoint) not in ("", "::"):
+        return text
+    return text + (r":interface=\:\:1" if isinstance(endpoint, TCP6ServerEndpoint) else ":interface=127.0.0.1")
 
 
 class HttpAppService(CommandService):

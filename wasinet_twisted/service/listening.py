@@ -17,10 +17,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.usage import Options, UsageError
 
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, NotSupported
 from ..net import ConnectionFactory
-from ..net.connection import theReactor
-from ..net.endpoints import endpointFromString, listenFailed
+from ..net.reactors import theReactor
+from ..net.server.endpoints import endpointFromString, listenFailed
 from .certificates import Certificates, withCertificates
 
 log = Logger()
@@ -167,7 +167,7 @@ class ListeningService(Service):
         alpn = [name.decode("ascii") for name in self._factory.acceptableProtocols()]
         try:
             self._certificates = withCertificates(endpoint, self._text, alpn)
-        except InvalidArgument as error:
+        except (InvalidArgument, NotSupported) as error:
             self._launch.fail(listenFailed(self._text, error))
         listening: Deferred[Any] = self._factory.listen(endpoint)
         self._listening = listening

@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..net import ConnectionFactory, WasiTcpConn
-from ..net.connection import theReactor
+from ..net.reactors import theReactor
 from .app import appFiles
 from .command import CommandService
 from .listening import Launch, ListeningService

@@ -10,8 +10,8 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IProtocol
 from twisted.internet.task import Clock
 
-from ..net.connection import WasiTcpConn
-from ..net.protocol import ConnectionProtocol
+from ..net.stream.handle import WasiTcpConn
+from ..net.stream.protocol import ConnectionProtocol
 from .time import Timed
 from .transports import MemoryTransport, WholeTransport
 from .wires import WINDOW, Direction, MemorySocket

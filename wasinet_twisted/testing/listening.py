@@ -24,8 +24,8 @@ from zope.interface import implementer
 
 from ..errors import ConnectFailed
 from ..net.addresses import formatAddress
-from ..net.connection import WasiTcpConn
-from ..net.protocol import ConnectionProtocol
+from ..net.stream.handle import WasiTcpConn
+from ..net.stream.protocol import ConnectionProtocol
 from .links import CLIENT, SERVER, Link
 from .time import Timed
 from .wires import WINDOW, Direction

@@ -22,7 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from wasinet_twisted.net import ConnectionFactory, WasiTcpConn, WasiTcpServer, connect, formatAddress
-from wasinet_twisted.net.proxied import HEADER_TIMEOUT, ProxiedFactory
+from wasinet_twisted.net.server.proxyprotocol import HEADER_TIMEOUT, ProxiedFactory
 from wasinet_twisted.testing import Link
 
 reactor: Any = _reactor

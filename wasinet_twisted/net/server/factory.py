@@ -20,14 +20,15 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from zope.interface import alsoProvides
 
-from ..errors import InvalidArgument
-from .addresses import checkSize
-from .connection import CLOSE_TIMEOUT, WasiTcpConn, theReactor
-from .gate import Gate
-from .protocol import ConnectionProtocol
-from .proxied import withPatience
-from .tasks import Task
-from .waiting import Awaited, succeedAll
+from ...errors import InvalidArgument
+from ..addresses import checkSize
+from ..reactors import theReactor
+from ..stream.handle import CLOSE_TIMEOUT, WasiTcpConn
+from ..stream.protocol import ConnectionProtocol
+from ..tasks.awaited import Awaited, succeedAll
+from ..tasks.task import Task
+from .acceptgate import Gate
+from .proxyprotocol import withPatience
 
 log = Logger()
 
@@ -38,7 +39,7 @@ _GRACE = 0.1
 # How long handlers that have been cancelled may take to end, in seconds.
 CANCEL_GRACE = 1.0
 
-# The factories that have connections. They may stand in none of the reactor's tables; see protocol.py.
+# The factories that have connections. They may stand in none of the reactor's tables; see stream/protocol.py.
 _serving: set[ConnectionFactory] = set()
 
 

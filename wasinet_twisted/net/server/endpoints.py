@@ -9,9 +9,10 @@ from typing import Any
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint, serverFromString
 from twisted.internet.interfaces import IStreamServerEndpoint
 
-from ..errors import InvalidArgument, ListenFailed
-from .addresses import checkPort
-from .proxied import withPatience
+from ..._privates import portOf
+from ...errors import InvalidArgument, ListenFailed, NotSupported
+from ..addresses import checkPort
+from .proxyprotocol import ProxiedEndpoint, innermost, withPatience
 
 # How many connections the kernel keeps for us.
 BACKLOG = 1024
@@ -28,11 +29,13 @@ def endpointFromString(reactor: Any, text: str) -> IStreamServerEndpoint:
     backlog = f":backlog={BACKLOG}" if text.startswith(_WITH_BACKLOG) and ":backlog=" not in text else ""
     try:
         endpoint = withPatience(serverFromString(reactor, text + backlog), reactor)
-        port = getattr(endpoint, "_port", None)
-        if isinstance(port, int):
+        if text.startswith("haproxy:") and not isinstance(endpoint, ProxiedEndpoint):
+            raise NotSupported("this version of Twisted makes another endpoint of haproxy:, without a deadline")
+        if (port := portOf(innermost(endpoint))) is not None:
             checkPort(port)
     except Exception as error:
-        why = str(error) if isinstance(error, InvalidArgument) else f"{type(error).__name__}: {error}"
+        ours = isinstance(error, InvalidArgument | NotSupported)
+        why = str(error) if ours else f"{type(error).__name__}: {error}"
         if "systemd:" in text and isinstance(error, LookupError):
             why = "systemd has handed over no such socket"
         raise InvalidArgument(f"no server endpoint: {text!r}: {why}") from error
@@ -44,6 +47,7 @@ def endpointOf(reactor: Any, given: int | str | IStreamServerEndpoint, interface
     @param given: a port, an endpoint string, or an endpoint.
     @param interface: with a port, the address to listen on.
     @raise InvalidArgument: it is none.
+    @raise NotSupported: it may take PROXY headers, and there is no telling.
     """
     if isinstance(given, int):
         kind = TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint

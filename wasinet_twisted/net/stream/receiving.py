@@ -1,7 +1,7 @@
 """
 The reading half of a connection: bytes that arrive, and the one read that may wait for them.
 
-What each read gets is settled in C{reading.py}; here it meets the transport,
+What each read gets is settled in L{Incoming}; here it meets the transport,
 the clock and those who wait.
 """
 
@@ -13,16 +13,15 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 
-from ..errors import BusyError, ConnectionClosed, LimitExceeded, TimedOut, WasinetError
-from .addresses import checkTimeout, formatAddress
-from .reading import Incoming, Want
-from .waiting import Awaited, again
+from ...errors import BusyError, ConnectionClosed, LimitExceeded, TimedOut, WasinetError
+from ..addresses import checkTimeout, formatAddress
+from ..tasks.awaited import IMMEDIATE, Awaited, again
+from .incoming import Incoming
+from .wants import Want
 
 # Above this many unread bytes the transport is paused, and resumed when a quarter is left. asyncio streams take twice
 # their limit of 64 KiB.
 READ_BUFFER = 64 * 1024
-# So many awaits in a row may complete at once; then the reactor gets its turn.
-IMMEDIATE = 64
 
 
 class Receiving:
@@ -98,7 +97,7 @@ class Receiving:
         self, asked: int | Want, timeout: float | None, canceller: Callable[[Deferred[Any]], None]
     ) -> Deferred[bytes]:
         """
-        See the reads of L{WasiTcpConn<wasinet_twisted.net.connection.WasiTcpConn>}.
+        See the reads of L{WasiTcpConn<wasinet_twisted.net.stream.handle.WasiTcpConn>}.
 
         @param asked: at most so many bytes, or something particular.
         @param canceller: calls L{cancelRead}. It is the handle's, so that a
@@ -140,7 +139,7 @@ class Receiving:
 
     def unread(self, data: bytes) -> None:
         """
-        See L{WasiTcpConn.unread<wasinet_twisted.net.connection.WasiTcpConn.unread>}.
+        See L{WasiTcpConn.unread<wasinet_twisted.net.stream.handle.WasiTcpConn.unread>}.
         """
         if self._reader is not None:
             raise BusyError(f"unread() while a read of the connection with {self.peerName()} is waiting")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 
-from ..errors import (
+from ...errors import (
     CertificateError,
     CertificateExpired,
     CertificateNameMismatch,

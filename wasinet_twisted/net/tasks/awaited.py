@@ -10,14 +10,17 @@ from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from ..errors import WasinetError
+from ...errors import WasinetError
 
 T = TypeVar("T")
+
+# So many awaits in a row may complete at once; then the reactor gets its turn.
+IMMEDIATE = 64
 
 
 class Resumable(Protocol):
     """
-    What a L{Task<wasinet_twisted.net.tasks.Task>} is to the thing it waits for.
+    What a L{Task<wasinet_twisted.net.tasks.task.Task>} is to the thing it waits for.
     """
 
     def resume(self, value: Any) -> None:

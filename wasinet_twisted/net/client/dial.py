@@ -1,5 +1,5 @@
 """
-L{connect}: make a connection.
+From what names a peer to a connection with it: addresses and endpoints, whichever answers first, within one time.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
 
-from ..errors import ConnectFailed, ConnectionRefused, InvalidArgument, TimedOut, UnknownHost
-from .addresses import checkHost, checkPort, checkTimeout, formatAddress, literal, scopedHost, splitAddress
-from .connection import WasiTcpConn, theReactor
-from .names import InternetAddress, lookup
-from .race import ATTEMPT_DELAY, Race, interleave
+from ...errors import ConnectFailed, ConnectionRefused, InvalidArgument, TimedOut, UnknownHost
+from ..addresses import checkHost, checkPort, checkTimeout, formatAddress, literal, scopedHost, splitAddress
+from ..reactors import theReactor
+from ..stream.protocol import ConnectionProtocol
+from .happyeyeballs import ATTEMPT_DELAY, Race, interleave
+from .resolve import InternetAddress, lookup
 
 Target = str | tuple[str, int] | IStreamClientEndpoint
 LocalAddress = str | tuple[str, int]
@@ -32,33 +33,18 @@ _MARGIN = 1.0
 _PREFIXES = ("tcp:", "tcp6:", "tls:", "ssl:", "unix:")
 
 
-def connect(
+def dial(
     target: Target,
     port: int | None = None,
     timeout: float | None = None,
     *,
     localAddress: LocalAddress | None = None,
     reactor: Any = None,
-) -> Deferred[WasiTcpConn]:
+) -> Deferred[ConnectionProtocol]:
     """
-    Connect. Of a host with several addresses, the first that answers is taken:
-    IPv6 and IPv4 are tried in turn, a quarter of a second apart (RFC 8305).
+    Connect, as L{connect<wasinet_twisted.net.client.connect.connect>} has it.
 
-    @param target: C{"host:port"}, C{"[ipv6]:port"}, a host (then C{port} is
-        needed), a (host, port) pair, a Twisted client endpoint string such as
-        C{"unix:/run/x.sock"} or C{"tcp:host:80"}, or an endpoint object.
-    @param timeout: seconds for all of it, the name's resolution included; 30 by default.
-    @param localAddress: the IP address to connect from, or a pair of one and a
-        port. Addresses of the other family are not tried then; with a port, the
-        attempts are made one after the other, as they can't share it.
-    @return: fires with the connection, which is then the caller's to close.
-        Cancelling it gives up.
-    @raise UnknownHost: the name has no address.
-    @raise ConnectionRefused: every address refused.
-    @raise ConnectFailed: no connection could be made; C{attempts} and the
-        message say what was tried and why it failed.
-    @raise TimedOut: not within the time; the message tells as much.
-    @raise InvalidArgument: C{target} is none, or C{localAddress} can't go with it.
+    @return: fires with the Protocol of the connection; the handle is for the caller to make.
     """
     reactor = theReactor(reactor)
     checkTimeout(timeout)
@@ -82,14 +68,16 @@ def connect(
         contestants = _contestants(reactor, name, checkHost(host), number, local, timeout)
         race = Race(reactor, None if local is not None and local.port else ATTEMPT_DELAY)
 
-    def expired(_: object, seconds: float) -> WasiTcpConn:
+    def expired(_: object, seconds: float) -> ConnectionProtocol:
         report = race.report(where) or "the resolver has not answered"
         raise TimedOut(f"timed out: no connection with {name} in {seconds:g} s: {report}")
 
-    return ensureDeferred(_connect(reactor, name, where, contestants, race)).addTimeout(timeout, reactor, expired)
+    return ensureDeferred(_dial(reactor, name, where, contestants, race)).addTimeout(timeout, reactor, expired)
 
 
-async def _connect(reactor: Any, name: str, where: str, contestants: Awaitable[Contestants], race: Race) -> WasiTcpConn:
+async def _dial(
+    reactor: Any, name: str, where: str, contestants: Awaitable[Contestants], race: Race
+) -> ConnectionProtocol:
     """
     @param name: the target and the local address.
     @param where: the target alone.
@@ -102,7 +90,7 @@ async def _connect(reactor: Any, name: str, where: str, contestants: Awaitable[C
         # It may have failed at once; a loop that tries again must not keep the reactor from its turn.
         await deferLater(reactor, 0)
         raise
-    return WasiTcpConn(protocol)
+    return protocol
 
 
 def _failed(name: str, where: str, race: Race) -> ConnectFailed:

@@ -16,21 +16,21 @@ This module loads no OpenSSL; it meets it only on connections that have it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IDelayedCall,
     IHandshakeListener,
     IPushProducer,
+    IReactorTime,
     ISSLTransport,
 )
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.logger import Logger
 from zope.interface import alsoProvides, implementer
 
-from ..errors import (
+from ...errors import (
     BusyError,
     ConnectionClosed,
     HandshakeFailed,
@@ -40,16 +40,11 @@ from ..errors import (
     UnreadPlaintext,
     WasinetError,
 )
-from .addresses import checkTimeout
-from .proxied import ProxiedProtocol
-from .tlscontext import TlsClient, TlsServer, takeAnyOffer, verdictOf
-from .waiting import Awaited, failAll, succeedAll
-
-if TYPE_CHECKING:
-    from cryptography.x509 import Certificate
-    from OpenSSL.SSL import Connection
-
-    from .protocol import ConnectionProtocol
+from ..addresses import checkTimeout
+from ..server.proxyprotocol import ProxiedProtocol
+from ..tasks.awaited import Awaited, failAll, succeedAll
+from .contexts import TlsClient, TlsServer, takeAnyOffer, verdictOf
+from .info import TlsInfo, agreedOn, reasonText
 
 log = Logger()
 
@@ -57,23 +52,44 @@ log = Logger()
 HANDSHAKE_TIMEOUT = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class TlsInfo:
+class Secured(Protocol):
     """
-    What was agreed on.
+    What TLS needs of the Protocol above it.
 
-    @ivar version: C{"TLSv1.3"} or C{"TLSv1.2"}.
-    @ivar cipher: its name as OpenSSL has it.
-    @ivar alpn: the application protocol (RFC 7301), if one was agreed on.
-    @ivar peerCertificate: what the peer has shown, a L{cryptography.x509.Certificate}; L{None} if nothing.
-    @ivar serverName: the name that the client asked for (SNI); L{None} if it named none.
+    @ivar transport: the Protocol's transport so far.
+    @ivar tls: is it over TLS?
+    @ivar closing: has our side closed or aborted?
     """
 
-    version: str
-    cipher: str
-    alpn: str | None
-    peerCertificate: Certificate | None
-    serverName: str | None
+    reactor: IReactorTime
+    transport: Any
+    tls: TlsTransport | None
+    closing: bool
+
+    def peerName(self) -> str:
+        """
+        The peer's address for messages.
+        """
+
+    def waits(self) -> bool:
+        """
+        Is a read waiting?
+        """
+
+    def unreadBytes(self) -> int:
+        """
+        How many bytes have arrived that nobody has read.
+        """
+
+    def soon(self, waiting: Awaited[None], error: WasinetError | None) -> None:
+        """
+        Tell somebody that all is well, or what is wrong.
+        """
+
+    def abort(self) -> None:
+        """
+        Reset.
+        """
 
 
 @implementer(IPushProducer)
@@ -111,7 +127,7 @@ class TlsTransport:
     @ivar info: what was agreed on; L{None} until the handshake has ended.
     """
 
-    def __init__(self, protocol: ConnectionProtocol, addresses: Any = None) -> None:
+    def __init__(self, protocol: Secured, addresses: Any = None) -> None:
         """
         @param addresses: what knows those of the connection, if TLS doesn't.
         """
@@ -238,7 +254,7 @@ class TlsTransport:
             # OpenSSL would have refused it; but this is not to be left to chance.
             self._protocol.abort()
             return
-        self.info = _agreed(self._tls.getHandle())
+        self.info = agreedOn(self._tls.getHandle())
         if self._producer is None:
             # Closed meanwhile; Twisted has the rest.
             self._handOver()
@@ -290,7 +306,7 @@ class TlsTransport:
         return closed, tell
 
 
-def overTls(protocol: ConnectionProtocol, transport: Any) -> TlsTransport | None:
+def overTls(protocol: Secured, transport: Any) -> TlsTransport | None:
     """
     The transport that C{protocol} is to have, if C{transport} is one of Twisted's over TLS.
     """
@@ -319,7 +335,7 @@ def overTls(protocol: ConnectionProtocol, transport: Any) -> TlsTransport | None
 
 
 def startTls(
-    protocol: ConnectionProtocol, settings: TlsClient | TlsServer, written: Awaited[None], timeout: float | None
+    protocol: Secured, settings: TlsClient | TlsServer, written: Awaited[None], timeout: float | None
 ) -> TlsTransport:
     """
     Begin TLS on an open plain connection. What was written before goes first, as it is.
@@ -344,7 +360,7 @@ def startTls(
         raise UnreadPlaintext(f"startTLS(): {unread} bytes have come in the clear from {peer} and have not been read")
     beneath: Any = protocol.transport
     # A wrapper passes the question on, but not what is set: it would go on to give us what isn't deciphered.
-    if vars(beneath).get("protocol") is None or isinstance(beneath, Protocol):
+    if vars(beneath).get("protocol") is None or isinstance(beneath, TwistedProtocol):
         raise NotSupported(f"startTLS(): {type(beneath).__name__} can't switch to TLS")
     from twisted.protocols.tls import TLSMemoryBIOFactory
 
@@ -359,26 +375,3 @@ def startTls(
     tls.registerProducer(protocol, True)
     tls.handshake(written, timeout, attempt=True)
     return tls
-
-
-def reasonText(reason: BaseException) -> str:
-    """
-    What has happened, in words. OpenSSL's errors are lists of (library, function, reason).
-    """
-    first = reason.args[0] if reason.args else None
-    if type(reason).__module__ == "OpenSSL.SSL" and isinstance(first, list):
-        return ", ".join(str(entry[-1]) for entry in first) or "the stream ended"
-    return str(reason) or type(reason).__name__
-
-
-def _agreed(handle: Connection) -> TlsInfo:
-    alpn = handle.get_alpn_proto_negotiated()
-    serverName = handle.get_servername()
-    certificate = handle.get_peer_certificate()
-    return TlsInfo(
-        version=handle.get_protocol_version_name(),
-        cipher=handle.get_cipher_name() or "",
-        alpn=alpn.decode("ascii", "backslashreplace") if alpn else None,
-        peerCertificate=None if certificate is None else certificate.to_cryptography(),
-        serverName=None if serverName is None else serverName.decode("ascii", "backslashreplace"),
-    )

@@ -16,7 +16,8 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
-from ..errors import InvalidArgument
+from ..._privates import certificateOptionsOf, protocolsOf, setAlpnSelect
+from ...errors import InvalidArgument
 from .certificates import Verdict, isAddress, needTls, parseAuthorities, parseIdentity, serverNameOf
 
 if TYPE_CHECKING:
@@ -200,19 +201,13 @@ def takeAnyOffer(tls: Any) -> None:
     context = tls.getHandle().get_context()
     if context in _taking:
         return
-    from twisted.internet.ssl import CertificateOptions
-
-    create = getattr(factory, "_creatorCallable", None)
-    for cell in getattr(create, "__closure__", None) or ():
-        options = getattr(cell.cell_contents, "__self__", None)
-        if isinstance(options, CertificateOptions):
-            break
-    else:
+    options = certificateOptionsOf(factory)
+    if options is None:
         # Somebody else's, or our own.
         return
     from OpenSSL import SSL
 
-    static = tuple(getattr(options, "_acceptableProtocols", None) or ())
+    static = protocolsOf(options)
 
     def select(connection: Connection, offered: list[bytes]) -> Any:
         wrapped = IProtocolNegotiationFactory(connection.get_app_data().factory.wrappedFactory, None)
@@ -221,9 +216,7 @@ def takeAnyOffer(tls: Any) -> None:
             return SSL.NO_OVERLAPPING_PROTOCOLS
         return next((name for name in names if name in offered), b"")
 
-    set_ = SSL.Context.set_alpn_select_callback
-    # pyOpenSSL guards contexts that are in use, since other threads might use them. Ours is the only one.
-    getattr(set_, "__wrapped__", set_)(context, select)
+    setAlpnSelect(context, select)
     _taking.add(context)
 
 

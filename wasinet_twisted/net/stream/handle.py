@@ -10,18 +10,19 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.interfaces import IAddress
 from twisted.python import threadable
 from zope.interface import implementer
 
-from ..errors import InvalidArgument, NotSupported
-from .addresses import checkSize, checkTimeout
-from .interfaces import IConnection
+from ...errors import InvalidArgument, NotSupported
+from ..addresses import checkSize, checkTimeout
+from ..client.dial import dial
+from ..interfaces import IConnection
+from ..tasks.awaited import Awaited
+from ..tls.contexts import TlsClient, TlsServer
+from ..tls.info import TlsInfo
 from .protocol import ConnectionProtocol
-from .reading import Exactly, Line, ToEnd, Until
-from .tls import TlsInfo
-from .tlscontext import TlsClient, TlsServer
-from .waiting import Awaited
+from .wants import Exactly, Line, ToEnd, Until
 
 T = TypeVar("T")
 
@@ -60,9 +61,7 @@ class WasiTcpConn:
         """
         See L{wasinet_twisted.net.connect}.
         """
-        from .connector import connect
-
-        return connect(host, port, timeout, localAddress=localAddress, reactor=reactor)
+        return dial(host, port, timeout, localAddress=localAddress, reactor=reactor).addCallback(WasiTcpConn)
 
     def read(self, maxBytes: int = 65536, timeout: float | None = None) -> Deferred[bytes]:
         """
@@ -380,14 +379,3 @@ def _toBytes(data: bytes | bytearray | memoryview | str) -> bytes:
     if isinstance(data, bytearray | memoryview):
         return bytes(data)
     raise InvalidArgument(f"write() takes bytes or str, not {type(data).__name__}")
-
-
-def theReactor(given: Any) -> IReactorTime | Any:
-    """
-    The reactor to use: the one given, else the global one, imported as late as this.
-    """
-    if given is not None:
-        return given
-    from twisted.internet import reactor
-
-    return reactor

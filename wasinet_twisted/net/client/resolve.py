@@ -13,9 +13,9 @@ from twisted.internet.interfaces import IAddress, IHostResolution, IResolutionRe
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from ..errors import InvalidArgument, TimedOut, UnknownHost
-from .addresses import checkHost, checkPort, checkTimeout, literal
-from .connection import theReactor
+from ...errors import InvalidArgument, TimedOut, UnknownHost
+from ..addresses import checkHost, checkPort, checkTimeout, literal
+from ..reactors import theReactor
 
 InternetAddress = IPv4Address | IPv6Address
 

@@ -18,8 +18,8 @@ from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from .names import InternetAddress
-from .protocol import ConnectionProtocol
+from ..stream.protocol import ConnectionProtocol
+from .resolve import InternetAddress
 
 # Seconds from one attempt to the next while none of them fails: RFC 8305 section 5 recommends it.
 ATTEMPT_DELAY = 0.25

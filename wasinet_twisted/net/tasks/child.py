@@ -5,17 +5,30 @@ Tasks that a connection owns beside its handler.
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError
+from twisted.internet.interfaces import IReactorTime
 
-from .tasks import Task
-from .waiting import Awaited
-
-if TYPE_CHECKING:
-    from .protocol import ConnectionProtocol
+from .awaited import Awaited
+from .task import Task
 
 T = TypeVar("T")
+
+
+class Owner(Protocol):
+    """
+    What a task needs of the connection that owns it.
+    """
+
+    reactor: IReactorTime
+
+    def taskFailed(self, what: str, error: BaseException) -> None:
+        """
+        A task has ended with C{error}, and nobody else is there to be told.
+
+        @param what: which task.
+        """
 
 
 class Child(Task[T]):
@@ -28,17 +41,15 @@ class Child(Task[T]):
     @ivar result: fires with what the coroutine returns.
     """
 
-    __slots__ = ("_family", "_protocol", "_starting", "result")
+    __slots__ = ("_family", "_owner", "_starting", "result")
 
-    def __init__(
-        self, coroutine: Coroutine[Any, Any, T], protocol: ConnectionProtocol, family: set[Child[Any]]
-    ) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, T], owner: Owner, family: set[Child[Any]]) -> None:
         """
         @param family: those of the connection's that run.
         """
-        super().__init__(coroutine, protocol.reactor)
+        super().__init__(coroutine, owner.reactor)
         self.result: Awaited[T] = Awaited(self._giveUp)
-        self._protocol = protocol
+        self._owner = owner
         self._family = family
         self._starting = False
         family.add(self)
@@ -76,16 +87,16 @@ class Child(Task[T]):
         if self._starting and not result.called:
             # It had nothing to wait for, and nobody could await it yet.
             result.fail(error)
-            self._protocol.reactor.callLater(0, self._reportUnlessTaken, error)
+            self._owner.reactor.callLater(0, self._reportUnlessTaken, error)
             return
         if not (self.wasCancelledBy(error) or result.isAwaited()):
-            self._protocol.taskFailed("a task", error)
+            self._owner.taskFailed("a task", error)
         if not result.called:
             result.failQuietly(error)
 
     def _reportUnlessTaken(self, error: BaseException) -> None:
         if self.result.silence():
-            self._protocol.taskFailed("a task", error)
+            self._owner.taskFailed("a task", error)
 
     def ended(self) -> None:
         """

@@ -15,7 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from twisted.trial.unittest import SynchronousTestCase
 
 from wasinet_twisted.errors import ConnectionClosed, IncompleteRead, LimitExceeded
-from wasinet_twisted.net.reading import Exactly, Incoming, Line, ToEnd, Until, Want
+from wasinet_twisted.net.stream.incoming import Incoming
+from wasinet_twisted.net.stream.wants import Exactly, Line, ToEnd, Until, Want
 
 pytestmark = pytest.mark.reactorless
 

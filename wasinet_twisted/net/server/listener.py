@@ -13,13 +13,14 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IAddress, IDelayedCall, IListeningPort, IStreamServerEndpoint
 from twisted.python.failure import Failure
 
-from ..errors import BusyError, ConnectionClosed, InvalidArgument, ListenFailed, TimedOut, WasinetError
-from .addresses import checkTimeout
-from .connection import WasiTcpConn, theReactor
+from ...errors import BusyError, ConnectionClosed, InvalidArgument, ListenFailed, TimedOut, WasinetError
+from ..addresses import checkTimeout
+from ..reactors import theReactor
+from ..stream.handle import WasiTcpConn
+from ..stream.protocol import ConnectionProtocol
+from ..tasks.awaited import Awaited, again, succeedAll
 from .endpoints import endpointOf, listenFailed
 from .factory import CANCEL_GRACE, ConnectionFactory, Handler
-from .protocol import ConnectionProtocol
-from .waiting import Awaited, again, succeedAll
 
 # How many connections are kept for accept().
 WAITING = 128

@@ -10,9 +10,10 @@ from twisted.internet.interfaces import IHalfCloseableDescriptor, IPushProducer,
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ..errors import ConnectionClosed, LimitExceeded, NotSupported, WasinetError
-from .receiving import IMMEDIATE, Receiving
-from .waiting import Awaited, Done, again, failAll, succeedAll
+from ..._privates import unsentBytes
+from ...errors import ConnectionClosed, LimitExceeded, NotSupported, WasinetError
+from ..tasks.awaited import IMMEDIATE, Awaited, Done, again, failAll, succeedAll
+from .receiving import Receiving
 
 log = Logger()
 
@@ -77,7 +78,7 @@ class Sending(Receiving):
 
     def write(self, data: bytes) -> Awaited[None]:
         """
-        See L{WasiTcpConn.write<wasinet_twisted.net.connection.WasiTcpConn.write>}.
+        See L{WasiTcpConn.write<wasinet_twisted.net.stream.handle.WasiTcpConn.write>}.
         """
         if not (self.closing or self.finished or self._queued or self.lost):
             # What nearly always is so, in one go.
@@ -137,7 +138,7 @@ class Sending(Receiving):
 
     def finish(self) -> Awaited[None]:
         """
-        See L{WasiTcpConn.finish<wasinet_twisted.net.connection.WasiTcpConn.finish>}.
+        See L{WasiTcpConn.finish<wasinet_twisted.net.stream.handle.WasiTcpConn.finish>}.
         """
         transport = self.transport
         halfCloseable = IHalfCloseableDescriptor.providedBy(transport)
@@ -186,8 +187,5 @@ def unsent(transport: Any, atMost: int) -> int:
     if beneath is not None:
         # Over TLS: nearly all of it waits, encrypted, in the transport beneath.
         return unsent(beneath(), atMost)
-    try:
-        waiting: int = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
-        return waiting
-    except AttributeError:
-        return atMost
+    waiting = unsentBytes(transport)
+    return atMost if waiting is None else waiting

@@ -9,11 +9,12 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, ensureDeferred
 
-from ..errors import TimedOut
-from .addresses import checkPort, checkTimeout
-from .connection import WasiTcpConn, theReactor
-from .connector import connect
-from .tlscontext import TlsClient
+from ...errors import TimedOut
+from ..addresses import checkPort, checkTimeout
+from ..client.connect import connect
+from ..reactors import theReactor
+from ..stream.handle import WasiTcpConn
+from .contexts import TlsClient
 
 _CONNECT_TIMEOUT = 30.0
 

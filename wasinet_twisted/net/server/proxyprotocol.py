@@ -6,56 +6,77 @@ the application of the connection before it knows the peer, and converts ports
 with C{int()}, which takes more than digits. Here the connection is made when
 its header is complete, and a header that is none, is too long, or takes too
 long is refused.
-
-U{https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt}
 """
 
 from __future__ import annotations
 
-import re
-import struct
 from typing import Any
 
-from twisted.internet.abstract import isIPAddress, isIPv6Address
-from twisted.internet.endpoints import _WrapperServerEndpoint
-from twisted.internet.interfaces import IAddress, IDelayedCall, IHalfCloseableProtocol, IStreamServerEndpoint
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IListeningPort,
+    ILoggingContext,
+    IProtocolFactory,
+    IStreamServerEndpoint,
+)
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
-from twisted.protocols.haproxy._exceptions import InvalidProxyHeader
-from twisted.protocols.haproxy._info import ProxyInfo
-from twisted.protocols.haproxy._v1parser import V1Parser
-from twisted.protocols.haproxy._v2parser import V2Parser
-from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper, HAProxyWrappingFactory
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from .addresses import formatAddress
+from ..._privates import proxiedEndpoint
+from ..addresses import formatAddress
+from .proxyheader import Addresses, MalformedHeader, addressesOf, sizeOf
 
 log = Logger()
 
-# How long the header may take, in seconds, and how many bytes it may be: section 2.1 has 107 for version 1; the fields
-# of version 2 (2.2) are small but for the extensions.
+# How long the header may take, in seconds.
 HEADER_TIMEOUT = 10.0
-_LONGEST_V1 = 107
-_LONGEST_V2 = 16 + 2048
 
-_V1 = re.compile(
-    rb"PROXY (?:UNKNOWN(?: [\x21-\x7e ]*)?|TCP([46]) ([0-9A-Fa-f:.]+) ([0-9A-Fa-f:.]+) ([0-9]{1,5}) ([0-9]{1,5}))\Z"
-)
+
+@implementer(IStreamServerEndpoint)
+class ProxiedEndpoint:
+    """
+    Listens on another endpoint; each connection begins with a PROXY header.
+
+    @ivar inner: the other endpoint.
+    """
+
+    def __init__(self, inner: IStreamServerEndpoint, reactor: Any) -> None:
+        self.inner = inner
+        self._reactor = reactor
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """
+        Listen.
+        """
+        listening: Deferred[IListeningPort] = self.inner.listen(ProxiedFactory(protocolFactory, self._reactor))
+        return listening
 
 
 def withPatience(endpoint: IStreamServerEndpoint, reactor: Any) -> IStreamServerEndpoint:
     """
     The same endpoint; if it takes PROXY headers, it takes them as this module has it.
+
+    @raise NotSupported: it may take PROXY headers, and there is no telling.
     """
-    if getattr(endpoint, "_wrapperFactory", None) is not HAProxyWrappingFactory:
-        return endpoint
-    inner = endpoint._wrappedEndpoint  # type: ignore[attr-defined]
-    return _WrapperServerEndpoint(inner, lambda factory: ProxiedFactory(factory, reactor))
+    inner = proxiedEndpoint(endpoint)
+    return endpoint if inner is None else ProxiedEndpoint(inner, reactor)
+
+
+def innermost(endpoint: IStreamServerEndpoint) -> IStreamServerEndpoint:
+    """
+    The endpoint that has the socket: C{endpoint}, or the one beneath if it takes PROXY headers.
+    """
+    return endpoint.inner if isinstance(endpoint, ProxiedEndpoint) else endpoint
 
 
 @implementer(IHalfCloseableProtocol)
-class ProxiedProtocol(HAProxyProtocolWrapper):
+class ProxiedProtocol(ProtocolWrapper):
     """
     Between the transport and the Protocol: takes the header off, then stands aside.
     """
@@ -66,6 +87,8 @@ class ProxiedProtocol(HAProxyProtocolWrapper):
     def __init__(self, factory: Any, wrappedProtocol: Any) -> None:
         super().__init__(factory, wrappedProtocol)
         self._header = b""
+        # None until the header has come.
+        self._addresses: Addresses | None = None
         self._timer: IDelayedCall | None = None
 
     def makeConnection(self, transport: Any) -> None:
@@ -80,7 +103,7 @@ class ProxiedProtocol(HAProxyProtocolWrapper):
         """
         Take the header, then all that follows as it is.
         """
-        if self._proxyInfo is not None:
+        if self._addresses is not None:
             self.wrappedProtocol.dataReceived(data)
             return
         if self._timer is None:
@@ -88,13 +111,13 @@ class ProxiedProtocol(HAProxyProtocolWrapper):
             return
         self._header += data
         try:
-            size = _sizeOf(self._header)
+            size = sizeOf(self._header)
             if size is None:
                 return
             header, rest = self._header[:size], self._header[size:]
-            self._proxyInfo = _infoOf(header)
-        except InvalidProxyHeader as error:
-            self._refuse(str(error) or "it is malformed")
+            self._addresses = addressesOf(header)
+        except MalformedHeader as error:
+            self._refuse(str(error))
             return
         self._header = b""
         self._stopTimer()
@@ -107,7 +130,7 @@ class ProxiedProtocol(HAProxyProtocolWrapper):
         """
         The peer has ended its direction.
         """
-        if self._proxyInfo is None:
+        if self._addresses is None:
             self._refuse("the stream ended in it")
         else:
             self.wrappedProtocol.readConnectionLost()
@@ -129,8 +152,15 @@ class ProxiedProtocol(HAProxyProtocolWrapper):
         """
         Whom the header names; without one, who sent it.
         """
-        peer: IAddress = super().getPeer()
+        peer: IAddress = (self._addresses and self._addresses[0]) or self.transport.getPeer()
         return peer
+
+    def getHost(self) -> IAddress:
+        """
+        To whom the header says that the connection was made; without one, our address.
+        """
+        host: IAddress = (self._addresses and self._addresses[1]) or self.transport.getHost()
+        return host
 
     def _stopTimer(self) -> None:
         timer, self._timer = self._timer, None
@@ -146,7 +176,7 @@ class ProxiedProtocol(HAProxyProtocolWrapper):
         self.transport.abortConnection()
 
 
-class ProxiedFactory(HAProxyWrappingFactory):
+class ProxiedFactory(WrappingFactory):
     """
     Puts a L{ProxiedProtocol} before each Protocol of a factory.
     """
@@ -158,45 +188,10 @@ class ProxiedFactory(HAProxyWrappingFactory):
         super().__init__(wrappedFactory)
         self.reactor = reactor
 
-
-def _sizeOf(data: bytes) -> int | None:
-    """
-    How long the header is that C{data} begins with; L{None} if that can't be seen yet.
-
-    @raise InvalidProxyHeader: it begins with none, or one that is too long.
-    """
-    if data[: len(V2Parser.PREFIX)] == V2Parser.PREFIX[: len(data)]:
-        if len(data) < 16:
-            return None
-        size: int = 16 + struct.unpack("!H", data[14:16])[0]
-        if size > _LONGEST_V2:
-            raise InvalidProxyHeader(f"it has {size} bytes, the bound is {_LONGEST_V2}")
-        return size if len(data) >= size else None
-    if data[:6] != b"PROXY "[: len(data)]:
-        raise InvalidProxyHeader(f"the connection begins with {data[:16]!r}")
-    end = data.find(b"\r\n", 0, _LONGEST_V1)
-    if end < 0 and len(data) >= _LONGEST_V1:
-        raise InvalidProxyHeader(f"no line of at most {_LONGEST_V1} bytes")
-    return None if end < 0 else end + 2
-
-
-def _infoOf(header: bytes) -> ProxyInfo:
-    """
-    Whom a header names.
-
-    @raise InvalidProxyHeader: it is malformed.
-    """
-    if not header.startswith(b"PROXY"):
-        return V2Parser.parse(header)
-    line = header[:-2]
-    match = _V1.match(line)
-    if match is None:
-        raise InvalidProxyHeader(f"malformed: {line!r}")
-    if match[1] is None:
-        # UNKNOWN. What may follow is to be ignored, and needn't follow, as Twisted's parser has it.
-        return ProxyInfo(line, None, None)
-    valid = isIPAddress if match[1] == b"4" else isIPv6Address
-    hosts = [host.decode("ascii", "replace") for host in match.group(2, 3)]
-    if not all(map(valid, hosts)) or not all(int(port) <= 65535 for port in match.group(4, 5)):
-        raise InvalidProxyHeader(f"malformed: {line!r}")
-    return V1Parser.parse(line)
+    def logPrefix(self) -> str:
+        """
+        What stands before log messages of the port's.
+        """
+        wrapped = self.wrappedFactory
+        prefix = wrapped.logPrefix() if ILoggingContext.providedBy(wrapped) else type(wrapped).__name__
+        return f"{prefix} (PROXY)"

@@ -2,7 +2,7 @@
 Twisted's side of a connection: the Protocol that turns callbacks into awaitables.
 
 The Protocol is private to the room; what users hold is a
-L{WasiTcpConn<wasinet_twisted.net.connection.WasiTcpConn>}. The Protocol never
+L{WasiTcpConn<wasinet_twisted.net.stream.handle.WasiTcpConn>}. The Protocol never
 refers to it, so that a connection which nobody holds any more can be closed.
 """
 
@@ -28,13 +28,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..errors import ConnectionClosed
-from .children import Child
-from .receiving import IMMEDIATE
-from .sending import Sending
-from .tls import TlsTransport, overTls, startTls
-from .tlscontext import TlsClient, TlsServer
-from .waiting import Awaited, succeedAll
+from ...errors import ConnectionClosed
+from ..tasks.awaited import IMMEDIATE, Awaited, succeedAll
+from ..tasks.child import Child
+from ..tls.contexts import TlsClient, TlsServer
+from ..tls.transport import TlsTransport, overTls, startTls
+from .outgoing import Sending
 
 log = Logger()
 T = TypeVar("T")
@@ -146,7 +145,7 @@ class ConnectionProtocol(Sending):
 
     def start(self, coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
         """
-        See L{WasiTcpConn.start<wasinet_twisted.net.connection.WasiTcpConn.start>}.
+        See L{WasiTcpConn.start<wasinet_twisted.net.stream.handle.WasiTcpConn.start>}.
         """
         if self.closing or self.lost:
             coroutine.close()
@@ -165,7 +164,7 @@ class ConnectionProtocol(Sending):
 
     def startTLS(self, settings: TlsClient | TlsServer, done: Awaited[None], timeout: float | None) -> None:
         """
-        See L{WasiTcpConn.startTLS<wasinet_twisted.net.connection.WasiTcpConn.startTLS>}.
+        See L{WasiTcpConn.startTLS<wasinet_twisted.net.stream.handle.WasiTcpConn.startTLS>}.
         """
         if self.lost or self.closing or self.finished or self._incoming.ended:
             raise ConnectionClosed(f"startTLS() after the connection with {self.peerName()} was closed")

@@ -27,8 +27,8 @@ from zope.interface import implementer
 
 from tests.processes import PATIENCE, ROOT
 from wasinet_twisted.net import WasiTcpConn, WasiTcpServer, connect
-from wasinet_twisted.net.gate import _LONGEST_PAUSE, _PAUSE, Gate
-from wasinet_twisted.net.listener import WAITING
+from wasinet_twisted.net.server.acceptgate import _LONGEST_PAUSE, _PAUSE, Gate
+from wasinet_twisted.net.server.listener import WAITING
 
 reactor: Any = _reactor
 LOCAL = "127.0.0.1"

@@ -14,8 +14,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..errors import NotSupported
-from .waiting import Awaited
+from ...errors import NotSupported
+from .awaited import Awaited
 
 log = Logger()
 T = TypeVar("T")

@@ -1,0 +1,3 @@
+"""
+The side that listens.
+"""

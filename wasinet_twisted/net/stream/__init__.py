@@ -1,0 +1,3 @@
+"""
+The stream of bytes that a connection is: its two directions, the Protocol, and the handle that users hold.
+"""

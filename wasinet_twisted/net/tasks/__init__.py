@@ -1,0 +1,3 @@
+"""
+Coroutines that a connection owns, and what they wait for.
+"""

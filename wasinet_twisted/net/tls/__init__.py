@@ -1,0 +1,3 @@
+"""
+TLS under a connection.
+"""
