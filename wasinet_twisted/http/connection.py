@@ -59,7 +59,7 @@ class Connection:
     __slots__ = ("_writer", "closing", "exchange")
 
     # Each role has its own.
-    _clock: Clock
+    clock: Clock
 
     def __init__(self) -> None:
         self.exchange = Exchange()
@@ -72,7 +72,7 @@ class Connection:
         """
         Has the peer ended its direction?
         """
-        return self._clock.finished != inf
+        return self.clock.finished != inf
 
     # What is sent in pieces
 
@@ -82,7 +82,7 @@ class Connection:
 
         @raise LocalProtocolError: it is more than the Content-Length, or nothing has been announced.
         """
-        self._clock.pieceAt = now
+        self.clock.pieceAt = now
         return self._announced().data(piece)
 
     @property
@@ -111,7 +111,7 @@ class Connection:
         Close after what has been sent, within C{timeout} seconds unless the peer
         goes on taking it. The earliest of several such times holds.
         """
-        clock = self._clock
+        clock = self.clock
         closeBy = min(clock.closeBy, now + timeout) if self.closing is CLOSE else now + timeout
         if self.closing is not ABORT:
             self._close(now)
@@ -125,7 +125,7 @@ class Connection:
 
     def _close(self, now: float) -> None:
         self._end(CLOSE)
-        self._clock.closeBy = now + self._clock.timing.flush
+        self.clock.closeBy = now + self.clock.timing.flush
 
     def _end(self, closing: Closing) -> None:
         self.closing = closing
@@ -139,22 +139,22 @@ class Connection:
         Read and forget what the peer still sends, so that it reads the response before it finds the connection
         closed. RFC 9112 section 9.6.
         """
-        if self._clock.finished != inf:
+        if self.clock.finished != inf:
             self._close(now)
             return
         self.closing = LINGER
         self._writer = None
         self._clear()
         # Until our direction has ended; then sentEnd() sets this anew.
-        self._clock.closeBy = now + self._clock.timing.flush
+        self.clock.closeBy = now + self.clock.timing.flush
 
     def sentEnd(self, now: float) -> None:
         """
         Our direction has ended, and everything before has been sent; or it can't end without the other.
         """
         if self.closing is LINGER:
-            self._clock.closeBy = now + self._clock.timing.lingerSeconds
-            self._clock.taking = None
+            self.clock.closeBy = now + self.clock.timing.lingerSeconds
+            self.clock.taking = None
 
     def _clear(self) -> None:
         """
@@ -168,7 +168,7 @@ class Connection:
         Tell how much of what is to be sent the peer has not taken, in bytes: when the transport holds some, now and
         then until it holds none.
         """
-        self._clock.taken(unsent, now)
+        self.clock.taken(unsent, now)
 
     def deadline(self) -> float:
         """
@@ -206,7 +206,7 @@ class Connection:
     def _closingDeadline(self) -> tuple[float, Expired]:
         if self.closing is ABORT:
             return inf, Expired.FLUSH
-        return self._clock.closing(), Expired.LINGER if self.closing is LINGER else Expired.FLUSH
+        return self.clock.closing(), Expired.LINGER if self.closing is LINGER else Expired.FLUSH
 
 
 def sooner(*found: tuple[float, Expired]) -> tuple[float, Expired]:

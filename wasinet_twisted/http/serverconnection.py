@@ -58,16 +58,18 @@ _UNUSUAL = ASKS_CLOSE | KEEP_ALIVE | CONTINUE
 
 class ServerConnection(Connection, Generic[R]):
     """
+    @ivar clock: what time means to it; C{started} is when the present request has begun.
+    @ivar reader: what has come and has not been taken.
     @ivar request: the present request, until its response is complete.
     @ivar draining: is the present or the next response the last one?
     @ivar needsTurn: is there more to read in what has come? Call C{receive(b"", now)} when others have had their turn.
     """
 
     __slots__ = (
-        "_clock",
+        "clock",
         "_expects",
         "_limits",
-        "_reader",
+        "reader",
         "_requestClass",
         "draining",
         "needsTurn",
@@ -92,8 +94,8 @@ class ServerConnection(Connection, Generic[R]):
         super().__init__()
         self._limits = limits
         self._requestClass = requestClass
-        self._reader = RequestReader(limits)
-        self._clock = ServerClock(timing, now)
+        self.reader = RequestReader(limits)
+        self.clock = ServerClock(timing, now)
         # Does the client wait for a 100?
         self._expects = False
         self.request: R | None = None
@@ -101,7 +103,7 @@ class ServerConnection(Connection, Generic[R]):
         self.needsTurn = False
 
     # Its own kind of clock
-    _clock: ServerClock
+    clock: ServerClock
 
     # Bytes in
 
@@ -116,7 +118,7 @@ class ServerConnection(Connection, Generic[R]):
         @raise RemoteProtocolError: what has come is malformed, or larger than the limits: L{refuse} it.
         @raise IncompleteRead: the peer has ended its direction inside a head; the same.
         """
-        exchange, reader = self.exchange, self._reader
+        exchange, reader = self.exchange, self.reader
         if exchange.state == IDLE and reader.takesWhole():
             # Nearly always it is one request, and nothing before or after it.
             request = fastWholeRequest(data, self._limits, self._requestClass, SMALL)
@@ -129,7 +131,7 @@ class ServerConnection(Connection, Generic[R]):
             return None
         if data:
             reader.append(data)
-            self._clock.waitNoMore(now)
+            self.clock.waitNoMore(now)
         if exchange.state == UNREAD:
             self._forget(now)
         if exchange.state > HEAD:
@@ -137,12 +139,12 @@ class ServerConnection(Connection, Generic[R]):
         request = reader.nextRequest(self._requestClass)
         if request is not None:
             self._begin(request, now)
-        elif self._clock.finished != inf:
+        elif self.clock.finished != inf:
             # Nothing else will come.
             self._close(now)
         elif exchange.state == IDLE and reader.hasUnparsed():
             exchange.move(HEAD_BEGINS)
-            self._clock.since = now
+            self.clock.since = now
         return request
 
     def keep(self, data: bytes) -> None:
@@ -150,17 +152,17 @@ class ServerConnection(Connection, Generic[R]):
         Take bytes that have come, and look at them with the next C{receive}.
         """
         if self.exchange.isOpen():
-            self._reader.append(data)
+            self.reader.append(data)
 
     def _begin(self, request: R, now: float) -> None:
         self.request = request
         request._trailers = None
-        self._reader.got = 0
-        clock, exchange = self._clock, self.exchange
+        self.reader.got = 0
+        clock, exchange = self.clock, self.exchange
         # What its begin() does, which this calls too often.
         clock.started = clock.since = now
         clock.waited = 0.0
-        clock.late = False
+        clock.late = clock.outlives = False
         goesOn = not self.draining and exchange.count + 1 != clock.timing.requests
         self._expects = False
         if request._asks & _UNUSUAL or request.version == "HTTP/1.0":
@@ -176,16 +178,16 @@ class ServerConnection(Connection, Generic[R]):
         What still comes after the last response is counted, and forgotten.
         """
         if self.closing is LINGER:
-            self._reader.got += size
-            if self._reader.got > self._clock.timing.lingerBytes:
+            self.reader.got += size
+            if self.reader.got > self.clock.timing.lingerBytes:
                 self._close(now)
 
     def eof(self, now: float) -> None:
         """
         The peer has ended its direction; it may still want its response. Call C{receive(b"", now)} afterwards.
         """
-        self._clock.finished = now
-        self._reader.eof()
+        self.clock.finished = now
+        self.reader.eof()
         if self.closing is LINGER:
             # It has read the response, or never will.
             self._close(now)
@@ -196,7 +198,7 @@ class ServerConnection(Connection, Generic[R]):
         Is there room for what the peer sends? Else its bytes are to be left in the kernel.
         """
         if self.exchange.isOpen():
-            return self._reader.wantsBytes(self._clock.timing.buffered)
+            return self.reader.wantsBytes(self.clock.timing.buffered)
         return self.closing is not CLOSE
 
     # The body of the present request
@@ -212,7 +214,7 @@ class ServerConnection(Connection, Generic[R]):
         request = self.request
         if request is None:
             return None
-        event = self._reader.nextEvent(request)
+        event = self.reader.nextEvent(request)
         if isinstance(event, Data):
             self._expects = False
         elif event is not None:
@@ -227,11 +229,11 @@ class ServerConnection(Connection, Generic[R]):
 
         @return: what is to be sent: C{100 Continue}, if the client waits for it, else C{b""}.
         """
-        self._clock.wait(now)
-        self._reader.hungry = True
+        self.clock.wait(now)
+        self.reader.hungry = True
         if self._expects:
             self._expects = False
-            if not (self._reader.hasUnparsed() or self.exchange.isAnswered()):
+            if not (self.reader.hasUnparsed() or self.exchange.isAnswered()):
                 # RFC 9110 section 10.1.1: not if the body has begun to come.
                 return _CONTINUE
         return b""
@@ -240,18 +242,25 @@ class ServerConnection(Connection, Generic[R]):
         """
         Nobody waits for the body any more.
         """
-        self._clock.waitNoMore(now)
+        self.clock.waitNoMore(now)
+
+    @property
+    def bodyEnded(self) -> bool:
+        """
+        Has L{nextEvent} given the end of the present request's body?
+        """
+        return self.reader.got < 0
 
     def _forget(self, now: float) -> None:
         """
         Read the rest of a body that nobody has asked for, to come to the next request.
         """
-        done = self._reader.forget(self._clock.timing.unreadBody)
+        done = self.reader.forget(self.clock.timing.unreadBody)
         self.needsTurn = done == TURN
         if done == DONE:
             self.exchange.move(REQUEST_ENDS)
-            self._clock.since = now
-        elif done == STOP or (done == MORE and self._clock.finished != inf):
+            self.clock.since = now
+        elif done == STOP or (done == MORE and self.clock.finished != inf):
             self.exchange.move(LAST_RESPONSE_ENDS)
             self._linger(now)
 
@@ -272,7 +281,7 @@ class ServerConnection(Connection, Generic[R]):
             if encoded is not None:
                 exchange.wholeResponse()
                 self.request = None
-                self._clock.since = now
+                self.clock.since = now
                 if exchange.state != IDLE:
                     self._last(now)
                 return encoded
@@ -296,7 +305,7 @@ class ServerConnection(Connection, Generic[R]):
         goesOn = self._goesOn(request, response)
         head, self._writer = beginAnswer(response, request, goesOn, date)
         self.exchange.response(goesOn and not self._writer.untilClose)
-        self._clock.pieceAt = now
+        self.clock.pieceAt = now
         return head
 
     def end(self, now: float, trailers: HeadersLike = ()) -> bytes:
@@ -348,7 +357,7 @@ class ServerConnection(Connection, Generic[R]):
         status, encoded = switching(self._toAnswer(), protocol, headers)
         self.exchange.switch(status)
         self.request = None
-        return encoded, self._reader.takeRest()
+        return encoded, self.reader.takeRest()
 
     def _toAnswer(self) -> R:
         request = self.request
@@ -366,19 +375,17 @@ class ServerConnection(Connection, Generic[R]):
             and not self._expects
             and request.method != "CONNECT"
             and response.keepAlive
-            and (
-                self.exchange.isRequestComplete() or request._length - self._reader.got <= self._clock.timing.unreadBody
-            )
+            and (self.exchange.isRequestComplete() or request._length - self.reader.got <= self.clock.timing.unreadBody)
         )
 
     def _responseEnds(self, now: float) -> None:
-        exchange, clock = self.exchange, self._clock
+        exchange, clock = self.exchange, self.clock
         exchange.responseEnds()
         self.request = self._writer = None
         clock.since = now
         clock.waiting = False
         if exchange.state == UNREAD:
-            self._reader.got = 0
+            self.reader.got = 0
             self._forget(now)
         elif exchange.state == OVER:
             self._last(now)
@@ -391,22 +398,28 @@ class ServerConnection(Connection, Generic[R]):
         request may be on its way. A connection that waits for another one closes.
         """
         self.draining = True
-        self.exchange.goesOn = False
+        self.makeLast()
         if self.exchange.count:
             self.closeIdle(now)
+
+    def makeLast(self) -> None:
+        """
+        Let the connection close after the present response.
+        """
+        self.exchange.goesOn = False
 
     def isBetween(self) -> bool:
         """
         Does it wait for a request of which nothing has come?
         """
-        return self.exchange.state == IDLE and not self._reader.hasUnparsed()
+        return self.exchange.state == IDLE and not self.reader.hasUnparsed()
 
     def isIdle(self, now: float) -> bool:
         """
         The same; but a response that is still being taken, and a first request
         that may just be on its way, are something to wait for.
         """
-        clock = self._clock
+        clock = self.clock
         if not self.isBetween() or clock.taking is not None:
             return False
         return self.exchange.count > 0 or now - clock.since >= clock.timing.head
@@ -422,15 +435,15 @@ class ServerConnection(Connection, Generic[R]):
         """
         No other response follows.
         """
-        if self._clock.finished == inf and (self._reader.isFull() or self._reader.hasUnparsed() or self._reader.inside):
+        if self.clock.finished == inf and (self.reader.isFull() or self.reader.hasUnparsed() or self.reader.inside):
             self._linger(now)
         else:
             self._close(now)
 
     def _clear(self) -> None:
         self.request = None
-        self._clock.waiting = False
-        self._reader.clear()
+        self.clock.waiting = False
+        self.reader.clear()
 
     # Time
 
@@ -438,29 +451,29 @@ class ServerConnection(Connection, Generic[R]):
         """
         See L{Connection.taken}.
         """
-        self._clock.taken(unsent, now)
+        self.clock.taken(unsent, now)
         if not unsent and self.exchange.state == IDLE:
             # It was not idle while it took the response.
-            self._clock.since = now
+            self.clock.since = now
 
     def outliveDisconnect(self) -> None:
         """
         Let the present response take its time, even when the client has ended its direction.
         """
-        self._clock.outlives = True
+        self.clock.outlives = True
 
     def _expired(self, expired: Expired, now: float) -> None:
         if expired is Expired.BODY:
-            self._clock.waitNoMore(now)
+            self.clock.waitNoMore(now)
         elif expired is Expired.HANDLER:
-            self._clock.late = True
+            self.clock.late = True
         elif expired is not Expired.HEAD:
             super()._expired(expired, now)
 
     def _nextDeadline(self) -> tuple[float, Expired]:
         if self.closing is not KEEP:
             return self._closingDeadline()
-        clock, state = self._clock, self.exchange.state
+        clock, state = self.clock, self.exchange.state
         if state == IDLE:
             if clock.taking is not None:
                 # Whoever still takes the last response is not idle.
@@ -468,11 +481,11 @@ class ServerConnection(Connection, Generic[R]):
             return clock.since + (min(FRESH, clock.timing.idle) if self.draining else clock.timing.idle), Expired.IDLE
         if state == TUNNEL:
             return inf, Expired.IDLE
-        found = clock.body(self._reader.got), Expired.BODY
+        found = clock.body(self.reader.got), Expired.BODY
         if state == HEAD:
             found = clock.since + clock.timing.head, Expired.HEAD
         elif state == UNREAD:
-            found = clock.since + clock.timing.slowest(self._reader.got), Expired.UNREAD
+            found = clock.since + clock.timing.slowest(self.reader.got), Expired.UNREAD
         elif state <= ASKED:
             found = sooner(found, (clock.handler(), Expired.HANDLER))
         elif self.finished and self._writer is not None and not self.hasLength:

@@ -1,46 +1,79 @@
 """
-One connection of the server, as Twisted sees it: requests in, responses out, in order, each within its bounds.
+One connection of the server, as Twisted sees it: a transport around a L{ServerConnection}.
 
-The bytes go straight into the L{Buffer}. There is no coroutine for a
-connection, only for a handler that waits.
+What HTTP asks for is decided there; here are the transport, back-pressure, and
+the turns that others have to have. What answers a request is in C{handling}.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from contextvars import copy_context
-from types import CoroutineType
-from typing import Any
-
 from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..errors import IncompleteRead, LocalProtocolError, RemoteProtocolError
-from ..http import WasiResponse
+from ..errors import (
+    BusyError,
+    ConnectionClosed,
+    IncompleteRead,
+    LocalProtocolError,
+    NotSupported,
+    RemoteProtocolError,
+    SlowBody,
+)
+from ..http import Data, EndOfMessage, ServerConnection
+from ..http.answers import checkOffer
+from ..http.connection import ABORT, CLOSE, KEEP, LINGER, Expired
 from ..http.events import HeadersLike
-from ..http.framing import ASKS_CLOSE, ASKS_MORE
-from ..http.quick import wholeRequest
+from ..http.exchange import TUNNEL
+from ..http.timing import Timing
 from ..net import WasiTcpConn
 from ..net.stream.handle import CLOSE_TIMEOUT
-from ..net.tasks.awaited import IMMEDIATE
-from .answer import encodeWhole
-from .deadlines import Watched
-from .direct import sendsDirectly
-from .request import Request, refuseTakeOver
-from .responding import InvalidResponse
-from .runs import Run
-from .state import BUSY, DONE, HEAD, IDLE, LINGER, TUNNEL, UNREAD
+from ..net.stream.outgoing import unacknowledged
+from ..net.stream.protocol import ConnectionProtocol
+from ..net.stream.transportprotocol import TransportProtocol
+from ..net.tasks.awaited import IMMEDIATE, Awaited
+from .direct import sendDirectly, sendsDirectly
+from .handling import Sending, failed, handle
+from .interfaces import Serving
+from .request import Request
 
-# A body up to this length that has come with its head is there for the handler at once.
-_SMALL = 64 * 1024
+log = Logger()
+
+# What the statistics are told of those that are refused: few and fixed words.
+_REASONS = {
+    408: "too slow",
+    413: "body too large",
+    414: "target too long",
+    417: "unknown expectation",
+    431: "head too large",
+    501: "not served",
+    503: "handler too slow",
+    505: "version",
+}
 
 
-class HttpProtocol(Watched):
+class HttpProtocol(TransportProtocol):
     """
     @ivar server: whose connection it is.
+    @ivar connection: HTTP's view of it.
     """
 
-    __slots__ = ()
+    __slots__ = ("_direct", "_puller", "_pumping", "_pumpsLater", "_tunnel", "connection", "server")
+
+    def __init__(self, server: Serving, timing: Timing) -> None:
+        super().__init__(server.reactor, server)
+        self.server = server
+        self.connection: ServerConnection[Request] = ServerConnection(
+            server.limits.message, timing, Request, server.reactor.seconds()
+        )
+        # Is an answer sent from within the write?
+        self._direct = False
+        # Are requests being answered one after the other, and will they be in the next turn?
+        self._pumping = self._pumpsLater = False
+        # Who waits for more of a body.
+        self._puller: Awaited[None] | None = None
+        # What has taken over, after an upgrade.
+        self._tunnel: ConnectionProtocol | None = None
 
     # Twisted calls these
 
@@ -55,260 +88,454 @@ class HttpProtocol(Watched):
         """
         Bytes have come.
         """
-        phase = self._phase
-        if phase == IDLE and not (
-            self._pumping or self._pumpsLater or self._writePaused or self._ended or self.closing
-        ):
-            # Nearly always it is one request, and nobody waits for anything else.
-            server, parser = self.server, self._parser
-            if parser is None:
-                request = wholeRequest(data, server.limits.message, Request, _SMALL)
-            else:
-                request = parser.wholeRequest(data, Request, _SMALL)
-            if request is not None:
-                server.statistics.bytesReceived += len(data)
-                self._begin(request)
-                return
-        if phase == TUNNEL:
-            super().dataReceived(data)
+        if self._tunnel is not None:
+            self._tunnel.dataReceived(data)
             return
-        if phase >= LINGER or self.closing:
-            if phase == LINGER:
-                self._bodyGot += len(data)
-                if self._bodyGot > self.server.limits.lingerBytes:
-                    self._lingerOver()
+        if self.closing:
             return
         self.server.statistics.bytesReceived += len(data)
-        buffer = self._buffer
-        buffer.append(data)
-        if phase <= HEAD:
-            if not self._pumpsLater:
-                self.pump()
-            if not (self._pumpsLater or self._writePaused):
+        connection = self.connection
+        if self._pumping or self._pumpsLater or self._writePaused:
+            connection.keep(data)
+        else:
+            try:
+                request = connection.receive(data, self.reactor.seconds())
+            except (RemoteProtocolError, IncompleteRead) as error:
+                self._refuseMalformed(error)
                 return
-        elif self._puller is not None:
-            self._puller.give(None)
-            return
-        elif phase == UNREAD:
-            self._forgetBody()
-            return
-        if self._arrived.size > self.server.limits.buffered and not self._readPaused and self._phase <= BUSY:
+            if request is not None:
+                handle(self, request)
+                if not connection.reader.arrived.size:
+                    return
+            elif self._puller is not None:
+                self._puller.give(None)
+                return
+            elif connection.closing is not KEEP:
+                self.follow()
+                return
+            elif connection.needsTurn:
+                self._pumpLater()
+        if not (self._readPaused or self._tunnel is not None or connection.wantsBytes):
             self._readPaused = True
             self.transport.pauseProducing()
 
-    def readConnectionLost(self) -> None:
+    def peerFinished(self) -> None:
         """
         The peer has ended its direction; it may still want its answers.
         """
-        if self._phase == TUNNEL:
-            super().readConnectionLost()
+        if self._tunnel is not None:
+            self._tunnel.readConnectionLost()
             return
-        self._ended = True
-        if self._phase == LINGER:
-            # It has read the answer, or never will.
-            self._lingerOver()
-        elif self._phase < LINGER:
-            self._buffer.eof()
-            if self._puller is not None:
-                self._puller.give(None)
-            elif self._phase == UNREAD:
-                self._forgetBody()
-            elif self._phase <= HEAD:
-                self.pump()
+        if self.closing:
+            return
+        self.connection.eof(self.reactor.seconds())
+        if self._puller is not None:
+            self._puller.give(None)
+        elif self.connection.closing is not KEEP:
+            self.follow()
+        else:
+            self.pump()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
         The connection is gone.
         """
-        if self._phase != TUNNEL:
-            self._phase = DONE
-        request, self._request = self._request, None
+        connection = self.connection
+        request, answered = connection.request, connection.exchange.isAnswered()
+        sent = connection.sent
+        connection.abort()
         if request is not None:
-            self.server.statistics.abandoned()
+            self._brokenOff(request, sent if answered else None)
         super().connectionLost(reason)
+        if self._tunnel is not None:
+            self._tunnel.connectionLost(reason)
         if self._puller is not None:
             assert self._broken is not None
             self._puller.fail(self._broken)
-        if request is not None and request._responded:
+        if request is not None and answered:
             # What gives the pieces of its response may wait for the next one for ever.
             self.server.cancel(self)
+
+    def pauseProducing(self) -> None:
+        """
+        The peer doesn't take what we send.
+        """
+        super().pauseProducing()
+        self.connection.taken(max(unacknowledged(self.transport), 1), self.reactor.seconds())
 
     def resumeProducing(self) -> None:
         """
         It has taken it.
         """
+        if not self.lost:
+            self.connection.taken(0, self.reactor.seconds())
         super().resumeProducing()
-        if self._phase <= HEAD and not self.closing:
-            if self._phase == IDLE:
-                self._since = self.reactor.seconds()
+        if self._tunnel is None and not self.closing:
             self.pump()
 
     def writeConnectionLost(self) -> None:
         """
-        Our direction has been ended.
+        Our direction has been ended, and everything before has been sent.
         """
         super().writeConnectionLost()
-        if self._phase == LINGER:
-            self._since = self.reactor.seconds()
-            self._closeBy = self._since + self.server.limits.lingerSeconds
-            self._unsent = 0
+        if self._tunnel is not None:
+            self._tunnel.writeConnectionLost()
+        else:
+            self.connection.sentEnd(self.reactor.seconds())
 
-    # Requests
+    # Requests, one after the other
 
     def pump(self) -> None:
         """
         Answer what can be answered, one request after the other.
         """
-        if self._pumping:
+        if self._pumping or self._pumpsLater or self._tunnel is not None:
             return
+        connection = self.connection
         self._pumping = True
         try:
             for _ in range(IMMEDIATE):
-                if self._phase > HEAD or self._writePaused or self.closing or self.lost or not self._nextRequest():
+                if self._writePaused or self.closing or self.lost or connection.closing is not KEEP:
+                    break
+                try:
+                    request = connection.receive(b"", self.reactor.seconds())
+                except (RemoteProtocolError, IncompleteRead) as error:
+                    self._refuseMalformed(error)
                     return
-                if self._phase == IDLE and not self._arrived.size and not self._ended:
-                    return
-            # Others have their turn.
-            if not self._pumpsLater:
-                self._pumpsLater = True
-                self.reactor.callLater(0, self._pumpAgain)
+                if request is None:
+                    if connection.needsTurn:
+                        self._pumpLater()
+                    break
+                handle(self, request)
+                if not connection.reader.arrived.size and not connection.finished:
+                    break
+            else:
+                # Others have their turn.
+                self._pumpLater()
         finally:
             self._pumping = False
+        if connection.closing is not KEEP:
+            self.follow()
+        elif self._readPaused:
+            self._flow()
+
+    def _pumpLater(self) -> None:
+        if not self._pumpsLater:
+            self._pumpsLater = True
+            self.reactor.callLater(0, self._pumpAgain)
 
     def _pumpAgain(self) -> None:
         self._pumpsLater = False
         self.pump()
 
-    def _nextRequest(self) -> bool:
+    def follow(self) -> None:
         """
-        @return: was there one, and may there be another?
+        A response is complete, or the connection's end has been decided: what comes next?
         """
-        buffer = self._buffer
-        try:
-            request = buffer.nextRequest(Request, _SMALL)
-        except (RemoteProtocolError, IncompleteRead) as error:
-            self._refuse(getattr(error, "statusHint", 400), str(error), None)
-            return False
-        if request is None:
-            if self._ended:
+        connection = self.connection
+        closing = connection.closing
+        if closing is KEEP:
+            if self._readPaused:
+                self._flow()
+            if connection.reader.arrived.size or connection.finished or connection.needsTurn:
+                self.pump()
+        elif self._tunnel is None and not (self.closing or self.lost or self._pumping):
+            if closing is CLOSE:
                 self.close(CLOSE_TIMEOUT)
+            elif closing is LINGER:
+                self._linger()
             else:
-                if self._phase == IDLE and len(buffer):
-                    self._phase = HEAD
-                    self._since = self.reactor.seconds()
-                self._flow(True)
-            return False
-        self._begin(request)
-        return True
+                self.abort()
 
-    def _begin(self, request: Request) -> None:
-        server = self.server
-        request._protocol = self
-        request._trailers = None
-        request._begun = request._responded = False
-        request._fault = None
-        self._request = request
-        self._phase = BUSY
-        self._started = self._since = self.reactor.seconds()
-        self._count += 1
-        self._bodyDone = request._body is not None
-        self._bodyGot = 0
-        self._waited = 0.0
-        self._expects = self._late = False
-        self._keepAlive = request._asks != ASKS_CLOSE and request.version != "HTTP/1.0"
-        statistics = server.statistics
-        statistics.requests += 1
-        statistics.inFlight += 1
-        if request._asks == ASKS_MORE and not self._heeds(request):
-            return
-        context = None
-        ended = False
+    def _flow(self) -> None:
+        """
+        Let the peer go on when enough of what it has sent has been taken.
+        """
+        if self._readPaused and self.connection.wantsBytes:
+            self._readPaused = False
+            if not (self.connection.finished or self.closing or self.lost):
+                self.transport.resumeProducing()
+
+    # The body of the present request
+
+    async def nextPiece(self, request: Request) -> bytes:
+        """
+        The next piece of the body.
+
+        @return: C{b""} at its end.
+        @raise RemoteProtocolError: it is malformed.
+        @raise IncompleteRead: the peer has ended its direction inside it.
+        @raise TimedOut: it comes too slowly.
+        @raise ConnectionClosed: the peer has gone.
+        """
+        connection = self.connection
+        while True:
+            if connection.request is not request:
+                raise ConnectionClosed(f"{request!r} has been answered, or its connection is gone")
+            try:
+                event = connection.nextEvent()
+            except (RemoteProtocolError, IncompleteRead) as error:
+                request._fault = error
+                raise
+            if isinstance(event, Data):
+                self._flow()
+                self._immediate += 1
+                if self._immediate > IMMEDIATE:
+                    # A megabyte in chunks of one byte would keep the reactor from its turn.
+                    self._immediate = 0
+                    turn: Awaited[None] = Awaited()
+                    self.reactor.callLater(0, _giveUnlessCalled, turn)
+                    await turn
+                return event.data
+            if isinstance(event, EndOfMessage) or connection.bodyEnded:
+                self._flow()
+                return b""
+            await self._moreBody(request)
+
+    async def _moreBody(self, request: Request) -> None:
+        if self.lost or self.closing:
+            raise self._broken or ConnectionClosed(f"the connection with {self.peerName()} is closed")
+        if self._puller is not None:
+            raise BusyError(f"somebody else reads the body of {request!r}")
+        if continues := self.connection.awaitBody(self.reactor.seconds()):
+            self.transmit(continues)
+        self._flow()
+        puller: Awaited[None] = Awaited()
+        self._puller = puller
         try:
-            result: Any = server.handler(request)
-            if type(result) is CoroutineType:
-                # The first step is made here: most handlers have nothing to wait for, and need no task.
-                context = copy_context()
-                awaited = context.run(result.send, None)
-        except StopIteration as stop:
-            ended = True
-            result = stop.value
-        except BaseException as error:
-            self.failed(request, error)
+            await puller
+        finally:
+            if self._puller is puller:
+                self._puller = None
+                self.connection.awaitNoMore(self.reactor.seconds())
+
+    def outliveDisconnect(self, request: Request) -> None:
+        """
+        See L{Request.keepAfterDisconnect}.
+        """
+        if self.connection.request is request:
+            self.connection.outliveDisconnect()
+
+    # What is sent
+
+    def transmit(self, data: bytes) -> None:
+        """
+        Send some bytes, and count them.
+        """
+        if data:
+            self.server.statistics.bytesSent += len(data)
+            self.send(data)
+
+    def transmitAnswer(self, data: bytes) -> None:
+        """
+        Send a response, which the statistics count with all else.
+        """
+        if self._queued:
+            self.send(data)
             return
-        if ended:
-            if result.__class__ is not WasiResponse or not self._respondQuickly(request, result):
-                self.handled(request, result)
-        elif isinstance(result, WasiResponse):
-            self._respond(request, result)
-        elif context is None:
-            self._runs(Run(_wait(result), self, request))
-        else:
-            run = Run(result, self, request, context=context)
-            run.goOn(awaited)
-            if not run.done:
-                server.runs(self, run)
-
-    def _heeds(self, request: Request) -> bool:
-        """
-        What does the request ask of its connection?
-
-        @return: may it be answered? Else it has been refused.
-        """
-        expected = False
-        for name, value in request._pairs:
-            name = name.lower()
-            if name == "connection":
-                self._keepAlive = request.keepAlive
-            elif name == "expect" and request.version != "HTTP/1.0":
-                # RFC 9110 section 10.1.1: it has this one member.
-                if value.lower() != "100-continue" or expected:
-                    self._refuse(417, "the only expectation known is 100-continue", request)
-                    return False
-                expected = True
-                self._expects = request._body != b""
-        return True
-
-    # What handlers call
+        # Answers to requests that came together are left to the transport, to go together.
+        if not self._direct or self._pumping or not sendDirectly(self.transport, data):
+            self.transport.write(data)
+        if self._writePaused:
+            self._queued += len(data)
 
     def informational(self, request: Request, status: int, headers: HeadersLike) -> None:
         """
         See L{Request.informational}.
         """
-        if not 100 <= status < 200 or status == 101:
-            raise LocalProtocolError(f"an interim response has a status from 100 to 199, but not 101; not {status!r}")
-        if request._responded or self._request is not request:
-            raise LocalProtocolError(f"{request!r} has been answered")
-        if request.version != "HTTP/1.0":
-            self.send(WasiResponse(status, headers).encode())
+        self._isWaiting(request)
+        self.transmit(self.connection.interim(status, headers))
 
     async def takeOver(self, request: Request, protocol: str | None, headers: HeadersLike) -> WasiTcpConn:
         """
         See L{Request.upgrade} and L{Request.acceptTunnel}.
         """
-        refuseTakeOver(request, protocol)
+        self._isWaiting(request)
+        checkOffer(request, protocol)
         while await self.nextPiece(request):
             pass
-        refuseTakeOver(request, protocol)
-        response = WasiResponse(200 if protocol is None else 101, headers)
-        if protocol is not None:
-            response.setHeader("Upgrade", protocol)
-            response.setHeader("Connection", "Upgrade")
-        pairs, _ = response._plan(request.method)
-        encoded = encodeWhole(response, request, True, b"") if pairs or protocol else response.encode(request.method)
-        self._buffer.acceptTunnel()
-        rest = self._buffer.takeRest()
-        request._responded = True
-        self.send(encoded)
-        self._phase = TUNNEL
-        self.answered(request, response.status, 0, True)
+        self._isWaiting(request)
+        connection = self.connection
+        now = self.reactor.seconds()
+        encoded, rest = connection.upgrade(protocol, headers, now)
+        self.transmit(encoded)
+        status = 200 if protocol is None else 101
+        self.server.statistics.answered(status, now - connection.clock.started, 0)
+        self.logAnswer(request, status, 0)
+        tunnel = self._tunnel = ConnectionProtocol.over(self)
         if rest:
-            super().dataReceived(rest)
-        if self._ended:
-            super().readConnectionLost()
-        return WasiTcpConn(self)
+            tunnel.dataReceived(rest)
+        if connection.finished:
+            tunnel.readConnectionLost()
+        return WasiTcpConn(tunnel)
+
+    def _isWaiting(self, request: Request) -> None:
+        if self.connection.request is not request or self.connection.exchange.isAnswered():
+            raise LocalProtocolError(f"{request!r} has been answered")
+
+    def tunnelEnded(self, error: BaseException | None, cancelled: bool) -> bool:
+        """
+        A handler has ended; was it one that had switched to another protocol?
+        """
+        if self._tunnel is None:
+            return False
+        if error is None:
+            self._tunnel.close(CLOSE_TIMEOUT)
+        elif cancelled:
+            self._tunnel.abort()
+        else:
+            self._tunnel.taskFailed("the handler", error)
+        return True
+
+    def _refuseMalformed(self, error: RemoteProtocolError | IncompleteRead) -> None:
+        self.refuse(getattr(error, "statusHint", 400), str(error), None)
+
+    def refuse(self, status: int, reason: str, request: Request | None) -> None:
+        """
+        Answer with an error and close, but see to it that the peer can read the answer.
+
+        @param request: what is refused; L{None} if its head could not be read.
+        """
+        if self.lost or self.closing:
+            return
+        server = self.server
+        try:
+            encoded, size = self.connection.refuse(status, reason, self.reactor.seconds(), server.dateLine)
+        except LocalProtocolError:
+            self.abort()
+            return
+        self.transmit(encoded)
+        if request is not None:
+            # It has been counted, and is counted as a refusal instead of an answer.
+            server.statistics.inFlight -= 1
+        server.statistics.refused(status, _REASONS.get(status, "malformed"))
+        self.logAnswer(request, status, size)
+        if self._puller is not None:
+            self._puller.fail(ConnectionClosed(f"{request!r} has been answered"))
+        self.follow()
+
+    def _brokenOff(self, request: Request, sent: int | None) -> None:
+        """
+        The connection is gone before the response was complete.
+
+        @param sent: how much of the response's body has been sent; L{None}: not even its head.
+        """
+        self.server.statistics.abandoned()
+        task = self.server.taskOf(self)
+        status = task.status if isinstance(task, Sending) and sent is not None else 499
+        self.logAnswer(request, status, sent or 0, complete=False)
+
+    def logAnswer(self, request: Request | None, status: int, size: int, complete: bool = True) -> None:
+        """
+        Write a line of the access log.
+        """
+        accessLog = self.server.accessLog
+        if accessLog is not None:
+            accessLog.answered(getattr(self._peer, "host", None) or "-", request, status, size)
+
+    # The end
+
+    def close(self, timeout: float) -> None:
+        """
+        See L{TransportProtocol.close}.
+        """
+        if self._tunnel is not None:
+            self._tunnel.close(timeout)
+        else:
+            super().close(timeout)
+
+    def drain(self) -> None:
+        """
+        The server is about to end: no other request after the present one.
+        """
+        if self._tunnel is None:
+            self.connection.drain(self.reactor.seconds())
+            self.follow()
+
+    def closeIdle(self) -> None:
+        """
+        Close it, if it waits for a request of which nothing has come.
+        """
+        self.connection.closeIdle(self.reactor.seconds())
+        self.follow()
+
+    def isBetween(self) -> bool:
+        """
+        Has nothing of a request come since the last one?
+        """
+        return self.closing or self.connection.isBetween()
+
+    def isIdle(self) -> bool:
+        """
+        Does it wait for a request of which nothing has come?
+        """
+        return not self.closing and self.connection.isIdle(self.reactor.seconds())
+
+    def idleSince(self) -> float:
+        """
+        Since when, if it does.
+        """
+        return self.connection.clock.since
+
+    def _linger(self) -> None:
+        if self._readPaused:
+            self._readPaused = False
+            self.transport.resumeProducing()
+        try:
+            self.finish()
+        except NotSupported:
+            # Over TLS the answer is all that can be sent first.
+            self.connection.sentEnd(self.reactor.seconds())
+
+    def _closeWithin(self, timeout: float) -> None:
+        now = self.reactor.seconds()
+        self.connection.close(timeout, now)
+        self.connection.taken(unacknowledged(self.transport), now)
+
+    def _closeEarlier(self, timeout: float) -> None:
+        self.connection.close(timeout, self.reactor.seconds())
+
+    # Time
+
+    def tick(self, now: float) -> None:
+        """
+        Look at the deadlines.
+        """
+        connection = self.connection
+        if self._writePaused or connection.closing is not KEEP:
+            if connection.exchange.state == TUNNEL:
+                return
+            connection.taken(unacknowledged(self.transport), now)
+        expired = connection.expire(now)
+        if expired is not None:
+            self._expired(expired)
+
+    def _expired(self, expired: Expired) -> None:
+        statistics = self.server.statistics
+        if expired is Expired.HEAD:
+            self.refuse(408, "the head took too long", None)
+        elif expired is Expired.BODY:
+            statistics.dropped("slow body")
+            if self._puller is not None:
+                got = self.connection.reader.got
+                waited = self.connection.clock.waited
+                self._puller.fail(SlowBody(f"timed out: {got} bytes of a body in {waited:.0f} s"))
+        elif expired is Expired.HANDLER:
+            self.server.cancel(self)
+        elif expired is Expired.FLUSH:
+            self._closeExpired()
+        else:
+            if expired is Expired.RESPONSE:
+                statistics.dropped("slow reader")
+            elif expired is Expired.UNREAD:
+                statistics.dropped("slow body")
+            elif expired is Expired.HALF_CLOSED:
+                statistics.dropped("half-closed")
+            elif expired is Expired.IDLE and not self.connection.draining:
+                statistics.dropped("idle")
+            self.follow()
 
 
-async def _wait(result: Any) -> object:
-    if not isinstance(result, Awaitable):
-        raise InvalidResponse(f"a handler must give a WasiResponse, or something to await, not {result!r}")
-    return await result
+def _giveUnlessCalled(turn: Awaited[None]) -> None:
+    if not turn.called:
+        turn.give(None)

@@ -5,10 +5,10 @@ L{Request}: what a handler is given.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 from urllib.parse import parse_qsl, unquote
 
-from multidict import MultiDict
+from multidict import CIMultiDict, MultiDict
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IAddress
 
@@ -17,10 +17,9 @@ from ..http import RequestHead
 from ..http.content import decodeJson, decodeText
 from ..http.events import HeadersLike
 from ..http.pieces import Pieces
+from ..http.framing import CHUNKED
 from ..net import WasiTcpConn
-
-if TYPE_CHECKING:
-    from .protocol import HttpProtocol
+from .interfaces import RequestSource
 
 
 class Request(RequestHead):
@@ -36,14 +35,13 @@ class Request(RequestHead):
     @ivar headers: the fields, a case-insensitive multi-mapping.
     """
 
-    __slots__ = ("_begun", "_fault", "_protocol", "_responded")
+    __slots__ = ("_begun", "_fault", "_protocol")
 
     # What came with the head; None while it is to be read.
     _body: bytes | None  # type: ignore[assignment]
-    _protocol: HttpProtocol
-    # Has somebody begun to read the body? Has the response's head been sent?
+    _protocol: RequestSource
+    # Has somebody begun to read the body?
     _begun: bool
-    _responded: bool
     # What is wrong with its body: that the client is to be told, and of nobody else's fault.
     _fault: BaseException | None
 
@@ -105,6 +103,7 @@ class Request(RequestHead):
             self._begun = True
             if len(body) > most:
                 self._tooLarge(most)
+            self._endOfBody()
             return body
         self._begin()
         if self._length > most:
@@ -130,9 +129,15 @@ class Request(RequestHead):
         if self._body is not None:
             if self._body:
                 yield self._body
+            self._endOfBody()
             return
         while piece := await self._protocol.nextPiece(self):
             yield piece
+
+    def _endOfBody(self) -> None:
+        # It has come with its head; a chunked one has had its trailer section, without a field.
+        if self._length == CHUNKED:
+            self._trailers = CIMultiDict()
 
     def _begin(self) -> None:
         if self._begun:
@@ -175,6 +180,24 @@ class Request(RequestHead):
         The fields that came after a chunked body that has been read to its end (RFC 9112 section 7.1.2).
         """
         return self._trailers
+
+    def whenDisconnected(self) -> Deferred[None]:
+        """
+        Wait until the client has ended its direction, or is gone: it has closed,
+        or a person has stopped it, or it has only said that it sends no more.
+
+        @return: fires with L{None} within a second of that. The response may
+            still be sent: who has only ended its direction gets it.
+        """
+        return self._protocol.whenPeerFinished()
+
+    def keepAfterDisconnect(self) -> None:
+        """
+        Go on with a response in pieces without a Content-Length when the client
+        has ended its direction. Else it is reset if no piece comes for
+        C{ServerLimits.halfClosed} seconds, and what gives the pieces is closed.
+        """
+        self._protocol.outliveDisconnect(self)
 
     def informational(self, status: int, headers: HeadersLike = ()) -> None:
         """
@@ -222,40 +245,3 @@ class BorrowedConn(WasiTcpConn):
         """
         Nothing: whoever borrows doesn't close.
         """
-
-
-def offers(request: RequestHead, protocol: str) -> bool:
-    """
-    Does C{request} offer to switch to C{protocol}? RFC 9110 section 7.8.
-    """
-    if request.version == "HTTP/1.0" or not tokensOf(request, "connection") & {"upgrade"}:
-        return False
-    return protocol.lower() in tokensOf(request, "upgrade")
-
-
-def tokensOf(request: RequestHead, name: str) -> set[str]:
-    """
-    The members of a list-valued field, without case, over all its lines.
-    """
-    values = [value for field, value in request.fields() if field.lower() == name]
-    return {token.strip(" \t").lower() for value in values for token in value.split(",")}
-
-
-def wantsTrailers(request: RequestHead) -> bool:
-    """
-    May trailers be sent in the response? RFC 9110 section 6.5.1.
-    """
-    return request.version != "HTTP/1.0" and "trailers" in tokensOf(request, "te")
-
-
-def refuseTakeOver(request: Request, protocol: str | None) -> None:
-    """
-    @raise LocalProtocolError: the request can't be taken over like that.
-    """
-    if request._responded:
-        raise LocalProtocolError(f"{request!r} has been answered")
-    if protocol is None:
-        if request.method != "CONNECT":
-            raise LocalProtocolError(f"{request!r} is no CONNECT")
-    elif not offers(request, protocol):
-        raise LocalProtocolError(f"{request!r} offers no upgrade to {protocol!r}")
