@@ -20,14 +20,17 @@ from ..errors import (
     RemoteProtocolError,
 )
 from .buffer import Buffer
+from .clientconnection import ClientConnection
 from .events import Data, EndOfMessage, Event, RequestHead, ResponseHead
 from .limits import Limits
 from .messages import WasiRequest, WasiResponse
 from .outgoing import REASONS, encodeChunk, encodeEnd
+from .serverconnection import ServerConnection
 
 __all__ = [
     "REASONS",
     "Buffer",
+    "ClientConnection",
     "ContentError",
     "Data",
     "EndOfMessage",
@@ -41,6 +44,7 @@ __all__ = [
     "RemoteProtocolError",
     "RequestHead",
     "ResponseHead",
+    "ServerConnection",
     "WasiRequest",
     "WasiResponse",
     "encodeChunk",

@@ -66,13 +66,13 @@ class ServerConnection(Connection, Generic[R]):
     """
 
     __slots__ = (
-        "clock",
         "_expects",
         "_limits",
-        "reader",
         "_requestClass",
+        "clock",
         "draining",
         "needsTurn",
+        "reader",
         "request",
     )
 

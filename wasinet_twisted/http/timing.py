@@ -58,10 +58,12 @@ class Timing:
     def __post_init__(self) -> None:
         for each in fields(self):
             value = getattr(self, each.name)
-            if value is None and each.name in ("handler", "requests"):
+            if value is None and each.default is None:
                 continue
             if type(value) not in (int, float) or not value >= 0:
-                raise InvalidArgument(f"Timing.{each.name} must be a number of at least 0, not {value!r}")
+                raise InvalidArgument(
+                    f"{type(self).__name__}.{each.name} must be a number of at least 0, not {value!r}"
+                )
 
     def slowest(self, amount: int) -> float:
         """

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from ..errors import InvalidArgument
 from ..http import Limits
 from ..http.limits import DEFAULT_LIMITS
+from ..http.timing import Timing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,9 @@ class ServerLimits:
         of grace; a peer that doesn't is reset.
     @ivar handler: how long a handler may take, but for the time in which it
         waits for the body (503); L{None}: as long as it likes.
+    @ivar halfClosed: how long a response in pieces without a Content-Length may
+        give no piece when the client has ended its direction; then it is reset
+        (L{Request.keepAfterDisconnect<wasinet_twisted.server.Request.keepAfterDisconnect>} turns this off).
     @ivar connections: how many may be open at a time; others wait in the
         kernel's queue. One whose peer has gone counts as long as its handler runs.
     @ivar requests: how many a connection may bring; L{None}: any number.
@@ -44,6 +48,7 @@ class ServerLimits:
     bodyGrace: float = 20.0
     responseRate: float = 500.0
     handler: float | None = None
+    halfClosed: float = 5.0
     connections: int = 10_000
     requests: int | None = None
     drain: float = 30.0
@@ -69,3 +74,10 @@ class ServerLimits:
 
 
 DEFAULT_SERVER_LIMITS = ServerLimits()
+
+
+def timingOf(limits: ServerLimits) -> Timing:
+    """
+    Return what one connection is allowed.
+    """
+    return Timing(**{each.name: getattr(limits, each.name) for each in fields(Timing) if hasattr(limits, each.name)})

@@ -5,6 +5,7 @@ L{HttpServer} and L{serve}: listening, draining, and the clock that all connecti
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -18,11 +19,11 @@ from ..net import ConnectionFactory
 from ..net.addresses import checkTimeout
 from ..net.reactors import theReactor
 from ..net.server.endpoints import endpointOf, listenFailed
-from ..net.stream.protocol import ConnectionProtocol
+from ..net.stream.transportprotocol import TransportProtocol
 from ..net.tasks.task import Task
 from .accesslog import AccessLog
-from .answer import dateLine
-from .limits import DEFAULT_SERVER_LIMITS, ServerLimits
+from .dates import dateLine
+from .limits import DEFAULT_SERVER_LIMITS, ServerLimits, timingOf
 from .protocol import HttpProtocol
 from .request import Request
 from .statistics import Statistics
@@ -69,14 +70,22 @@ class HttpServer(ConnectionFactory):
         # The Date field's line; it is made anew with each tick.
         self.dateLine = b""
         self._ticking: IDelayedCall | None = None
+        self._timing = timingOf(limits)
+        # Connections whose peer has gone and whose handler still runs: who connects, asks and goes could have any number
+        # of handlers run. They count as open until it ends.
+        self._outlived: set[TransportProtocol] = set()
+        # Those that were idle when somebody looked last, the longest first; when that was, and whether since the last tick.
+        self._idlers: deque[HttpProtocol] = deque()
+        self._lookedAt = 0.0
+        self._looked = False
 
-    def newProtocol(self) -> ConnectionProtocol:
+    def newProtocol(self) -> TransportProtocol:
         """
         The Protocol of a new connection.
         """
-        return HttpProtocol(self)
+        return HttpProtocol(self, self._timing)
 
-    def connected(self, protocol: ConnectionProtocol) -> bool:
+    def connected(self, protocol: TransportProtocol) -> bool:
         """
         A connection is there.
         """
@@ -91,16 +100,21 @@ class HttpServer(ConnectionFactory):
             self._ticking = self.reactor.callLater(TICK, self._tick)
         return True
 
-    def connectionGone(self, protocol: ConnectionProtocol) -> None:
+    def connectionGone(self, protocol: TransportProtocol) -> None:
         """
         A connection is gone, or could not be made.
         """
         if protocol.wasMade():
             self.statistics.closed()
-        super().connectionGone(protocol)
         if self.taskOf(protocol) is not None:
-            # Whoever connects, asks and goes could have any number of handlers run.
-            self.count(1)
+            self._outlived.add(protocol)
+        super().connectionGone(protocol)
+
+    def isFull(self) -> bool:
+        """
+        Are there as many connections as may be, or handlers of some that have gone?
+        """
+        return self._open + len(self._outlived) >= self.limits.connections
 
     def idle(self) -> None:
         """
@@ -110,22 +124,22 @@ class HttpServer(ConnectionFactory):
             self._ticking.cancel()
             self._ticking = None
 
-    def runs(self, protocol: ConnectionProtocol, task: Task[Any]) -> None:
+    def runs(self, protocol: TransportProtocol, task: Task[Any]) -> None:
         """
         A handler waits for something.
         """
         self.keep(protocol, task)
 
-    def ran(self, protocol: ConnectionProtocol, task: Task[Any]) -> None:
+    def ran(self, protocol: TransportProtocol, task: Task[Any]) -> None:
         """
         It has ended.
         """
-        counted = protocol.lost and self.taskOf(protocol) is task
         self.release(protocol, task)
-        if counted:
-            self.count(-1)
+        if protocol in self._outlived and self.taskOf(protocol) is None:
+            self._outlived.discard(protocol)
+            self.count(0)
 
-    def cancel(self, protocol: ConnectionProtocol) -> None:
+    def cancel(self, protocol: TransportProtocol) -> None:
         """
         Cancel what runs for a connection.
         """
@@ -137,9 +151,22 @@ class HttpServer(ConnectionFactory):
         """
         There are as many connections as may be: the one that has been idle longest makes room.
         """
-        idle = [each for each in self.connections if isinstance(each, HttpProtocol) and each.isIdle()]
-        if idle:
-            min(idle, key=HttpProtocol.idleSince).closeIdle()
+        if not self._closeOneIdle() and not self._looked:
+            # Once a tick: to look at each connection for each accept would cost more than to serve it.
+            self._looked = True
+            self._lookedAt = self.reactor.seconds()
+            idle = [each for each in self._served if isinstance(each, HttpProtocol) and each.isIdle()]
+            self._idlers = deque(sorted(idle, key=HttpProtocol.idleSince))
+            self._closeOneIdle()
+
+    def _closeOneIdle(self) -> bool:
+        while self._idlers:
+            protocol = self._idlers.popleft()
+            # One that has served a request meanwhile is not the one that has been idle longest.
+            if protocol.idleSince() <= self._lookedAt and protocol.isIdle():
+                protocol.closeIdle()
+                return True
+        return False
 
     def begin(self) -> None:
         """
@@ -161,7 +188,10 @@ class HttpServer(ConnectionFactory):
         for protocol in self.connections:
             assert isinstance(protocol, HttpProtocol)
             protocol.tick(now)
-        if self.isFull():
+        self._looked = False
+        if not self.isFull():
+            self._idlers.clear()
+        else:
             # When the last of them came, none may have been idle.
             self.full()
 
