@@ -10,80 +10,44 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Coroutine, Iterable
 from contextvars import Context, copy_context
 from types import CoroutineType
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..errors import ConnectionClosed, IncompleteRead, InvalidResponse, RemoteProtocolError, SlowBody
-from ..http import ServerConnection, WasiResponse
+from ..errors import (
+    ConnectionClosed,
+    IncompleteRead,
+    InvalidResponse,
+    LocalProtocolError,
+    RemoteProtocolError,
+    SlowBody,
+)
+from ..http import WasiResponse
 from ..http.asks import UNKNOWN_EXPECTATION, expectsUnknown
 from ..http.framing import isTunnel
 from ..http.messages import PieceSource, toBody
-from ..net.tasks.awaited import Awaited
 from ..net.tasks.task import Task
-from .interfaces import Serving
+from .interfaces import Carrier
 from .request import Request
 
 log = Logger()
 
 
-class Carrier(Protocol):
-    """
-    The connection, as this module needs it.
-    """
-
-    connection: ServerConnection[Request]
-    server: Serving
-    reactor: Any
-    closing: bool
-    lost: bool
-
-    def transmit(self, data: bytes) -> None:
-        """
-        Send some bytes, and count them.
-        """
-
-    def transmitAnswer(self, data: bytes) -> None:
-        """
-        Send a response, which is counted elsewhere and may be sent at once.
-        """
-
-    def write(self, data: bytes) -> Awaited[None]:
-        """
-        Send some bytes; awaited, wait until the peer has taken enough.
-        """
-
-    def follow(self) -> None:
-        """
-        A response is complete, or the connection's end has been decided.
-        """
-
-    def abort(self) -> None:
-        """
-        Reset the connection.
-        """
-
-    def refuse(self, status: int, reason: str, request: Request | None) -> None:
-        """
-        Answer with an error, and nothing after it.
-        """
-
-    def tunnelEnded(self, error: BaseException | None, cancelled: bool) -> bool:
-        """
-        A handler has ended; was it one that had switched to another protocol?
-        """
-
-    def logAnswer(self, request: Request | None, status: int, size: int, complete: bool = True) -> None:
-        """
-        Write a line of the access log.
-        """
-
-    def peerName(self) -> str:
-        """
-        The peer's address for messages.
-        """
+# What the statistics are told of those that are refused: few and fixed words.
+_REASONS = {
+    408: "too slow",
+    413: "body too large",
+    414: "target too long",
+    417: "unknown expectation",
+    431: "head too large",
+    501: "not served",
+    503: "handler too slow",
+    505: "version",
+}
+# What the log calls the status of a request whose client has gone before the answer, as nginx does.
+_NO_ANSWER = 499
 
 
 def handle(carrier: Carrier, request: Request) -> None:
@@ -91,7 +55,7 @@ def handle(carrier: Carrier, request: Request) -> None:
     Run the handler over a request.
     """
     server = carrier.server
-    request._protocol = carrier  # type: ignore[assignment]
+    request._protocol = carrier
     request._begun = False
     request._fault = None
     statistics = server.statistics
@@ -99,7 +63,7 @@ def handle(carrier: Carrier, request: Request) -> None:
     statistics.inFlight += 1
     if request._asks & UNKNOWN_EXPECTATION and expectsUnknown(request._asks, request.version):
         # RFC 9110 section 10.1.1
-        carrier.refuse(417, "the only expectation known is 100-continue", request)
+        refuse(carrier, 417, "the only expectation known is 100-continue", request)
         return
     context = None
     ended = False
@@ -144,7 +108,7 @@ def handled(carrier: Carrier, request: Request, response: object) -> None:
         return
     if request.method == "CONNECT" and isTunnel(response.status, "CONNECT"):
         # To the client it would be a tunnel.
-        carrier.refuse(501, "CONNECT is not served here", request)
+        refuse(carrier, 501, "CONNECT is not served here", request)
         _close(carrier, response)
         return
     now = carrier.reactor.seconds()
@@ -181,15 +145,15 @@ def failed(carrier: Carrier, request: Request, error: BaseException, cancelled: 
     gone = carrier.lost or carrier.closing
     unanswered = connection.request is request and not connection.exchange.isAnswered() and not gone
     if connection.clock.late and isinstance(error, CancelledError):
-        carrier.refuse(503, "the handler took too long", request)
+        refuse(carrier, 503, "the handler took too long", request)
     elif cancelled:
         carrier.abort()
     elif gone and isinstance(error, ConnectionClosed | IncompleteRead):
         log.info("the handler of {request} ended: {error}", request=request, error=error)
     elif unanswered and error is request._fault:
-        carrier.refuse(getattr(error, "statusHint", 400), str(error), request)
+        refuse(carrier, getattr(error, "statusHint", 400), str(error), request)
     elif unanswered and isinstance(error, SlowBody):
-        carrier.refuse(error.statusHint, "the body came too slowly", request)
+        refuse(carrier, error.statusHint, "the body came too slowly", request)
     elif isinstance(error, RemoteProtocolError | IncompleteRead | SlowBody) and not connection.bodyEnded:
         # The answer has begun, but the request will not end: that is its peer's doing.
         log.info("the answer to {request} is broken off: {error}", request=request, error=error)
@@ -208,6 +172,42 @@ def failed(carrier: Carrier, request: Request, error: BaseException, cancelled: 
         else:
             # A FIN could make half a body look like a whole one.
             carrier.abort()
+
+
+def refuse(carrier: Carrier, status: int, reason: str, request: Request | None) -> None:
+    """
+    Answer with an error, and nothing after it.
+
+    @param request: what is refused; L{None} if its head could not be read.
+    """
+    if carrier.lost or carrier.closing:
+        return
+    server = carrier.server
+    try:
+        encoded, size = carrier.connection.refuse(status, reason, carrier.reactor.seconds(), server.dateLine)
+    except LocalProtocolError:
+        carrier.abort()
+        return
+    carrier.transmit(encoded)
+    if request is not None:
+        # It has been counted, and is counted as a refusal instead of an answer.
+        server.statistics.inFlight -= 1
+    server.statistics.refused(status, _REASONS.get(status, "malformed"))
+    carrier.logAnswer(request, status, size)
+    carrier.follow()
+
+
+def brokenOff(carrier: Carrier, request: Request, sent: int | None) -> None:
+    """
+    The connection is gone before the response was complete.
+
+    @param sent: how much of the response's body has been sent, in bytes; L{None}: not even its head.
+    """
+    server = carrier.server
+    server.statistics.abandoned()
+    task = server.taskOf(carrier)
+    status = task.status if isinstance(task, Sending) and sent is not None else _NO_ANSWER
+    carrier.logAnswer(request, status, sent or 0, complete=False)
 
 
 def invalid(given: object) -> InvalidResponse:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..http.events import HeadersLike
-from ..net import WasiTcpConn
+from ..http import RequestHead, ServerConnection
+from ..net.stream.protocol import ConnectionProtocol
+from ..net.tasks.awaited import Awaited
 from ..net.tasks.task import Task
 from .accesslog import AccessLog
 from .limits import ServerLimits
@@ -22,31 +23,65 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress
 
 
-class RequestSource(Protocol):
+class Carrier(Protocol):
     """
-    What a L{Request<wasinet_twisted.server.Request>} needs of its connection.
+    A connection, as its requests and what answers them need it.
     """
 
+    connection: ServerConnection[Any]
     server: Serving
+    reactor: Any
+    closing: bool
+    lost: bool
 
-    def peer(self) -> IAddress:
+    def transmit(self, data: bytes) -> None:
         """
-        The peer's address.
-        """
-
-    async def nextPiece(self, request: Any) -> bytes:
-        """
-        The next piece of the request's body; C{b""} at its end.
+        Send some bytes, and count them.
         """
 
-    def informational(self, request: Any, status: int, headers: HeadersLike) -> None:
+    def transmitAnswer(self, data: bytes) -> None:
         """
-        Send an interim response.
+        Send a response, which is counted elsewhere and may be sent at once.
         """
 
-    async def takeOver(self, request: Any, protocol: str | None, headers: HeadersLike) -> WasiTcpConn:
+    def write(self, data: bytes) -> Awaited[None]:
         """
-        Switch to another protocol, or open a tunnel.
+        Send some bytes; awaited, wait until the peer has taken enough.
+        """
+
+    def follow(self) -> None:
+        """
+        A response is complete, or the connection's end has been decided.
+        """
+
+    def abort(self) -> None:
+        """
+        Reset the connection.
+        """
+
+    def tunnelEnded(self, error: BaseException | None, cancelled: bool) -> bool:
+        """
+        A handler has ended; was it one that had switched to another protocol?
+        """
+
+    def logAnswer(self, request: RequestHead | None, status: int, size: int, complete: bool = True) -> None:
+        """
+        Write a line of the access log.
+        """
+
+    async def awaitBody(self) -> None:
+        """
+        Wait until more of the present request's body has come, or its end.
+        """
+
+    def tookBody(self) -> bool:
+        """
+        Some of the body has been taken. Have others to have their turn?
+        """
+
+    def tunnel(self, rest: bytes) -> ConnectionProtocol:
+        """
+        HTTP has ended: the connection is its handler's.
         """
 
     def whenPeerFinished(self) -> Deferred[None]:
@@ -54,9 +89,14 @@ class RequestSource(Protocol):
         Fires when the peer has ended its direction, or is gone.
         """
 
-    def outliveDisconnect(self, request: Any) -> None:
+    def peer(self) -> IAddress:
         """
-        Let the response take its time after that.
+        The peer's address.
+        """
+
+    def peerName(self) -> str:
+        """
+        The peer's address for messages.
         """
 
 

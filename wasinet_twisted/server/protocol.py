@@ -15,41 +15,25 @@ from ..errors import (
     BusyError,
     ConnectionClosed,
     IncompleteRead,
-    LocalProtocolError,
     NotSupported,
     RemoteProtocolError,
     SlowBody,
 )
-from ..http import Data, EndOfMessage, ServerConnection
-from ..http.answers import checkOffer
-from ..http.connection import ABORT, CLOSE, KEEP, LINGER, Expired
-from ..http.events import HeadersLike
+from ..http import RequestHead, ServerConnection
+from ..http.connection import CLOSE, KEEP, LINGER, Expired
 from ..http.exchange import TUNNEL
 from ..http.timing import Timing
-from ..net import WasiTcpConn
 from ..net.stream.handle import CLOSE_TIMEOUT
-from ..net.stream.outgoing import unacknowledged
+from ..net.stream.outgoing import unsent
 from ..net.stream.protocol import ConnectionProtocol
 from ..net.stream.transportprotocol import TransportProtocol
 from ..net.tasks.awaited import IMMEDIATE, Awaited
 from .direct import sendDirectly, sendsDirectly
-from .handling import Sending, failed, handle
+from .handling import brokenOff, handle, refuse
 from .interfaces import Serving
 from .request import Request
 
 log = Logger()
-
-# What the statistics are told of those that are refused: few and fixed words.
-_REASONS = {
-    408: "too slow",
-    413: "body too large",
-    414: "target too long",
-    417: "unknown expectation",
-    431: "head too large",
-    501: "not served",
-    503: "handler too slow",
-    505: "version",
-}
 
 
 class HttpProtocol(TransportProtocol):
@@ -101,7 +85,7 @@ class HttpProtocol(TransportProtocol):
             try:
                 request = connection.receive(data, self.reactor.seconds())
             except (RemoteProtocolError, IncompleteRead) as error:
-                self._refuseMalformed(error)
+                refuse(self, getattr(error, "statusHint", 400), str(error), None)
                 return
             if request is not None:
                 handle(self, request)
@@ -119,22 +103,21 @@ class HttpProtocol(TransportProtocol):
             self._readPaused = True
             self.transport.pauseProducing()
 
-    def peerFinished(self) -> None:
+    def readConnectionLost(self) -> None:
         """
         The peer has ended its direction; it may still want its answers.
         """
         if self._tunnel is not None:
             self._tunnel.readConnectionLost()
-            return
-        if self.closing:
-            return
-        self.connection.eof(self.reactor.seconds())
-        if self._puller is not None:
-            self._puller.give(None)
-        elif self.connection.closing is not KEEP:
-            self.follow()
-        else:
-            self.pump()
+        elif not self.closing:
+            self.connection.eof(self.reactor.seconds())
+            if self._puller is not None:
+                self._puller.give(None)
+            elif self.connection.closing is not KEEP:
+                self.follow()
+            else:
+                self.pump()
+        super().readConnectionLost()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
@@ -145,10 +128,10 @@ class HttpProtocol(TransportProtocol):
         sent = connection.sent
         connection.abort()
         if request is not None:
-            self._brokenOff(request, sent if answered else None)
-        super().connectionLost(reason)
+            brokenOff(self, request, sent if answered else None)
         if self._tunnel is not None:
             self._tunnel.connectionLost(reason)
+        super().connectionLost(reason)
         if self._puller is not None:
             assert self._broken is not None
             self._puller.fail(self._broken)
@@ -161,16 +144,20 @@ class HttpProtocol(TransportProtocol):
         The peer doesn't take what we send.
         """
         super().pauseProducing()
-        self.connection.taken(max(unacknowledged(self.transport), 1), self.reactor.seconds())
+        if self._tunnel is not None:
+            self._tunnel.pauseProducing()
+        else:
+            self.connection.taken(max(self._untaken(), 1), self.reactor.seconds())
 
     def resumeProducing(self) -> None:
         """
         It has taken it.
         """
-        if not self.lost:
-            self.connection.taken(0, self.reactor.seconds())
+        self.connection.taken(0, self.reactor.seconds())
         super().resumeProducing()
-        if self._tunnel is None and not self.closing:
+        if self._tunnel is not None:
+            self._tunnel.resumeProducing()
+        elif not (self.closing or self.lost):
             self.pump()
 
     def writeConnectionLost(self) -> None:
@@ -200,7 +187,7 @@ class HttpProtocol(TransportProtocol):
                 try:
                     request = connection.receive(b"", self.reactor.seconds())
                 except (RemoteProtocolError, IncompleteRead) as error:
-                    self._refuseMalformed(error)
+                    refuse(self, getattr(error, "statusHint", 400), str(error), None)
                     return
                 if request is None:
                     if connection.needsTurn:
@@ -234,6 +221,8 @@ class HttpProtocol(TransportProtocol):
         """
         connection = self.connection
         closing = connection.closing
+        if self._puller is not None:
+            self._puller.fail(ConnectionClosed("the request has been answered"))
         if closing is KEEP:
             if self._readPaused:
                 self._flow()
@@ -256,50 +245,22 @@ class HttpProtocol(TransportProtocol):
             if not (self.connection.finished or self.closing or self.lost):
                 self.transport.resumeProducing()
 
-    # The body of the present request
+    # What the request asks of its connection
 
-    async def nextPiece(self, request: Request) -> bytes:
+    async def awaitBody(self) -> None:
         """
-        The next piece of the body.
+        Wait until more of the present request's body has come, or its end.
 
-        @return: C{b""} at its end.
-        @raise RemoteProtocolError: it is malformed.
-        @raise IncompleteRead: the peer has ended its direction inside it.
         @raise TimedOut: it comes too slowly.
         @raise ConnectionClosed: the peer has gone.
+        @raise BusyError: somebody else waits for it.
         """
-        connection = self.connection
-        while True:
-            if connection.request is not request:
-                raise ConnectionClosed(f"{request!r} has been answered, or its connection is gone")
-            try:
-                event = connection.nextEvent()
-            except (RemoteProtocolError, IncompleteRead) as error:
-                request._fault = error
-                raise
-            if isinstance(event, Data):
-                self._flow()
-                self._immediate += 1
-                if self._immediate > IMMEDIATE:
-                    # A megabyte in chunks of one byte would keep the reactor from its turn.
-                    self._immediate = 0
-                    turn: Awaited[None] = Awaited()
-                    self.reactor.callLater(0, _giveUnlessCalled, turn)
-                    await turn
-                return event.data
-            if isinstance(event, EndOfMessage) or connection.bodyEnded:
-                self._flow()
-                return b""
-            await self._moreBody(request)
-
-    async def _moreBody(self, request: Request) -> None:
         if self.lost or self.closing:
             raise self._broken or ConnectionClosed(f"the connection with {self.peerName()} is closed")
         if self._puller is not None:
-            raise BusyError(f"somebody else reads the body of {request!r}")
-        if continues := self.connection.awaitBody(self.reactor.seconds()):
-            self.transmit(continues)
-        self._flow()
+            raise BusyError(f"somebody else reads the body of {self.connection.request!r}")
+        self.transmit(self.connection.awaitBody(self.reactor.seconds()))
+        self.tookBody()
         puller: Awaited[None] = Awaited()
         self._puller = puller
         try:
@@ -309,12 +270,28 @@ class HttpProtocol(TransportProtocol):
                 self._puller = None
                 self.connection.awaitNoMore(self.reactor.seconds())
 
-    def outliveDisconnect(self, request: Request) -> None:
+    def tookBody(self) -> bool:
         """
-        See L{Request.keepAfterDisconnect}.
+        Some of the body has been taken: let the peer go on, when that is enough.
+
+        @return: have others to have their turn? A megabyte in chunks of one byte would keep the reactor from it.
         """
-        if self.connection.request is request:
-            self.connection.outliveDisconnect()
+        if self._readPaused:
+            self._flow()
+        self._immediate += 1
+        if self._immediate <= IMMEDIATE:
+            return False
+        self._immediate = 0
+        return True
+
+    def tunnel(self, rest: bytes) -> ConnectionProtocol:
+        """
+        HTTP has ended: the connection is its handler's.
+
+        @param rest: what has come behind the request.
+        """
+        self._tunnel = ConnectionProtocol.over(self, rest)
+        return self._tunnel
 
     # What is sent
 
@@ -339,40 +316,6 @@ class HttpProtocol(TransportProtocol):
         if self._writePaused:
             self._queued += len(data)
 
-    def informational(self, request: Request, status: int, headers: HeadersLike) -> None:
-        """
-        See L{Request.informational}.
-        """
-        self._isWaiting(request)
-        self.transmit(self.connection.interim(status, headers))
-
-    async def takeOver(self, request: Request, protocol: str | None, headers: HeadersLike) -> WasiTcpConn:
-        """
-        See L{Request.upgrade} and L{Request.acceptTunnel}.
-        """
-        self._isWaiting(request)
-        checkOffer(request, protocol)
-        while await self.nextPiece(request):
-            pass
-        self._isWaiting(request)
-        connection = self.connection
-        now = self.reactor.seconds()
-        encoded, rest = connection.upgrade(protocol, headers, now)
-        self.transmit(encoded)
-        status = 200 if protocol is None else 101
-        self.server.statistics.answered(status, now - connection.clock.started, 0)
-        self.logAnswer(request, status, 0)
-        tunnel = self._tunnel = ConnectionProtocol.over(self)
-        if rest:
-            tunnel.dataReceived(rest)
-        if connection.finished:
-            tunnel.readConnectionLost()
-        return WasiTcpConn(tunnel)
-
-    def _isWaiting(self, request: Request) -> None:
-        if self.connection.request is not request or self.connection.exchange.isAnswered():
-            raise LocalProtocolError(f"{request!r} has been answered")
-
     def tunnelEnded(self, error: BaseException | None, cancelled: bool) -> bool:
         """
         A handler has ended; was it one that had switched to another protocol?
@@ -387,45 +330,7 @@ class HttpProtocol(TransportProtocol):
             self._tunnel.taskFailed("the handler", error)
         return True
 
-    def _refuseMalformed(self, error: RemoteProtocolError | IncompleteRead) -> None:
-        self.refuse(getattr(error, "statusHint", 400), str(error), None)
-
-    def refuse(self, status: int, reason: str, request: Request | None) -> None:
-        """
-        Answer with an error and close, but see to it that the peer can read the answer.
-
-        @param request: what is refused; L{None} if its head could not be read.
-        """
-        if self.lost or self.closing:
-            return
-        server = self.server
-        try:
-            encoded, size = self.connection.refuse(status, reason, self.reactor.seconds(), server.dateLine)
-        except LocalProtocolError:
-            self.abort()
-            return
-        self.transmit(encoded)
-        if request is not None:
-            # It has been counted, and is counted as a refusal instead of an answer.
-            server.statistics.inFlight -= 1
-        server.statistics.refused(status, _REASONS.get(status, "malformed"))
-        self.logAnswer(request, status, size)
-        if self._puller is not None:
-            self._puller.fail(ConnectionClosed(f"{request!r} has been answered"))
-        self.follow()
-
-    def _brokenOff(self, request: Request, sent: int | None) -> None:
-        """
-        The connection is gone before the response was complete.
-
-        @param sent: how much of the response's body has been sent; L{None}: not even its head.
-        """
-        self.server.statistics.abandoned()
-        task = self.server.taskOf(self)
-        status = task.status if isinstance(task, Sending) and sent is not None else 499
-        self.logAnswer(request, status, sent or 0, complete=False)
-
-    def logAnswer(self, request: Request | None, status: int, size: int, complete: bool = True) -> None:
+    def logAnswer(self, request: RequestHead | None, status: int, size: int, complete: bool = True) -> None:
         """
         Write a line of the access log.
         """
@@ -490,12 +395,18 @@ class HttpProtocol(TransportProtocol):
     def _closeWithin(self, timeout: float) -> None:
         now = self.reactor.seconds()
         self.connection.close(timeout, now)
-        self.connection.taken(unacknowledged(self.transport), now)
+        self.connection.taken(self._untaken(), now)
 
     def _closeEarlier(self, timeout: float) -> None:
         self.connection.close(timeout, self.reactor.seconds())
 
     # Time
+
+    def _untaken(self) -> int:
+        """
+        Return how many bytes the peer has not taken of what was sent.
+        """
+        return unsent(self.transport, 0)
 
     def tick(self, now: float) -> None:
         """
@@ -505,7 +416,7 @@ class HttpProtocol(TransportProtocol):
         if self._writePaused or connection.closing is not KEEP:
             if connection.exchange.state == TUNNEL:
                 return
-            connection.taken(unacknowledged(self.transport), now)
+            connection.taken(self._untaken(), now)
         expired = connection.expire(now)
         if expired is not None:
             self._expired(expired)
@@ -513,7 +424,7 @@ class HttpProtocol(TransportProtocol):
     def _expired(self, expired: Expired) -> None:
         statistics = self.server.statistics
         if expired is Expired.HEAD:
-            self.refuse(408, "the head took too long", None)
+            refuse(self, 408, "the head took too long", None)
         elif expired is Expired.BODY:
             statistics.dropped("slow body")
             if self._puller is not None:
@@ -534,8 +445,3 @@ class HttpProtocol(TransportProtocol):
             elif expired is Expired.IDLE and not self.connection.draining:
                 statistics.dropped("idle")
             self.follow()
-
-
-def _giveUnlessCalled(turn: Awaited[None]) -> None:
-    if not turn.called:
-        turn.give(None)

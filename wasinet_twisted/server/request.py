@@ -12,14 +12,24 @@ from multidict import CIMultiDict, MultiDict
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IAddress
 
-from ..errors import BusyError, ContentError, LocalProtocolError, MessageTooLarge
-from ..http import RequestHead
+from ..errors import (
+    BusyError,
+    ConnectionClosed,
+    ContentError,
+    IncompleteRead,
+    LocalProtocolError,
+    MessageTooLarge,
+    RemoteProtocolError,
+)
+from ..http import Data, RequestHead
+from ..http.answers import checkOffer
 from ..http.content import decodeJson, decodeText
 from ..http.events import HeadersLike
-from ..http.pieces import Pieces
 from ..http.framing import CHUNKED
+from ..http.pieces import Pieces
 from ..net import WasiTcpConn
-from .interfaces import RequestSource
+from ..net.tasks.awaited import turn
+from .interfaces import Carrier
 
 
 class Request(RequestHead):
@@ -39,7 +49,7 @@ class Request(RequestHead):
 
     # What came with the head; None while it is to be read.
     _body: bytes | None  # type: ignore[assignment]
-    _protocol: RequestSource
+    _protocol: Carrier
     # Has somebody begun to read the body?
     _begun: bool
     # What is wrong with its body: that the client is to be told, and of nobody else's fault.
@@ -52,7 +62,7 @@ class Request(RequestHead):
         C{whenClosed()}, C{abort()}. It is HTTP's to read and to write, until
         L{upgrade} gives it away.
         """
-        return BorrowedConn(self._protocol)
+        return BorrowedConn(self._protocol)  # type: ignore[arg-type]
 
     @property
     def peer(self) -> IAddress:
@@ -110,7 +120,7 @@ class Request(RequestHead):
             # Before the client has sent it, if it waits for a 100.
             self._tooLarge(most)
         pieces = Pieces()
-        while piece := await self._protocol.nextPiece(self):
+        while piece := await self._nextPiece():
             pieces.add(piece)
             if pieces.size > most:
                 self._tooLarge(most)
@@ -131,7 +141,7 @@ class Request(RequestHead):
                 yield self._body
             self._endOfBody()
             return
-        while piece := await self._protocol.nextPiece(self):
+        while piece := await self._nextPiece():
             yield piece
 
     def _endOfBody(self) -> None:
@@ -143,6 +153,49 @@ class Request(RequestHead):
         if self._begun:
             raise BusyError(f"the body of {self!r} is read twice")
         self._begun = True
+
+    async def _nextPiece(self) -> bytes:
+        """
+        The next piece of the body.
+
+        @return: C{b""} at its end.
+        """
+        carrier = self._protocol
+        connection = carrier.connection
+        while True:
+            if connection.request is not self:
+                raise ConnectionClosed(f"{self!r} has been answered, or its connection is gone")
+            try:
+                event = connection.nextEvent()
+            except (RemoteProtocolError, IncompleteRead) as error:
+                self._fault = error
+                raise
+            if event is None and not connection.bodyEnded:
+                await carrier.awaitBody()
+                continue
+            if carrier.tookBody():
+                await turn(carrier.reactor)
+            return event.data if isinstance(event, Data) else b""
+
+    async def _takeOver(self, protocol: str | None, headers: HeadersLike) -> WasiTcpConn:
+        self._checkWaits()
+        checkOffer(self, protocol)
+        while await self._nextPiece():
+            pass
+        self._checkWaits()
+        carrier = self._protocol
+        connection, now = carrier.connection, carrier.reactor.seconds()
+        encoded, rest = connection.upgrade(protocol, headers, now)
+        carrier.transmit(encoded)
+        status = 200 if protocol is None else 101
+        carrier.server.statistics.answered(status, now - connection.clock.started, 0)
+        carrier.logAnswer(self, status, 0)
+        return WasiTcpConn(carrier.tunnel(rest))
+
+    def _checkWaits(self) -> None:
+        connection = self._protocol.connection
+        if connection.request is not self or connection.exchange.isAnswered():
+            raise LocalProtocolError(f"{self!r} has been answered")
 
     def _tooLarge(self, most: int) -> NoReturn:
         self._fault = MessageTooLarge(f"a body of more than {most} bytes", statusHint=413)
@@ -197,7 +250,8 @@ class Request(RequestHead):
         has ended its direction. Else it is reset if no piece comes for
         C{ServerLimits.halfClosed} seconds, and what gives the pieces is closed.
         """
-        self._protocol.outliveDisconnect(self)
+        if self._protocol.connection.request is self:
+            self._protocol.connection.outliveDisconnect()
 
     def informational(self, status: int, headers: HeadersLike = ()) -> None:
         """
@@ -205,7 +259,8 @@ class Request(RequestHead):
 
         @raise LocalProtocolError: it is none, or the response has begun.
         """
-        self._protocol.informational(self, status, headers)
+        self._checkWaits()
+        self._protocol.transmit(self._protocol.connection.interim(status, headers))
 
     def upgrade(self, protocol: str, headers: HeadersLike = ()) -> Deferred[WasiTcpConn]:
         """
@@ -217,7 +272,7 @@ class Request(RequestHead):
             handler's. When the handler returns, it closes.
         @raise LocalProtocolError: the request doesn't offer that, or has been answered.
         """
-        return ensureDeferred(self._protocol.takeOver(self, protocol, headers))
+        return ensureDeferred(self._takeOver(protocol, headers))
 
     def acceptTunnel(self, headers: HeadersLike = ()) -> Deferred[WasiTcpConn]:
         """
@@ -225,7 +280,7 @@ class Request(RequestHead):
 
         @raise LocalProtocolError: it is no CONNECT, or has been answered.
         """
-        return ensureDeferred(self._protocol.takeOver(self, None, headers))
+        return ensureDeferred(self._takeOver(None, headers))
 
 
 class BorrowedConn(WasiTcpConn):

@@ -71,10 +71,10 @@ class HttpServer(ConnectionFactory):
         self.dateLine = b""
         self._ticking: IDelayedCall | None = None
         self._timing = timingOf(limits)
-        # Connections whose peer has gone and whose handler still runs: who connects, asks and goes could have any number
-        # of handlers run. They count as open until it ends.
+        # Connections whose peer has gone and whose handler still runs. They count as open until it ends: who connects,
+        # asks and goes could have any number of handlers run otherwise.
         self._outlived: set[TransportProtocol] = set()
-        # Those that were idle when somebody looked last, the longest first; when that was, and whether since the last tick.
+        # Those that were idle when somebody looked last, the longest first; when that was, and was it in this tick?
         self._idlers: deque[HttpProtocol] = deque()
         self._lookedAt = 0.0
         self._looked = False

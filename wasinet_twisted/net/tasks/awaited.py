@@ -196,3 +196,17 @@ def failAll(waiting: Iterable[Awaited[None]] | None, error: WasinetError) -> Non
     for deferred in waiting or ():
         if not deferred.called:
             deferred.failQuietly(again(error))
+
+
+def turn(reactor: Any) -> Awaited[None]:
+    """
+    Return what is awaited to let others have their turn.
+    """
+    waiting: Awaited[None] = Awaited(_cancelTurn)
+    waiting.call = reactor.callLater(0, waiting.give, None)  # type: ignore[attr-defined]
+    return waiting
+
+
+def _cancelTurn(waiting: Any) -> None:
+    waiting.call.cancel()
+    waiting.fail(CancelledError())

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ...errors import NotSupported
-from .awaited import Awaited
+from .awaited import Awaited, turn
 
 log = Logger()
 T = TypeVar("T")
@@ -242,17 +242,10 @@ class Task(Generic[T]):
             return awaited
         if awaited is None:
             # A bare yield, such as asyncio.sleep(0): the others' turn.
-            turn: Awaited[None] = Awaited(_cancelTurn)
-            turn.call = self._reactor.callLater(0, turn.give, None)  # type: ignore[attr-defined]
-            return turn
+            return turn(self._reactor)
         if getattr(awaited, "_asyncio_future_blocking", None):
             return _fromFuture(awaited)
         raise NotSupported(f"a coroutine can await Deferreds, coroutines and awaitables made of these, not {awaited!r}")
-
-
-def _cancelTurn(turn: Any) -> None:
-    turn.call.cancel()
-    turn.fail(CancelledError())
 
 
 def _fromFuture(future: asyncio.Future[Any]) -> Deferred[Any]:
