@@ -25,7 +25,7 @@ from wasinet_twisted.http import Limits, WasiResponse
 from wasinet_twisted.net import WasiTcpConn
 from wasinet_twisted.net.stream.handle import CLOSE_TIMEOUT
 from wasinet_twisted.server import Request
-from wasinet_twisted.server.deadlines import FRESH
+from wasinet_twisted.http.timing import FRESH
 from wasinet_twisted.server.serving import TICK
 
 from .support import CONTINUE, MemoryServerCase, chunked, get, message, parse, post, uriOf
@@ -1191,7 +1191,7 @@ class RequestBodyTests(MemoryServerCase):
         size = 2_000_000
         peer = self.connect(post("/", size, body=bytes(size)))
         (protocol,) = self.server.connections
-        self.assertLess(len(protocol._buffer), 10_000 + 2 * 64 * 1024)
+        self.assertLess(len(protocol.connection.reader.parser), 10_000 + 2 * 64 * 1024)
         self.advance(10)
         peer.settle()
         self.assertEqual(sum(sizes), size)

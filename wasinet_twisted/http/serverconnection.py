@@ -167,7 +167,7 @@ class ServerConnection(Connection, Generic[R]):
         self._expects = False
         if request._asks & _UNUSUAL or request.version == "HTTP/1.0":
             goesOn = goesOn and persists(request._asks, request.version)
-            self._expects = request._body is None and expectsContinue(request._asks, request.version)
+            self._expects = request._body != b"" and expectsContinue(request._asks, request.version)
         if request._body is None:
             exchange.request(request.method, goesOn)
         else:
@@ -276,7 +276,7 @@ class ServerConnection(Connection, Generic[R]):
             response can't be sent. Nothing has changed: another one may be.
         """
         exchange, request = self.exchange, self.request
-        if request is not None and exchange.state == ASKED:
+        if request is not None and exchange.state == ASKED and not self._expects:
             encoded = fastResponse(response, request.method, date, persistence(request, exchange.goesOn))
             if encoded is not None:
                 exchange.wholeResponse()
@@ -371,7 +371,8 @@ class ServerConnection(Connection, Generic[R]):
         """
         return (
             self.exchange.goesOn
-            # A client that waits for a 100 in vain may send the body or not.
+            # A client that waits for a 100 in vain may send the body or not; and one that hasn't waited has been told
+            # nothing either.
             and not self._expects
             and request.method != "CONNECT"
             and response.keepAlive

@@ -23,6 +23,7 @@ from ..errors import (
 )
 from ..http import Data, RequestHead
 from ..http.answers import checkOffer
+from ..http.asks import CONTINUE
 from ..http.content import decodeJson, decodeText
 from ..http.events import HeadersLike
 from ..http.framing import CHUNKED
@@ -145,7 +146,10 @@ class Request(RequestHead):
             yield piece
 
     def _endOfBody(self) -> None:
-        # It has come with its head; a chunked one has had its trailer section, without a field.
+        # It has come with its head.
+        if self._asks & CONTINUE:
+            self._protocol.connection.nextEvent()
+        # A chunked one has had its trailer section, without a field.
         if self._length == CHUNKED:
             self._trailers = CIMultiDict()
 
