@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.logger import Logger
 
-from ..net.stream.handle import CLOSE_TIMEOUT
+from ..net.stream.lifecycle import CLOSE_TIMEOUT
 from ..net.stream.outgoing import unsent
 from .responding import Responder, SlowBody
 from .state import BUSY, DONE, HEAD, IDLE, LINGER, TUNNEL, UNREAD

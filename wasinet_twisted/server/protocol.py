@@ -21,7 +21,7 @@ from ..http.events import HeadersLike
 from ..http.framing import ASKS_CLOSE, ASKS_MORE
 from ..http.quick import wholeRequest
 from ..net import WasiTcpConn
-from ..net.stream.handle import CLOSE_TIMEOUT
+from ..net.stream.lifecycle import CLOSE_TIMEOUT
 from ..net.tasks.awaited import IMMEDIATE
 from .answer import encodeWhole
 from .deadlines import Watched

@@ -14,7 +14,7 @@ from ..errors import ConnectionClosed, IncompleteRead, LocalProtocolError, NotSu
 from ..http import Data, EndOfMessage, WasiResponse
 from ..http.messages import Pieces
 from ..http.output import encodeChunk, encodeEnd
-from ..net.stream.handle import CLOSE_TIMEOUT
+from ..net.stream.lifecycle import CLOSE_TIMEOUT
 from ..net.tasks.task import Task
 from .answer import closePieces, encodeBegin, encodeWhole, inPieces, lengthOf, quickResponse
 from .body import Receiver

@@ -18,7 +18,7 @@ from ..net import ConnectionFactory
 from ..net.addresses import checkTimeout
 from ..net.reactors import theReactor
 from ..net.server.endpoints import endpointOf, listenFailed
-from ..net.stream.protocol import ConnectionProtocol
+from ..net.stream.transportprotocol import TransportProtocol
 from ..net.tasks.task import Task
 from .accesslog import AccessLog
 from .answer import dateLine
@@ -70,13 +70,13 @@ class HttpServer(ConnectionFactory):
         self.dateLine = b""
         self._ticking: IDelayedCall | None = None
 
-    def newProtocol(self) -> ConnectionProtocol:
+    def newProtocol(self) -> TransportProtocol:
         """
         The Protocol of a new connection.
         """
         return HttpProtocol(self)
 
-    def connected(self, protocol: ConnectionProtocol) -> bool:
+    def connected(self, protocol: TransportProtocol) -> bool:
         """
         A connection is there.
         """
@@ -91,7 +91,7 @@ class HttpServer(ConnectionFactory):
             self._ticking = self.reactor.callLater(TICK, self._tick)
         return True
 
-    def connectionGone(self, protocol: ConnectionProtocol) -> None:
+    def connectionGone(self, protocol: TransportProtocol) -> None:
         """
         A connection is gone, or could not be made.
         """
@@ -110,13 +110,13 @@ class HttpServer(ConnectionFactory):
             self._ticking.cancel()
             self._ticking = None
 
-    def runs(self, protocol: ConnectionProtocol, task: Task[Any]) -> None:
+    def runs(self, protocol: TransportProtocol, task: Task[Any]) -> None:
         """
         A handler waits for something.
         """
         self.keep(protocol, task)
 
-    def ran(self, protocol: ConnectionProtocol, task: Task[Any]) -> None:
+    def ran(self, protocol: TransportProtocol, task: Task[Any]) -> None:
         """
         It has ended.
         """
@@ -125,7 +125,7 @@ class HttpServer(ConnectionFactory):
         if counted:
             self.count(-1)
 
-    def cancel(self, protocol: ConnectionProtocol) -> None:
+    def cancel(self, protocol: TransportProtocol) -> None:
         """
         Cancel what runs for a connection.
         """

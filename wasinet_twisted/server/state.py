@@ -78,7 +78,7 @@ class HttpState(ConnectionProtocol):
     )
 
     def __init__(self, server: HttpServer) -> None:
-        super().__init__(server.reactor, *server.told)
+        super().__init__(server.reactor, server)
         self.server = server
         # Made when there is something to keep: most requests come whole, and many connections never have another kind.
         self._parser: Buffer | None = None
