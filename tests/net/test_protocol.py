@@ -32,9 +32,8 @@ from wasinet_twisted.errors import (
     WasinetError,
 )
 from wasinet_twisted.net import IConnection, WasiTcpConn
-from wasinet_twisted.net.stream.outgoing import WRITE_BUFFER
-from wasinet_twisted.net.stream.protocol import ConnectionProtocol
-from wasinet_twisted.net.stream.receiving import READ_BUFFER
+from wasinet_twisted.net.stream.protocol import READ_BUFFER, ConnectionProtocol
+from wasinet_twisted.net.stream.transportprotocol import WRITE_BUFFER
 from wasinet_twisted.net.tasks.awaited import IMMEDIATE
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -95,16 +95,24 @@ class Race:
         if self._left and self._delay is not None:
             self._timer = self._reactor.callLater(self._delay, self._next)
         self.attempts[name] = None
-        attempt = self._running[name] = maybeDeferred(endpoint.connect, _AttemptFactory(self._reactor, self._connected))
+        attempt = self._running[name] = maybeDeferred(endpoint.connect, _AttemptFactory(self._reactor, self))
         attempt.addCallbacks(self._won, self._failed, callbackArgs=(name,), errbackArgs=(name,))
 
-    def _connected(self, protocol: ConnectionProtocol) -> bool:
+    def connected(self, protocol: ConnectionProtocol) -> bool:
+        """
+        One of the attempts has connected.
+        """
         if self._over:
             # Too late. An endpoint that knows no cancelling comes here.
             protocol.abort()
         else:
             self._made.append(protocol)
         return False
+
+    def connectionGone(self, protocol: ConnectionProtocol) -> None:
+        """
+        One that has connected is gone; its attempt says so, or it is the caller's affair.
+        """
 
     def _won(self, protocol: ConnectionProtocol, name: str) -> None:
         if self._over:
@@ -149,12 +157,12 @@ class Race:
 class _AttemptFactory(Factory):
     noisy = False
 
-    def __init__(self, reactor: Any, made: Callable[[ConnectionProtocol], bool]) -> None:
+    def __init__(self, reactor: Any, race: Race) -> None:
         self._reactor = reactor
-        self._made = made
+        self._race = race
 
-    def buildProtocol(self, addr: object) -> ConnectionProtocol:
-        return ConnectionProtocol(self._reactor, self._made)
+    def buildProtocol(self, addr: object) -> ConnectionProtocol:  # type: ignore[override]
+        return ConnectionProtocol(self._reactor, self._race)
 
 
 def why(error: BaseException) -> str:

@@ -23,8 +23,10 @@ from zope.interface import alsoProvides
 from ...errors import InvalidArgument
 from ..addresses import checkSize
 from ..reactors import theReactor
-from ..stream.handle import CLOSE_TIMEOUT, WasiTcpConn
+from ..stream.handle import WasiTcpConn
+from ..stream.lifecycle import CLOSE_TIMEOUT
 from ..stream.protocol import ConnectionProtocol
+from ..stream.transportprotocol import TransportProtocol
 from ..tasks.awaited import Awaited, succeedAll
 from ..tasks.task import Task
 from .acceptgate import Gate
@@ -39,7 +41,7 @@ _GRACE = 0.1
 # How long handlers that have been cancelled may take to end, in seconds.
 CANCEL_GRACE = 1.0
 
-# The factories that have connections. They may stand in none of the reactor's tables; see stream/protocol.py.
+# The factories that have connections. They may stand in none of the reactor's tables; see stream/lifecycle.py.
 _serving: set[ConnectionFactory] = set()
 
 
@@ -53,7 +55,7 @@ class Served(Task[object]):
 
     __slots__ = ("_factory", "protocol")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, object], protocol: ConnectionProtocol, factory: Any) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, object], protocol: TransportProtocol, factory: Any) -> None:
         super().__init__(coroutine, protocol.reactor)
         self.protocol = protocol
         self._factory = factory
@@ -108,7 +110,7 @@ class ConnectionFactory(Factory):
         if maxConnections is not None:
             checkSize("maxConnections", maxConnections, 1)
         # Those that are open, or whose handler still runs; with the handler's task, once there is one.
-        self._served: dict[ConnectionProtocol, Task[object] | None] = {}
+        self._served: dict[TransportProtocol, Task[object] | None] = {}
         self._handler = handler
         self._maxConnections = maxConnections
         self._open = 0
@@ -116,8 +118,6 @@ class ConnectionFactory(Factory):
         self._stopping = False
         self._reactor = theReactor(reactor)
         self._idle: list[Awaited[None]] = []
-        # What each connection tells: bound once, not for each.
-        self.told = (self.connected, self.connectionGone)
         self.gate = Gate(self._reactor)
         self._alpn = [name.encode("ascii") for name in alpn]
         if self._alpn:
@@ -125,7 +125,7 @@ class ConnectionFactory(Factory):
             alsoProvides(self, IProtocolNegotiationFactory)
 
     @property
-    def connections(self) -> set[ConnectionProtocol]:
+    def connections(self) -> set[TransportProtocol]:
         """
         Those that are open.
         """
@@ -157,16 +157,14 @@ class ConnectionFactory(Factory):
         """
         return self._alpn
 
-    def buildProtocol(self, addr: IAddress | None) -> ConnectionProtocol:
+    def buildProtocol(self, addr: IAddress | None) -> TransportProtocol:  # type: ignore[override]
         """
         Twisted asks for the Protocol of a new connection.
         """
         self.count(1)
         if self.isFull():
             self.full()
-        protocol = self.newProtocol()
-        protocol.factory = self
-        return protocol
+        return self.newProtocol()
 
     def count(self, more: int) -> None:
         """
@@ -184,18 +182,18 @@ class ConnectionFactory(Factory):
         """
         return self._maxConnections is not None and self._open >= self._maxConnections
 
-    def newProtocol(self) -> ConnectionProtocol:
+    def newProtocol(self) -> TransportProtocol:
         """
         For subclasses with a Protocol of their own.
         """
-        return ConnectionProtocol(self._reactor, *self.told)
+        return ConnectionProtocol(self._reactor, self)
 
     def full(self) -> None:
         """
         There are as many connections as may be. Subclasses may know one that can go.
         """
 
-    def connected(self, protocol: ConnectionProtocol) -> bool:
+    def connected(self, protocol: TransportProtocol) -> bool:
         """
         Run the handler over a connection.
 
@@ -204,6 +202,8 @@ class ConnectionFactory(Factory):
         if self._stopping:
             protocol.abort()
             return False
+        # Those of subclasses run something else.
+        assert isinstance(protocol, ConnectionProtocol)
         self.run(WasiTcpConn(protocol))
         return True
 
@@ -223,14 +223,14 @@ class ConnectionFactory(Factory):
         self.keep(protocol, task)
         task.start()
 
-    def keep(self, protocol: ConnectionProtocol, task: Task[object] | None) -> None:
+    def keep(self, protocol: TransportProtocol, task: Task[object] | None) -> None:
         """
         Keep a connection, and what runs for it, until both have ended.
         """
         self._served[protocol] = task
         _serving.add(self)
 
-    def release(self, protocol: ConnectionProtocol, task: Task[object]) -> None:
+    def release(self, protocol: TransportProtocol, task: Task[object]) -> None:
         """
         What ran for a connection has ended.
         """
@@ -238,7 +238,7 @@ class ConnectionFactory(Factory):
             self._served[protocol] = None
             self.handled(protocol)
 
-    def taskOf(self, protocol: ConnectionProtocol) -> Task[object] | None:
+    def taskOf(self, protocol: TransportProtocol) -> Task[object] | None:
         """
         What runs for a connection.
         """
@@ -249,7 +249,7 @@ class ConnectionFactory(Factory):
         No connection is open, and no handler runs. For subclasses.
         """
 
-    def connectionGone(self, protocol: ConnectionProtocol) -> None:
+    def connectionGone(self, protocol: TransportProtocol) -> None:
         """
         A connection is gone, or could not be made after all.
         """
@@ -259,14 +259,14 @@ class ConnectionFactory(Factory):
         if task is None or task.done:
             self._forget(protocol)
 
-    def handled(self, protocol: ConnectionProtocol) -> None:
+    def handled(self, protocol: TransportProtocol) -> None:
         """
         The handler has ended.
         """
         if protocol.lost:
             self._forget(protocol)
 
-    def _forget(self, protocol: ConnectionProtocol) -> None:
+    def _forget(self, protocol: TransportProtocol) -> None:
         if protocol not in self._served:
             return
         del self._served[protocol]

@@ -18,6 +18,7 @@ from ..addresses import checkTimeout
 from ..reactors import theReactor
 from ..stream.handle import WasiTcpConn
 from ..stream.protocol import ConnectionProtocol
+from ..stream.transportprotocol import TransportProtocol
 from ..tasks.awaited import Awaited, again, succeedAll
 from .endpoints import endpointOf, listenFailed
 from .factory import CANCEL_GRACE, ConnectionFactory, Handler
@@ -43,9 +44,10 @@ class _AcceptFactory(ConnectionFactory):
         for conn in waiting:
             self.run(conn)
 
-    def connected(self, protocol: ConnectionProtocol) -> bool:
+    def connected(self, protocol: TransportProtocol) -> bool:
         if self._handler is not None and self._server._failure is None:
             return super().connected(protocol)
+        assert isinstance(protocol, ConnectionProtocol)
         self._server._made(protocol)
         return False
 

@@ -21,13 +21,12 @@ from ..interfaces import IConnection
 from ..tasks.awaited import Awaited
 from ..tls.contexts import TlsClient, TlsServer
 from ..tls.info import TlsInfo
+from .lifecycle import CLOSE_TIMEOUT
 from .protocol import ConnectionProtocol
 from .wants import Exactly, Line, ToEnd, Until
 
 T = TypeVar("T")
 
-# How long close() waits for the peer to take what is queued, in seconds.
-CLOSE_TIMEOUT = 30.0
 # How much of a file is in memory at a time.
 _FILE_PIECE = 64 * 1024
 

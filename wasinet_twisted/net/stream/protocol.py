@@ -1,337 +1,247 @@
 """
-Twisted's side of a connection: the Protocol that turns callbacks into awaitables.
+A connection whose bytes are awaited: reads meet the transport, the clock and those who wait.
 
-The Protocol is private to the room; what users hold is a
-L{WasiTcpConn<wasinet_twisted.net.stream.handle.WasiTcpConn>}. The Protocol never
-refers to it, so that a connection which nobody holds any more can be closed.
+What each read gets is settled in L{Incoming}.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import (
-    IAddress,
-    IDelayedCall,
-    IHalfCloseableProtocol,
-    IHandshakeListener,
-    ILoggingContext,
-    IProtocol,
-    IReactorTime,
-    ITCPTransport,
-)
-from twisted.internet.protocol import connectionDone
-from twisted.logger import Logger
-from twisted.python.failure import Failure
-from zope.interface import implementer
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from ...errors import ConnectionClosed
-from ..tasks.awaited import IMMEDIATE, Awaited, succeedAll
-from ..tasks.child import Child
+from ...errors import BusyError, ConnectionClosed, LimitExceeded, TimedOut, WasinetError
+from ..addresses import checkTimeout
+from ..tasks.awaited import IMMEDIATE, Awaited, again
 from ..tls.contexts import TlsClient, TlsServer
-from ..tls.transport import TlsTransport, overTls, startTls
-from .outgoing import Sending
+from ..tls.transport import startTls
+from .incoming import Incoming
+from .owner import Owner
+from .transportprotocol import TransportProtocol
+from .wants import Want
 
-log = Logger()
-T = TypeVar("T")
-
-# The shortest time that close() gives what is queued, in seconds: timed calls run before the sockets in a turn.
-_TURN = 0.01
-
-# Every connection that nobody else keeps. One that neither reads nor writes stands in none of the reactor's tables;
-# what holds it then may be a cycle of references, and it is to be closed, not collected.
-_connections: set[ConnectionProtocol] = set()
+# Above this many unread bytes the transport is paused, and resumed when a quarter is left. asyncio streams take twice
+# their limit of 64 KiB.
+READ_BUFFER = 64 * 1024
 
 
-@implementer(IProtocol, IHalfCloseableProtocol, ILoggingContext)
-class ConnectionProtocol(Sending):
+class ConnectionProtocol(TransportProtocol):
     """
-    @ivar factory: Twisted's factories set it.
-    @ivar tls: the transport, if it is over TLS.
+    What a L{WasiTcpConn<wasinet_twisted.net.stream.handle.WasiTcpConn>} is the handle of.
     """
 
-    __slots__ = ("_children", "_closeTimer", "_closers", "_gone", "_local", "_made", "factory", "tls")
+    __slots__ = ("_asked", "_incoming", "_readTimer", "_reader")
 
-    def __init__(
-        self,
-        reactor: IReactorTime,
-        made: Callable[[ConnectionProtocol], bool] | None = None,
-        gone: Callable[[ConnectionProtocol], object] | None = None,
-    ) -> None:
-        """
-        @param made: called with this when the connection is there; says whether
-            it is kept there until it is lost.
-        @param gone: called with this when it is lost, or could not be made after all.
-        """
-        super().__init__(reactor)
-        self.factory: Any = None
-        self.tls: TlsTransport | None = None
-        self._made = made
-        self._gone = gone
-        self._local: IAddress | None = None
-        self._closeTimer: IDelayedCall | None = None
-        # Made when needed.
-        self._closers: list[Awaited[None]] | None = None
-        self._children: set[Child[Any]] | None = None
+    def __init__(self, reactor: IReactorTime, owner: Owner | None = None) -> None:
+        super().__init__(reactor, owner)
+        self._incoming = Incoming()
+        self._reader: Awaited[bytes] | None = None
+        # What it asks for: at most so many bytes, or something particular.
+        self._asked: int | Want = 0
+        self._readTimer: IDelayedCall | None = None
 
-    # Twisted calls these
+    @classmethod
+    def over(cls, carrier: TransportProtocol, arrived: bytes = b"", owner: Owner | None = None) -> ConnectionProtocol:
+        """
+        Return a new Protocol for a connection that C{carrier} holds, such as one of HTTP that has been upgraded.
 
-    def logPrefix(self) -> str:
-        """
-        What stands before log messages of the transport's.
-        """
-        return type(self).__name__
+        C{carrier} stays the transport's protocol and its producer. From now on it reads and writes nothing itself, and
+        passes on what the transport calls: C{dataReceived}, C{readConnectionLost}, C{writeConnectionLost},
+        C{connectionLost}, C{pauseProducing} and C{resumeProducing}. It keeps the new Protocol as long as it has the
+        connection.
 
-    def makeConnection(self, transport: Any) -> None:
-        """
-        There is a connection.
-        """
-        self.transport = transport
-        self.connectionMade()
+        After C{startTLS} the transport knows the new Protocol alone: C{carrier} isn't called any more.
 
-    def connectionMade(self) -> None:
+        @param arrived: what C{carrier} has received that is for the new Protocol.
+        @param owner: is told of the connection's end, not of its beginning.
+        @raise ConnectionClosed: the connection is closed, or gone.
         """
-        There is a connection.
-        """
-        transport = self.transport
-        self._peer = transport.getPeer()
-        if ITCPTransport.providedBy(transport):
-            # Small writes are what request and answer are made of; Nagle would hold each second one for 40 ms.
-            transport.setTcpNoDelay(True)
-        if (tls := overTls(self, transport)) is not None:
-            transport = self._goOver(tls)
-        transport.registerProducer(self, True)
-        kept = self._made is not None and self._made(self)
-        if not kept and not self.lost:
-            _connections.add(self)
+        if carrier.closing or carrier.lost:
+            raise ConnectionClosed(f"the connection with {carrier.peerName()} is closed")
+        protocol = cls(carrier.reactor, owner)
+        protocol._takeOver(carrier)
+        if arrived:
+            protocol._incoming.arrived(arrived)
+        if protocol.peerFinished:
+            protocol.endInput(None)
+        if protocol._readPaused:
+            protocol._resumeReading()
+        return protocol
 
-    def readConnectionLost(self) -> None:
+    def dataReceived(self, data: bytes) -> None:
         """
-        The peer has ended its direction; ours goes on.
+        Twisted calls this.
         """
-        self._endReading(None)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """
-        The connection is gone.
-        """
-        _connections.discard(self)
-        self.lost = True
-        done = reason.check(ConnectionDone) is not None
-        handshakes = None
-        if self.tls is not None and reason.value is not None:
-            self._broken, handshakes = self.tls.lost(reason.value, self._broken)
-        if self._broken is None:
-            self._broken = ConnectionClosed(f"the connection with {self.peerName()} is gone: {reason.value}")
-            self._broken.__cause__ = reason.value
-        if self._closeTimer is not None:
-            self._closeTimer.cancel()
-            self._closeTimer = None
-        self._endReading(None if done else self._broken)
-        # Closed by us and not reset by anybody: then all that was queued has been sent.
-        self._endWriting(flushed=self.closing and done)
-        closers, self._closers = self._closers, None
-        if handshakes is not None:
-            handshakes()
-        succeedAll(closers)
-        self._cancelChildren()
-        if self._gone is not None:
-            self._gone(self)
-
-    # The handle calls these
-
-    def start(self, coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
-        """
-        See L{WasiTcpConn.start<wasinet_twisted.net.stream.handle.WasiTcpConn.start>}.
-        """
-        if self.closing or self.lost:
-            coroutine.close()
-            raise ConnectionClosed(f"start() after the connection with {self.peerName()} was closed")
-        if self._children is None:
-            self._children = set()
-        child = Child(coroutine, self, self._children)
-        self._immediate += 1
-        if self._immediate > IMMEDIATE:
-            # Whoever starts one after the other would keep the reactor from its turn.
+        if self.closing:
+            # Nobody will read it.
+            return
+        incoming = self._incoming
+        if incoming.waiting >= len(data) > 0 and self._readTimer is None:
+            # What nearly always is so, in one go: a read waits, for whatever comes.
+            incoming.waiting = 0
             self._immediate = 0
-            self.reactor.callLater(0, child.startUnlessCancelled)
-        else:
-            child.startUnlessCancelled()
-        return child.result
+            reader, self._reader = self._reader, None
+            reader.give(data)  # type: ignore[union-attr]
+            return
+        try:
+            given = incoming.arrived(data)
+        except LimitExceeded as error:
+            self._takeReader().fail(error)
+            return
+        if given is not None:
+            self._immediate = 0
+            self._takeReader().give(given)
+        elif incoming.size > READ_BUFFER and incoming.want is None and not self._readPaused:
+            self._readPaused = True
+            self.transport.pauseProducing()
+
+    def read(
+        self, asked: int | Want, timeout: float | None, canceller: Callable[[Deferred[Any]], None]
+    ) -> Deferred[bytes]:
+        """
+        See the reads of L{WasiTcpConn<wasinet_twisted.net.stream.handle.WasiTcpConn>}.
+
+        @param asked: at most so many bytes, or something particular.
+        @param canceller: calls L{cancelRead}. It is the handle's, so that a
+            waiting read keeps the handle alive.
+        """
+        incoming = self._incoming
+        if timeout is None and asked.__class__ is int and not (incoming.size or incoming.ended or self._reader):
+            # What nearly always is so, in one go: it waits for whatever comes.
+            self._asked = incoming.waiting = asked
+            waiting: Awaited[bytes] = Awaited(canceller)
+            self._reader = waiting
+            return waiting
+        checkTimeout(timeout)
+        if self._reader is not None:
+            return self._failRead(BusyError(f"a read of the connection with {self.peerName()} is waiting already"))
+        reader: Awaited[bytes] = Awaited(canceller)
+        self._immediate += 1
+        if self._immediate > IMMEDIATE and (incoming.size or incoming.ended or not isinstance(asked, int)):
+            # Whoever reads on and on without ever waiting would keep the reactor from its turn.
+            self._reading(reader, asked, self.reactor.callLater(0, self._readAgain, timeout))
+            return reader
+        try:
+            given = self._ask(asked)
+        except WasinetError as error:
+            return self._failRead(again(error))
+        if given is not None:
+            reader.callback(given)
+            self._resumeReading()
+            return reader
+        self._waitFor(reader, asked, timeout)
+        return reader
+
+    def cancelRead(self) -> None:
+        """
+        The waiting read was cancelled: what arrives stays for the next one.
+        """
+        self._incoming.cancel()
+        self._takeReader().fail(CancelledError())
+
+    def unread(self, data: bytes) -> None:
+        """
+        See L{WasiTcpConn.unread<wasinet_twisted.net.stream.handle.WasiTcpConn.unread>}.
+        """
+        if self._reader is not None:
+            raise BusyError(f"unread() while a read of the connection with {self.peerName()} is waiting")
+        if self.closing:
+            raise ConnectionClosed(f"unread() after the connection with {self.peerName()} was closed")
+        self._incoming.unread(data)
+
+    def waits(self) -> bool:
+        """
+        Is a read waiting?
+        """
+        return self._reader is not None
+
+    def unreadBytes(self) -> int:
+        """
+        How many bytes have arrived that nobody has read.
+        """
+        return self._incoming.size
 
     def startTLS(self, settings: TlsClient | TlsServer, done: Awaited[None], timeout: float | None) -> None:
         """
         See L{WasiTcpConn.startTLS<wasinet_twisted.net.stream.handle.WasiTcpConn.startTLS>}.
         """
-        if self.lost or self.closing or self.finished or self._incoming.ended:
+        if self.closing or self.finished or self.peerFinished:
             raise ConnectionClosed(f"startTLS() after the connection with {self.peerName()} was closed")
         self._goOver(startTls(self, settings, done, timeout))
 
-    def _goOver(self, tls: TlsTransport) -> TlsTransport:
-        self.transport = self.tls = tls
-        kind = type(self)
-        if not isinstance(self, TlsConnectionProtocol):
-            if kind not in _overTls:
-                _overTls[kind] = type(f"Tls{kind.__name__}", (kind, TlsConnectionProtocol), {"__slots__": ()})
-            self.__class__ = _overTls[kind]
-        return tls
+    # The connection tells
 
-    def close(self, timeout: float) -> None:
+    def forgetInput(self) -> None:
         """
-        Send what is queued, then close; reset after C{timeout} seconds if the peer doesn't take it.
+        Our side has closed.
         """
-        if self.lost:
-            return
-        timeout = max(timeout, _TURN)
-        if self.closing:
-            self._closeEarlier(timeout)
-            return
-        self._stop("closed")
-        transport = self.transport
-        if self._readPaused:
-            # Over TLS the peer has a say in the end; nothing else is heard any more.
-            self._readPaused = False
-            transport.resumeProducing()
-        if not self.finished:
-            transport.unregisterProducer()
-        self._closeWithin(timeout)
-        transport.loseConnection()
-
-    def abort(self) -> None:
-        """
-        Reset.
-        """
-        if self.lost:
-            return
-        if not self.closing:
-            self._stop("aborted")
-        self.transport.abortConnection()
-
-    def whenClosed(self) -> Deferred[None]:
-        """
-        Fires with L{None} when the connection is gone, whatever the reason.
-        """
-        closed: Awaited[None] = Awaited(self._forgetCloser)
-        if self.lost:
-            self._soon(closed, closed.give, None)
-        else:
-            if self._closers is None:
-                self._closers = []
-            self._closers.append(closed)
-        return closed
-
-    def wasMade(self) -> bool:
-        """
-        Has there been a connection?
-        """
-        return self._peer is not None
-
-    def peer(self) -> IAddress:
-        """
-        The peer's address.
-        """
-        assert self._peer is not None
-        return self._peer
-
-    def local(self) -> IAddress:
-        """
-        Our address.
-
-        @raise ConnectionClosed: nobody asked before the connection was gone.
-        """
-        if self._local is None:
-            if self.lost:
-                raise ConnectionClosed(f"local() after the connection with {self.peerName()} is gone")
-            self._local = self.transport.getHost()
-        assert self._local is not None
-        return self._local
-
-    def _stop(self, done: str) -> None:
-        """
-        Our side is done with the connection: its tasks are cancelled; what has
-        arrived is forgotten, a waiting read and the next one are told.
-        """
-        self.closing = True
-        if self._broken is None:
-            self._broken = ConnectionClosed(f"the connection with {self.peerName()} was {done} by this side")
         self._incoming.discard()
-        # First: to those who are cancelled, the end of the connection is no failure.
-        self._cancelChildren()
-        self._endReading(self._broken)
 
-    def taskFailed(self, what: str, error: BaseException) -> None:
+    def endInput(self, failure: WasinetError | None) -> None:
         """
-        A task of this connection's has ended with C{error}, and nobody else is
-        there to be told: it is logged, once, and the connection reset. A FIN
-        would make half an answer look like a whole one.
+        Nothing more will arrive. A read that waits is told.
+        """
+        if self._incoming.end(failure):
+            self._readAgain()
 
-        @param what: which task.
+    def _failRead(self, error: WasinetError) -> Deferred[bytes]:
+        failed: Awaited[bytes] = Awaited()
+        self._soon(failed, failed.fail, error)
+        return failed
+
+    def _ask(self, asked: int | Want) -> bytes | None:
+        incoming = self._incoming
+        return incoming.read(asked) if isinstance(asked, int) else incoming.ask(asked)
+
+    def _waitFor(self, reader: Awaited[bytes], asked: int | Want, timeout: float | None) -> None:
+        self._reading(
+            reader, asked, None if timeout is None else self.reactor.callLater(timeout, self._expire, timeout)
+        )
+        if self._readPaused:
+            # It waits for more than the bound; what it asks for has a bound of its own.
+            self._readPaused = False
+            self.transport.resumeProducing()
+
+    def _reading(self, reader: Awaited[bytes], asked: int | Want, timer: IDelayedCall | None) -> None:
+        self._reader = reader
+        self._asked = asked
+        self._readTimer = timer
+
+    def _takeReader(self) -> Awaited[bytes]:
+        reader, self._reader = self._reader, None
+        assert reader is not None
+        if self._readTimer is not None:
+            if self._readTimer.active():
+                self._readTimer.cancel()
+            self._readTimer = None
+        return reader
+
+    def _readAgain(self, timeout: float | None = None) -> None:
         """
-        if isinstance(error, ConnectionClosed) and (self.lost or self.closing):
-            # It let pass what it had been told, that the connection had ended: that is nobody's failure, not worth a
-            # traceback, and what is queued is still to be sent.
-            log.info("{what} ended: {error}", what=what, error=error)
+        Answer the waiting read from what there is now.
+        """
+        self._immediate = 0
+        reader = self._takeReader()
+        try:
+            given = self._ask(self._asked)
+        except WasinetError as error:
+            reader.fail(again(error))
             return
-        log.failure(
-            "{what} of the connection with {peer} failed", failure=Failure(error), what=what, peer=self.peerName()
-        )
-        self.abort()
+        if given is None:
+            # It was put off, and what it asks for is not there yet.
+            self._waitFor(reader, self._asked, timeout)
+            return
+        reader.give(given)
+        self._resumeReading()
 
-    def killChildren(self) -> None:
-        """
-        End those who didn't end when they were cancelled.
-        """
-        for child in list(self._children or ()):
-            child.kill()
+    def _expire(self, timeout: float) -> None:
+        self._incoming.cancel()
+        self._takeReader().fail(TimedOut(f"timed out: nothing came from {self.peerName()} in {timeout:g} s"))
 
-    def _cancelChildren(self) -> None:
-        for child in list(self._children or ()):
-            child.connectionEnds(gone=self.lost)
-
-    def _closeEarlier(self, timeout: float) -> None:
-        # The earlier of two deadlines holds.
-        if self._closeTimer is not None and self.reactor.seconds() + timeout < self._closeTimer.getTime():
-            self._closeTimer.reset(timeout)
-
-    def _closeWithin(self, timeout: float) -> None:
-        self._closeTimer = self.reactor.callLater(timeout, self._closeExpired)
-
-    def _closeExpired(self) -> None:
-        self._closeTimer = None
-        also = "" if self.tls is None else ", or didn't answer its close_notify"
-        log.warn(
-            "{peer} didn't take what was queued before close(){also}; the connection is reset",
-            peer=self.peerName(),
-            also=also,
-        )
-        self.abort()
-
-    def _forgetCloser(self, closed: Any) -> None:
-        if self._closers is not None and closed in self._closers:
-            self._closers.remove(closed)
-        closed.fail(CancelledError())
-
-
-@implementer(IHandshakeListener)
-class TlsConnectionProtocol(ConnectionProtocol):
-    """
-    What a L{ConnectionProtocol} becomes over TLS. It can't provide this from
-    the beginning: of the interfaces that a Protocol provides, Twisted's client
-    endpoints pass on the last one only, and half-close would be lost.
-    """
-
-    __slots__ = ()
-
-    def handshakeCompleted(self) -> None:
-        """
-        The TLS handshake has ended.
-        """
-        assert self.tls is not None
-        self.tls.handshakeCompleted()
-
-
-# The same for subclasses, made when they are needed.
-_overTls: dict[type[ConnectionProtocol], type[ConnectionProtocol]] = {ConnectionProtocol: TlsConnectionProtocol}
+    def _resumeReading(self) -> None:
+        if self._readPaused and self._incoming.size <= READ_BUFFER // 4:
+            self._readPaused = False
+            if not (self._incoming.ended or self.closing):
+                self.transport.resumeProducing()

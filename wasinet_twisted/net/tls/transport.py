@@ -71,16 +71,6 @@ class Secured(Protocol):
         The peer's address for messages.
         """
 
-    def waits(self) -> bool:
-        """
-        Is a read waiting?
-        """
-
-    def unreadBytes(self) -> int:
-        """
-        How many bytes have arrived that nobody has read.
-        """
-
     def soon(self, waiting: Awaited[None], error: WasinetError | None) -> None:
         """
         Tell somebody that all is well, or what is wrong.
@@ -89,6 +79,22 @@ class Secured(Protocol):
     def abort(self) -> None:
         """
         Reset.
+        """
+
+
+class Readable(Secured, Protocol):
+    """
+    What the switch to TLS has to know beside that.
+    """
+
+    def waits(self) -> bool:
+        """
+        Is a read waiting?
+        """
+
+    def unreadBytes(self) -> int:
+        """
+        How many bytes have arrived that nobody has read.
         """
 
 
@@ -335,7 +341,7 @@ def overTls(protocol: Secured, transport: Any) -> TlsTransport | None:
 
 
 def startTls(
-    protocol: Secured, settings: TlsClient | TlsServer, written: Awaited[None], timeout: float | None
+    protocol: Readable, settings: TlsClient | TlsServer, written: Awaited[None], timeout: float | None
 ) -> TlsTransport:
     """
     Begin TLS on an open plain connection. What was written before goes first, as it is.
