@@ -433,7 +433,8 @@ class FailingHandlerTests(ServerCase):
             peer = self.connect(sent + b"GET /next HTTP/1.1\r\nHost: x\r\n\r\n")
         data = peer.take()
         (response,) = self.responses(data, sent.split()[0].decode())
-        self.assertEqual((response.status, response.body, response.headers["Connection"]), (500, b"", "close"))
+        body = b"" if sent.startswith(b"HEAD") else b"Internal Server Error\n"
+        self.assertEqual((response.status, response.body, response.headers["Connection"]), (500, body, "close"))
         self.assertNotIn(b"hunter2", data)
         self.assertEqual(len(self.seen), 1)
         peer.end()
@@ -633,4 +634,4 @@ class LoggedRequestTests(ServerCase):
         self.handler = lambda request: WasiResponse(204, body=b"no")
         self.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         self.flushLoggedErrors()
-        self.assertEqual(self.lines(), ['"GET / HTTP/1.1" 500 - "-" "-"'])
+        self.assertEqual(self.lines(), ['"GET / HTTP/1.1" 500 22 "-" "-"'])

@@ -424,7 +424,7 @@ def test_outOfDescriptors(tmp_path: Path) -> None:
 def test_theHandlerRaises(tmp_path: Path) -> None:
     with serving(tmp_path, warm=False, failures=1) as server:
         (response,) = parse(exchange(server, get("/raise?secret") + get("/next")))
-        assert (response.status, response.body) == (500, b"")
+        assert (response.status, response.body) == (500, b"Internal Server Error\n")
         assert response.headers["Connection"] == "close"
         assert "hunter2" not in str(response.headers)
         log = server.log()
@@ -485,7 +485,7 @@ def test_responseSplitting(tmp_path: Path) -> None:
             for query in bad:
                 data = exchange(server, get(f"{path}?{query}"))
                 (response,) = parse(data)
-                assert (response.status, response.body) == (500, b"")
+                assert (response.status, response.body) == (500, b"Internal Server Error\n")
                 assert b"Evil" not in data
 
 

@@ -13,7 +13,6 @@ from .buffer import Buffer
 from .bytequeue import ByteQueue
 from .events import Data, EndOfMessage, RequestHead
 from .limits import Limits
-from .machine import IDLE
 
 R = TypeVar("R", bound=RequestHead)
 
@@ -159,7 +158,7 @@ class RequestReader:
         """
         Is the present body incomplete?
         """
-        return self.parser is not None and self.parser._state is not IDLE
+        return self.parser is not None and self.parser._message is not None
 
     def wantsBytes(self, most: int) -> bool:
         """

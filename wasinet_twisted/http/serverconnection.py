@@ -259,7 +259,7 @@ class ServerConnection(Connection, Generic[R]):
         self.needsTurn = done == TURN
         if done == DONE:
             self.exchange.move(REQUEST_ENDS)
-            self.clock.since = now
+            self._ready(now)
         elif done == STOP or (done == MORE and self.clock.finished != inf):
             self.exchange.move(LAST_RESPONSE_ENDS)
             self._linger(now)
@@ -390,6 +390,16 @@ class ServerConnection(Connection, Generic[R]):
             self._forget(now)
         elif exchange.state == OVER:
             self._last(now)
+        else:
+            self._ready(now)
+
+    def _ready(self, now: float) -> None:
+        """
+        The next request may come.
+        """
+        self.clock.since = now
+        if self.draining:
+            self.closeIdle(now)
 
     # The end
 
@@ -399,7 +409,8 @@ class ServerConnection(Connection, Generic[R]):
         request may be on its way. A connection that waits for another one closes.
         """
         self.draining = True
-        self.makeLast()
+        if self.request is not None and not self.exchange.isAnswered():
+            self.makeLast()
         if self.exchange.count:
             self.closeIdle(now)
 

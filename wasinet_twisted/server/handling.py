@@ -61,6 +61,7 @@ def handle(carrier: Carrier, request: Request) -> None:
     statistics = server.statistics
     statistics.requests += 1
     statistics.inFlight += 1
+    carrier.inFlight = request
     if request._asks & UNKNOWN_EXPECTATION and expectsUnknown(request._asks, request.version):
         # RFC 9110 section 10.1.1
         refuse(carrier, 417, "the only expectation known is 100-continue", request)
@@ -113,7 +114,7 @@ def handled(carrier: Carrier, request: Request, response: object) -> None:
         return
     now = carrier.reactor.seconds()
     body = response._body
-    whole = body.__class__ is bytes
+    whole = body.__class__ is bytes or response.pieces is None
     try:
         if whole:
             encoded = connection.respond(response, now, server.dateLine)
@@ -125,6 +126,7 @@ def handled(carrier: Carrier, request: Request, response: object) -> None:
         return
     if whole:
         carrier.transmitAnswer(encoded)
+        carrier.inFlight = None
         status = response.status
         server.statistics.answered(status, now - connection.clock.started, len(encoded))
         if server.accessLog is not None:
@@ -189,25 +191,27 @@ def refuse(carrier: Carrier, status: int, reason: str, request: Request | None) 
         carrier.abort()
         return
     carrier.transmit(encoded)
-    if request is not None:
+    if carrier.inFlight is not None:
         # It has been counted, and is counted as a refusal instead of an answer.
+        carrier.inFlight = None
         server.statistics.inFlight -= 1
     server.statistics.refused(status, _REASONS.get(status, "malformed"))
     carrier.logAnswer(request, status, size)
     carrier.follow()
 
 
-def brokenOff(carrier: Carrier, request: Request, sent: int | None) -> None:
+def brokenOff(carrier: Carrier, request: Request) -> None:
     """
     The connection is gone before the response was complete.
-
-    @param sent: how much of the response's body has been sent, in bytes; L{None}: not even its head.
     """
+    carrier.inFlight = None
     server = carrier.server
     server.statistics.abandoned()
     task = server.taskOf(carrier)
-    status = task.status if isinstance(task, Sending) and sent is not None else _NO_ANSWER
-    carrier.logAnswer(request, status, sent or 0, complete=False)
+    if isinstance(task, Sending):
+        carrier.logAnswer(request, task.status, task.sent, complete=False)
+    else:
+        carrier.logAnswer(request, _NO_ANSWER, 0, complete=False)
 
 
 def invalid(given: object) -> InvalidResponse:
@@ -288,27 +292,50 @@ class Sending(_Owned):
     A response that is sent in pieces.
 
     @ivar status: its status.
+    @ivar sent: how much of its body has been sent, in bytes.
     """
 
-    __slots__ = ("_request", "status")
+    __slots__ = ("_request", "sent", "status")
 
     def __init__(self, carrier: Carrier, request: Request, response: WasiResponse) -> None:
-        super().__init__(_sendPieces(carrier, request, response), carrier)
+        super().__init__(self._send(response), carrier)
         self._request = request
         self.status = response.status
+        self.sent = 0
 
     def succeeded(self, result: object) -> None:
-        if result is None:
-            return
-        assert isinstance(result, int)
         carrier = self._carrier
-        now = carrier.reactor.seconds()
-        carrier.server.statistics.answered(self.status, now - carrier.connection.clock.started, 0)
-        carrier.logAnswer(self._request, self.status, result)
-        carrier.follow()
+        if carrier.inFlight is self._request:
+            carrier.inFlight = None
+            now = carrier.reactor.seconds()
+            carrier.server.statistics.answered(self.status, now - carrier.connection.clock.started, 0)
+            carrier.logAnswer(self._request, self.status, self.sent)
+            carrier.follow()
 
     def failed(self, error: BaseException) -> None:
         failed(self._carrier, self._request, error, cancelled=self.wasCancelledBy(error))
+
+
+    async def _send(self, response: WasiResponse) -> None:
+        carrier, pieces = self._carrier, response.pieces
+        connection, reactor = carrier.connection, carrier.reactor
+        assert pieces is not None
+        if self._request.method == "HEAD":
+            await closePieces(pieces)
+        else:
+            sending = inPieces(pieces)
+            try:
+                async for data in sending:
+                    encoded = connection.data(data, reactor.seconds())
+                    self.sent += len(data)
+                    carrier.server.statistics.bytesSent += len(encoded)
+                    await carrier.write(encoded)
+            finally:
+                # The garbage collector would end it as well, but not wait for what it does to end.
+                await sending.aclose()
+        if connection.request is self._request:
+            # Not awaited: that this is the end is to be known at once.
+            carrier.transmit(connection.end(reactor.seconds(), response.trailers if response._trailers else ()))
 
 
 class Closing(_Owned):
@@ -323,34 +350,6 @@ class Closing(_Owned):
 
     def failed(self, error: BaseException) -> None:
         log.failure("the pieces of a response could not be closed", failure=Failure(error))
-
-
-async def _sendPieces(carrier: Carrier, request: Request, response: WasiResponse) -> int | None:
-    """
-    @return: how long the body was; L{None} if somebody has ended it meanwhile.
-    """
-    pieces = response.pieces
-    assert pieces is not None
-    connection = carrier.connection
-    size = 0
-    if request.method == "HEAD":
-        await closePieces(pieces)
-    else:
-        sending = inPieces(pieces)
-        try:
-            async for data in sending:
-                encoded = connection.data(data, carrier.reactor.seconds())
-                size += len(data)
-                carrier.server.statistics.bytesSent += len(encoded)
-                await carrier.write(encoded)
-        finally:
-            # The garbage collector would end it as well, but not wait for what it does to end.
-            await sending.aclose()
-    if connection.request is not request:
-        return None
-    # Not awaited: that this is the end is to be known at once.
-    carrier.transmit(connection.end(carrier.reactor.seconds(), response.trailers if response._trailers else ()))
-    return size
 
 
 async def inPieces(pieces: PieceSource) -> AsyncGenerator[bytes, None]:

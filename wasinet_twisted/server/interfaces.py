@@ -29,6 +29,8 @@ class Carrier(Protocol):
     """
 
     connection: ServerConnection[Any]
+    # What the statistics have in flight: it is counted down where this becomes None, and nowhere else.
+    inFlight: Any
     server: Serving
     reactor: Any
     closing: bool

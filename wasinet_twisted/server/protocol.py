@@ -23,13 +23,13 @@ from ..http import RequestHead, ServerConnection
 from ..http.connection import CLOSE, KEEP, LINGER, Expired
 from ..http.exchange import TUNNEL
 from ..http.timing import Timing
-from ..net.stream.handle import CLOSE_TIMEOUT
+from ..net.stream.lifecycle import CLOSE_TIMEOUT
 from ..net.stream.outgoing import unsent
 from ..net.stream.protocol import ConnectionProtocol
 from ..net.stream.transportprotocol import TransportProtocol
 from ..net.tasks.awaited import IMMEDIATE, Awaited
 from .direct import sendDirectly, sendsDirectly
-from .handling import brokenOff, handle, refuse
+from .handling import Sending, brokenOff, handle, refuse
 from .interfaces import Serving
 from .request import Request
 
@@ -40,9 +40,10 @@ class HttpProtocol(TransportProtocol):
     """
     @ivar server: whose connection it is.
     @ivar connection: HTTP's view of it.
+    @ivar inFlight: the request that the statistics count as in flight.
     """
 
-    __slots__ = ("_direct", "_puller", "_pumping", "_pumpsLater", "_tunnel", "connection", "server")
+    __slots__ = ("_direct", "_puller", "_pumping", "_pumpsLater", "_tunnel", "connection", "inFlight", "server")
 
     def __init__(self, server: Serving, timing: Timing) -> None:
         super().__init__(server.reactor, server)
@@ -50,6 +51,7 @@ class HttpProtocol(TransportProtocol):
         self.connection: ServerConnection[Request] = ServerConnection(
             server.limits.message, timing, Request, server.reactor.seconds()
         )
+        self.inFlight: Request | None = None
         # Is an answer sent from within the write?
         self._direct = False
         # Are requests being answered one after the other, and will they be in the next turn?
@@ -123,19 +125,16 @@ class HttpProtocol(TransportProtocol):
         """
         The connection is gone.
         """
-        connection = self.connection
-        request, answered = connection.request, connection.exchange.isAnswered()
-        sent = connection.sent
-        connection.abort()
-        if request is not None:
-            brokenOff(self, request, sent if answered else None)
+        if self.inFlight is not None:
+            brokenOff(self, self.inFlight)
+        self.connection.abort()
         if self._tunnel is not None:
             self._tunnel.connectionLost(reason)
         super().connectionLost(reason)
         if self._puller is not None:
             assert self._broken is not None
             self._puller.fail(self._broken)
-        if request is not None and answered:
+        if isinstance(self.server.taskOf(self), Sending):
             # What gives the pieces of its response may wait for the next one for ever.
             self.server.cancel(self)
 
@@ -147,7 +146,7 @@ class HttpProtocol(TransportProtocol):
         if self._tunnel is not None:
             self._tunnel.pauseProducing()
         else:
-            self.connection.taken(max(self._untaken(), 1), self.reactor.seconds())
+            self.connection.taken(self._untaken(), self.reactor.seconds())
 
     def resumeProducing(self) -> None:
         """
@@ -188,7 +187,7 @@ class HttpProtocol(TransportProtocol):
                     request = connection.receive(b"", self.reactor.seconds())
                 except (RemoteProtocolError, IncompleteRead) as error:
                     refuse(self, getattr(error, "statusHint", 400), str(error), None)
-                    return
+                    break
                 if request is None:
                     if connection.needsTurn:
                         self._pumpLater()
@@ -221,7 +220,7 @@ class HttpProtocol(TransportProtocol):
         """
         connection = self.connection
         closing = connection.closing
-        if self._puller is not None:
+        if self._puller is not None and connection.request is None:
             self._puller.fail(ConnectionClosed("the request has been answered"))
         if closing is KEEP:
             if self._readPaused:
@@ -404,9 +403,9 @@ class HttpProtocol(TransportProtocol):
 
     def _untaken(self) -> int:
         """
-        Return how many bytes the peer has not taken of what was sent.
+        Return how many bytes the peer has not taken of what was sent; of a full transport that doesn't tell, 1.
         """
-        return unsent(self.transport, 0)
+        return max(unsent(self.transport, 0), int(self._writePaused))
 
     def tick(self, now: float) -> None:
         """

@@ -193,11 +193,15 @@ class Request(RequestHead):
         carrier.transmit(encoded)
         status = 200 if protocol is None else 101
         carrier.server.statistics.answered(status, now - connection.clock.started, 0)
+        carrier.inFlight = None
         carrier.logAnswer(self, status, 0)
         return WasiTcpConn(carrier.tunnel(rest))
 
     def _checkWaits(self) -> None:
-        connection = self._protocol.connection
+        carrier = self._protocol
+        if carrier.lost or carrier.closing:
+            raise ConnectionClosed(f"the connection with {carrier.peerName()} is closed, or gone")
+        connection = carrier.connection
         if connection.request is not self or connection.exchange.isAnswered():
             raise LocalProtocolError(f"{self!r} has been answered")
 

@@ -171,7 +171,7 @@ class ConnectionFactory(Factory):
         There is a connection more, or one less.
         """
         self._open += more
-        if self._maxConnections is not None and self._open >= self._maxConnections:
+        if self.isFull():
             self.gate.hold("full")
         else:
             self.gate.release("full")
