@@ -38,6 +38,7 @@ async def writes(conn: net.WasiTcpConn) -> None:
     await conn.close(timeout=5)
     conn.abort()
     await conn.whenClosed()
+    assert_type(await conn.whenPeerFinished(), None)
 
 
 async def child() -> int:

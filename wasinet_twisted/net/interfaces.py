@@ -89,6 +89,11 @@ class IConnection(Interface):
         Fires when the connection is gone.
         """
 
+    def whenPeerFinished() -> Deferred[None]:
+        """
+        Fires when the peer has ended its direction, or when the connection is gone.
+        """
+
     def local() -> IAddress:
         """
         Our address.

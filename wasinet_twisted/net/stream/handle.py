@@ -303,6 +303,17 @@ class WasiTcpConn:
         """
         return self._protocol.whenClosed()
 
+    def whenPeerFinished(self) -> Deferred[None]:
+        """
+        Fires when the peer has ended its direction, as a peer that closes does, or when the connection is gone.
+
+        The end of the peer's direction is noticed whether or not a read waits. It is noticed late if the peer has sent
+        more than is kept for reads, 64 KiB: then when enough of that has been read. Over TLS the whole connection ends.
+
+        A peer that has ended its direction may still read what is written: it may have closed, or half-closed.
+        """
+        return self._protocol.whenPeerFinished()
+
     def local(self) -> IAddress:
         """
         Our address: an C{IPv4Address}, C{IPv6Address} or C{UNIXAddress} of Twisted's.

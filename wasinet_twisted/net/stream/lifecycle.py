@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from ...errors import ConnectionClosed, WasinetError
 from ..addresses import formatAddress
-from ..tasks.awaited import IMMEDIATE, Awaited, again, succeedAll
+from ..tasks.awaited import IMMEDIATE, Awaited, again, succeedAll, unlessCalled
 from ..tls.handshakes import listening
 from ..tls.transport import TlsTransport, overTls
 from .owner import Owner
@@ -146,6 +146,7 @@ class Lifecycle:
         """
         self.peerFinished = True
         self.endInput(None)
+        succeedAll(self._take("peerFinishers"))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
@@ -165,9 +166,10 @@ class Lifecycle:
         self.endInput(None if done else self._broken)
         # Closed by us and not reset by anybody: then all that was queued has been sent.
         self.endOutput(None if self.closing and done else self._broken)
-        closers = self._take("closers")
+        peerFinishers, closers = self._take("peerFinishers"), self._take("closers")
         if handshakes is not None:
             handshakes()
+        succeedAll(peerFinishers)
         succeedAll(closers)
         self._cancelChildren()
         if self._owner is not None:
@@ -228,12 +230,13 @@ class Lifecycle:
         """
         Fires with L{None} when the connection is gone, whatever the reason.
         """
-        closed: Awaited[None] = Awaited(self._giveUp)
-        if self.lost:
-            self._soon(closed, closed.give, None)
-        else:
-            self._wait("closers", closed)
-        return closed
+        return self._when("closers", self.lost)
+
+    def whenPeerFinished(self) -> Deferred[None]:
+        """
+        See L{WasiTcpConn.whenPeerFinished<wasinet_twisted.net.stream.handle.WasiTcpConn.whenPeerFinished>}.
+        """
+        return self._when("peerFinishers", self.peerFinished)
 
     def wasMade(self) -> bool:
         """
@@ -310,9 +313,17 @@ class Lifecycle:
         self._immediate += 1
         if self._immediate > IMMEDIATE:
             self._immediate = 0
-            self.reactor.callLater(0, _late, waiting, tell, what)
+            self.reactor.callLater(0, unlessCalled, waiting, tell, what)
         else:
             tell(what)
+
+    def _when(self, what: What, already: bool) -> Awaited[None]:
+        waiting: Awaited[None] = Awaited(self._giveUp)
+        if already:
+            self._soon(waiting, waiting.give, None)
+        else:
+            self._wait(what, waiting)
+        return waiting
 
     def _wait(self, what: What, waiting: Awaited[None]) -> None:
         if self._pending is None:
@@ -385,8 +396,3 @@ class Lifecycle:
             also=also,
         )
         self.abort()
-
-
-def _late(waiting: Awaited[Any], tell: Callable[[Any], object], what: object) -> None:
-    if not waiting.called:
-        tell(what)

@@ -180,6 +180,14 @@ def again(error: WasinetError) -> WasinetError:
     return another
 
 
+def unlessCalled(waiting: Awaited[Any], tell: Callable[[Any], object], what: object) -> None:
+    """
+    Call C{tell(what)}, unless C{waiting} has given up meanwhile.
+    """
+    if not waiting.called:
+        tell(what)
+
+
 def succeedAll(waiting: Iterable[Awaited[None]] | None) -> None:
     """
     Tell all who wait, but for those who have given up.
