@@ -80,6 +80,8 @@ class HttpProtocol(TransportProtocol):
         if self.closing:
             return
         self.server.statistics.bytesReceived += len(data)
+        # A turn of the reactor's has begun.
+        self._immediate = 0
         connection = self.connection
         if self._pumping or self._pumpsLater or self._writePaused:
             connection.keep(data)
