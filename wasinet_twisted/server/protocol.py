@@ -23,6 +23,7 @@ from ..http.quick import wholeRequest
 from ..net import WasiTcpConn
 from ..net.connection import CLOSE_TIMEOUT
 from ..net.receiving import IMMEDIATE
+from .accesslog import CLIENT_CLOSED
 from .answer import encodeWhole
 from .deadlines import Watched
 from .direct import sendsDirectly
@@ -125,6 +126,8 @@ class HttpProtocol(Watched):
         request, self._request = self._request, None
         if request is not None:
             self.server.statistics.abandoned()
+            if not request._responded:
+                self._brokenOff(request, CLIENT_CLOSED, 0)
         super().connectionLost(reason)
         if self._puller is not None:
             assert self._broken is not None

@@ -21,7 +21,7 @@ from .body import Receiver
 from .direct import sendDirectly
 from .request import Request, wantsTrailers
 from .runs import Closing, Run
-from .state import DONE, IDLE, LINGER, TUNNEL, UNREAD
+from .state import DONE, HEAD, IDLE, LINGER, TUNNEL, UNREAD
 
 log = Logger()
 
@@ -158,7 +158,8 @@ class Responder(Receiver):
         now = self._since = self.reactor.seconds()
         server.statistics.answered(response.status, now - self._started, len(encoded))
         if server.accessLog is not None:
-            server.accessLog.answered(self._peerHost(), request, response.status, len(response._body))
+            size = len(response._body)
+            server.accessLog.answered(self._peerHost(), request, response.status, size, now - self._started)
         if not goesOn:
             self._last()
             return True
@@ -210,20 +211,33 @@ class Responder(Receiver):
         length = lengthOf(response)
         sending = inPieces(pieces)
         try:
-            async for data in sending:
-                size += len(data)
-                if length is not None and size > length:
-                    raise LocalProtocolError(f"Content-Length is {length}, but the pieces have more")
-                await self.write(encodeChunk(data) if chunked else data)
-        finally:
-            # The garbage collector would end it as well, but not wait for what it does to end.
-            await sending.aclose()
-        if chunked:
-            trailers = list(response.trailers.items()) if response._trailers and wantsTrailers(request) else ()
-            await self.write(encodeEnd(trailers))
-        elif length is not None and size != length:
-            raise LocalProtocolError(f"Content-Length is {length}, but the pieces have {size} bytes")
+            try:
+                async for data in sending:
+                    if length is not None and size + len(data) > length:
+                        raise LocalProtocolError(f"Content-Length is {length}, but the pieces have more")
+                    writing = self.write(encodeChunk(data) if chunked else data)
+                    size += len(data)
+                    await writing
+            finally:
+                # The garbage collector would end it as well, but not wait for what it does to end.
+                await sending.aclose()
+            if chunked:
+                trailers = list(response.trailers.items()) if response._trailers and wantsTrailers(request) else ()
+                await self.write(encodeEnd(trailers))
+            elif length is not None and size != length:
+                raise LocalProtocolError(f"Content-Length is {length}, but the pieces have {size} bytes")
+        except BaseException:
+            self._brokenOff(request, response.status, size)
+            raise
         return size
+
+    def _brokenOff(self, request: Request, status: int, size: int) -> None:
+        """
+        Log an answer that will not be complete.
+        """
+        if self.server.accessLog is not None:
+            seconds = self.reactor.seconds() - self._started
+            self.server.accessLog.answered(self._peerHost(), request, status, size, seconds, complete=False)
 
     def answered(self, request: Request, status: int, size: int, keepAlive: bool) -> None:
         """
@@ -255,7 +269,7 @@ class Responder(Receiver):
         server = self.server
         server.statistics.answered(status, now - self._started, size)
         if server.accessLog is not None:
-            server.accessLog.answered(self._peerHost(), request, status, size)
+            server.accessLog.answered(self._peerHost(), request, status, size, now - self._started)
         return now
 
     def _over(self, request: Request | None) -> None:
@@ -361,7 +375,9 @@ class Responder(Receiver):
         statistics.refused(status, _REASONS.get(status, "malformed"))
         statistics.bytesSent += len(encoded)
         if server.accessLog is not None:
-            server.accessLog.answered(self._peerHost(), request, status, len(response.body))
+            begun = self._started if request is not None else self._since if self._phase == HEAD else None
+            seconds = 0.0 if begun is None else self.reactor.seconds() - begun
+            server.accessLog.answered(self._peerHost(), request, status, len(response.body), seconds)
         self._over(request)
         self._linger()
 

@@ -29,6 +29,7 @@ from ..http import Buffer
 from ..http.bytequeue import ByteQueue
 from ..net.protocol import ConnectionProtocol
 from ..net.waiting import Awaited
+from .accesslog import peerOf
 from .request import Request
 
 if TYPE_CHECKING:
@@ -143,4 +144,4 @@ class HttpState(ConnectionProtocol):
         raise AssertionError
 
     def _peerHost(self) -> str:
-        return getattr(self._peer, "host", None) or "-"
+        return peerOf(self._peer)
