@@ -15,7 +15,6 @@ import os
 import stat
 import sys
 import time
-from threading import Thread
 from time import gmtime, strftime
 from typing import Any
 
@@ -26,7 +25,7 @@ from twisted.logger import Logger
 from ..errors import InvalidArgument
 from ..http import RequestHead
 from ..net.connection import theReactor
-from .linewriter import LineWriter
+from .linewriter import LineWriter, reportApart
 
 log = Logger()
 
@@ -64,11 +63,12 @@ class AccessLog:
 
     No method but L{close} blocks, whatever the file is: a pipe that nobody reads
     costs lines, not requests. At most 1 MiB of lines waits to be written.
+    Lines that don't fit are lost, and the log says how many.
     """
 
     def __init__(self, path: str, *, format: str = "combined", reactor: Any = None) -> None:
         """
-        Open the log. It is closed when the reactor has shut down, or the process exits, if nobody has closed it before.
+        Open the log. The end of the reactor and the exit of the process close a log that is still open.
 
         @param path: a file, which is appended to, or a FIFO; C{"-"} is the standard output.
         @param format: C{"combined"} or C{"json"}.
@@ -88,7 +88,8 @@ class AccessLog:
         # The time of day as it stands in the log, made once a second.
         self._second = -1
         self._date = ""
-        # twistd ends the process by a signal, which skips atexit. Other programs may run no reactor to its end.
+        # Both are needed: twistd ends the process by a signal, which skips atexit, and other programs may not run the
+        # reactor to its end.
         atexit.register(self.close)
         self._trigger: Any = None
         if IReactorCore.providedBy(self._reactor):
@@ -183,10 +184,9 @@ class AccessLog:
 
     def flush(self) -> Deferred[None]:
         """
-        Have everything written that has been logged. What can't be written is lost: a full disk is no reason not to
-        answer.
+        Write all that has been logged so far. What can't be written is lost: a full disk is no reason not to answer.
 
-        @return: fires when that is done, after L{FLUSH_TIMEOUT} seconds at the latest.
+        @return: fires when everything has been written or lost, after L{FLUSH_TIMEOUT} seconds at the latest.
         """
         self._handOver()
         if self._closed or self._writer.isSettled():
@@ -212,8 +212,8 @@ class AccessLog:
 
     def reopen(self) -> None:
         """
-        Open the file by its name anew: it has been moved away. What was logged before still goes to the old one. If
-        that fails, the old one is written on.
+        Open the file by its name anew, after it has been moved away. What was logged before still goes to the old
+        file. If the new file can't be opened, the old one is used further.
         """
         if self._path == "-" or self._closed:
             return
@@ -242,8 +242,8 @@ class AccessLog:
 
     def close(self) -> None:
         """
-        Write the rest and close the file. This blocks, for L{FLUSH_TIMEOUT} seconds at most, and not again for a stall
-        that L{flush} has waited for in vain. What is logged afterwards is ignored.
+        Write the rest and close the file. This blocks for L{FLUSH_TIMEOUT} seconds at most, and does not wait for a
+        stall that L{flush} has already waited for. What is logged afterwards is ignored.
         """
         if self._closed:
             return
@@ -251,15 +251,11 @@ class AccessLog:
         self._closed = True
         atexit.unregister(self.close)
         if self._trigger is not None:
-            # It is just being called, or the reactor is one of memory, which can't.
+            # The trigger may be what calls this. A reactor in memory can't remove triggers.
             with contextlib.suppress(ValueError, NotImplementedError):
                 self._reactor.removeSystemEventTrigger(self._trigger)
         if waiting := self._writer.close(FLUSH_TIMEOUT):
-            # The log that is told may be as stalled as this one.
-            telling = Thread(target=_reportLoss, args=(f"{waiting} were not taken in time",), daemon=True)
-            with contextlib.suppress(RuntimeError):
-                telling.start()
-                telling.join(0.1)
+            reportApart(_reportLoss, f"{waiting} were not taken in time", 0.1)
 
 
 def _isFifo(path: str) -> bool:

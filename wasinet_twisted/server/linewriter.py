@@ -31,40 +31,52 @@ MAX_LINES = 20_000
 _LARGEST = 64 * 1024
 
 
+def reportApart(report: Callable[[str], object], reason: str, wait: float = 0.0) -> None:
+    """
+    Call C{report} in a thread of its own, because the log that it writes to may be stalled as well.
+
+    @param wait: how long to wait for it, in seconds.
+    """
+    thread = Thread(target=report, args=(reason,), daemon=True)
+    # The system may refuse another thread.
+    with contextlib.suppress(RuntimeError):
+        thread.start()
+        thread.join(wait)
+
+
 class LineWriter:
     """
-    A bounded queue of lines, and the thread that writes them. Everything but the writing is for the thread that made
-    this one.
+    Write lines to a file without ever blocking the caller: a bounded queue, and the thread that empties it.
 
-    Lines are written whole and in order. When the queue overflows, lines are
-    lost until the thread has emptied it; then one line says how many. So the
-    lines before a stall and those after it are each without a gap.
+    Lines are written whole and in order. When the queue overflows, further lines
+    are lost until the thread has emptied the queue. Then one line says how many
+    were lost. So a stall makes one gap, not many.
     """
 
     def __init__(self, file: int, note: Callable[[int], bytes], report: Callable[[str], object] | None = None) -> None:
         """
-        @param file: a descriptor, which this one closes.
-        @param note: returns the line that says how many lines were lost. Called in the thread.
-        @param report: is told, once an outage, why lines are lost. Called in some other thread than the caller's:
-            what it writes to may be stalled as well.
+        @param file: a descriptor, which the L{LineWriter} closes.
+        @param note: returns the line that says how many lines were lost. The writing thread calls this.
+        @param report: called once an outage, with the reason why lines are lost. It never runs in the caller's thread,
+            because the log that it writes to may be stalled as well.
         """
         self._file = file
         self._note = note
         self._report = report
-        # Guards what follows. It is never held during a write.
+        # Guards what follows. The lock is never held during a write.
         self._changed = Condition()
         # Lines, and descriptors of files to go on with.
         self._batches: deque[Sequence[bytes] | int] = deque()
-        # What has been accepted and not yet written, also what is being written.
+        # How much has been accepted and not yet written. What is being written counts.
         self._lines = self._bytes = 0
         # How many lines were lost since the last note.
         self._lost = 0
-        # Does the thread write? Has the queue overflowed? Has the last write failed? Is this the end?
+        # Is the thread at work? Has the queue overflowed? Has the last write failed? Has close() been called?
         self._writing = self._full = self._failing = self._closing = False
         # The end of a line whose beginning was written before a write failed.
         self._rest = b""
         self._thread: Thread | None = None
-        # How many bytes have been written, and how many had been when somebody waited in vain.
+        # How many bytes have been written, and how many had been when a wait for the thread timed out.
         self._written = 0
         self._stuckAt = -1
 
@@ -91,11 +103,11 @@ class LineWriter:
                 self._bytes += size
             self._wake()
         if overflows and self._report is not None:
-            Thread(target=self._report, args=("what reads them is too slow",), daemon=True).start()
+            reportApart(self._report, "what reads them is too slow")
 
     def _fitting(self, lines: Sequence[bytes]) -> Sequence[bytes]:
         """
-        As many of these, from the first on, as the queue has room for.
+        Return as many of these lines, from the first on, as the queue has room for.
         """
         size = self._bytes
         for index, line in enumerate(lines):
@@ -111,7 +123,7 @@ class LineWriter:
         with self._changed:
             for index, batch in enumerate(self._batches):
                 if isinstance(batch, int):
-                    # The last one has not had its turn: signals may come faster than a stalled file takes lines.
+                    # That file has not had its turn: signals may come faster than a stalled file takes lines.
                     os.close(batch)
                     self._batches[index] = file
                     return
@@ -122,10 +134,10 @@ class LineWriter:
                 self._goOnWith(file)
 
     def _wake(self) -> None:
-        # In the child of a fork there is no thread any more.
+        # The child of a fork has no such thread.
         if self._thread is None or not self._thread.is_alive():
             thread = Thread(target=self._run, name="wasinet log writer", daemon=True)
-            # The system has no thread for us now. Lines wait; the next ones try again.
+            # The system refuses another thread now. The lines wait, and the next ones try again.
             with contextlib.suppress(RuntimeError):
                 thread.start()
                 self._thread = thread
@@ -133,8 +145,8 @@ class LineWriter:
 
     def isSettled(self) -> bool:
         """
-        Has everything been written, or lost? Also true while a stall that somebody has already waited for in vain goes
-        on: nobody else need wait.
+        Return whether everything has been written or lost. During a stall for which a wait has timed out, this is true
+        as well: another wait is of no use.
         """
         return self._isIdle() or self._stuckAt == self._written
 
@@ -143,7 +155,7 @@ class LineWriter:
 
     def gaveUp(self) -> None:
         """
-        Somebody has waited in vain for C{isSettled}.
+        Note that a wait for L{isSettled} has timed out.
         """
         self._stuckAt = self._written
 
@@ -151,7 +163,7 @@ class LineWriter:
         """
         Block until everything has been written.
 
-        @param timeout: for at most so many seconds, and only once a stall.
+        @param timeout: the longest wait, in seconds. There is one wait a stall.
         """
         with self._changed:
             if not self._changed.wait_for(self.isSettled, timeout):
@@ -161,7 +173,7 @@ class LineWriter:
         """
         Block until everything has been written, and close the file.
 
-        @param timeout: for at most so many seconds, and only once a stall.
+        @param timeout: the longest wait, in seconds. There is one wait a stall.
         @return: how many lines could not be written in this time. The thread keeps them and the file, as long as the
             process lives.
         """
@@ -190,7 +202,8 @@ class LineWriter:
                 over = nothing and self._closing
                 lost = 0
                 if self._lost and (nothing or not self._full) and not isinstance(batch, int):
-                    # Where the gap is: behind what was accepted before an overflow, or before what follows a failure.
+                    # The note stands where the gap is: after what was accepted before an overflow, and before what
+                    # follows a failed write.
                     lost, self._lost = self._lost, 0
                 if nothing:
                     self._full = False
@@ -213,7 +226,7 @@ class LineWriter:
 
     def _goOnWith(self, file: int) -> None:
         if self._rest and not os.path.sameopenfile(self._file, file):
-            # Its beginning stands in the other file.
+            # The beginning of that line stands in the old file.
             self._rest = b""
             self._lost += 1
         os.close(self._file)
@@ -221,11 +234,11 @@ class LineWriter:
 
     def _pieces(self, lost: int, lines: Sequence[bytes]) -> list[tuple[bytes, int]]:
         """
-        What is written at once, and how many lines are lost with it. A line that says how many were lost stands for
-        these.
+        Return what is written at once, each with the number of lines that are lost if that fails. The line that says
+        how many were lost counts as these.
         """
-        # Other processes may write to the same pipe. The kernel keeps up to PIPE_BUF bytes of one write together, and
-        # writes all of them or none. A longer line can't have that.
+        # Other processes may write to the same pipe. The kernel keeps a write of up to PIPE_BUF bytes together, and
+        # does all of it or nothing. For a longer line there is no such promise.
         regular = stat.S_ISREG(os.fstat(self._file).st_mode)
         largest = _LARGEST if regular else select.PIPE_BUF
         pieces = []
@@ -257,7 +270,8 @@ class LineWriter:
                     try:
                         written = os.write(self._file, left)
                     except BlockingIOError:
-                        # Whoever shares the file, or we for a FIFO, has made it non-blocking.
+                        # A file that was opened by its name is non-blocking, and another process may have made the
+                        # standard output so.
                         self._waitForRoom()
                         continue
                     left = left[written:]
@@ -282,7 +296,7 @@ class LineWriter:
 
     def _broken(self, data: bytes, left: bytes, count: int) -> int:
         """
-        A write has failed, perhaps within a line: the rest of that line is kept, to be written first.
+        Keep the rest of a line in which a write has failed: it is written first as soon as a write succeeds.
 
         @return: how many lines are lost.
         """

@@ -13,6 +13,7 @@ import atexit
 import io
 import os
 import sys
+from contextlib import suppress
 from typing import Any, cast
 
 from twisted.python.usage import Options
@@ -36,7 +37,6 @@ class _Lines(io.RawIOBase):
         self._file = file
         self._writer = LineWriter(os.dup(file), lambda lost: b"# lines lost: %d\n" % lost)
         self._rest = b""
-        atexit.register(self._end)
 
     def writable(self) -> bool:
         return True
@@ -66,7 +66,10 @@ class _Lines(io.RawIOBase):
                 self._writer.settle(_PATIENCE)
         return len(written)
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """
+        Write the rest. What comes later is ignored.
+        """
         if self._rest:
             self._writer.write([self._rest])
         self._writer.close(_PATIENCE)
@@ -83,9 +86,18 @@ def neverBlock(options: Options) -> None:
     real = sys.__stdout__
     if options["access-log"] != "-" or parent is None or real is None:
         return
+    lines = _Lines(real.fileno())
     output = io.TextIOWrapper(
-        io.BufferedWriter(_Lines(real.fileno())), encoding=real.encoding, errors="backslashreplace", line_buffering=True
+        io.BufferedWriter(lines), encoding=real.encoding, errors="backslashreplace", line_buffering=True
     )
+
+    def end() -> None:
+        with suppress(ValueError):
+            # The app may have closed it.
+            output.flush()
+        lines.end()
+
+    atexit.register(end)
     if parent.get("logFile") is real:
         # twist has chosen already. With --log-file it is another.
         parent["logFile"] = output
