@@ -4,10 +4,11 @@ One connection of the server, over transports in memory and by a Clock.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import AsyncIterator
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
@@ -681,6 +682,20 @@ class LoggedRequestTests(ServerCase):
         """
         self.brokenOff(b"abc", b"de", None).reset()
         self.assertEqual(self.lines(), ['"GET / HTTP/1.1" 200 5 "-" "-" 0.500000 X'])
+
+    def test_thePeerGoesAwayUnheeded(self) -> None:
+        """
+        What gives the pieces ends as if nothing had happened.
+        """
+
+        async def give() -> AsyncIterator[bytes]:
+            yield b"abc"
+            with contextlib.suppress(CancelledError):
+                await Deferred()
+
+        self.handler = lambda request: WasiResponse(200, {}, give())
+        self.connect(b"GET / HTTP/1.0\r\n\r\n").reset()
+        self.assertEqual(self.lines(), ['"GET / HTTP/1.0" 200 3 "-" "-" 0.000000 X'])
 
     def test_theHandlerRaisesHalfway(self) -> None:
         self.brokenOff(b"abc", ValueError("no"))

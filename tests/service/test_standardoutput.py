@@ -47,13 +47,13 @@ class Served:
                     assert more, data
                     data += more
 
-    def read(self, condition: str) -> str:
+    def read(self, expected: str | None = None) -> str:
         """
-        Read until something has come, and what follows at once.
+        Read until something has come, and what follows at once; without it, until the process has ended.
         """
         data = b""
         until = time.monotonic() + PATIENCE
-        while condition.encode() not in data or select.select([self.reading], [], [], 0.1)[0]:
+        while expected is None or expected.encode() not in data or select.select([self.reading], [], [], 0.1)[0]:
             assert time.monotonic() < until, data[-1000:]
             if select.select([self.reading], [], [], 0.1)[0]:
                 if not (more := os.read(self.reading, 1 << 16)):
@@ -72,6 +72,7 @@ def serving(directory: Path, command: list[str], *options: str) -> Iterator[Serv
     reading, writing = os.pipe()
     arguments = [*command, "--app", "app:handler", "--listen", at(port), "--access-log", "-", *options]
     process = subprocess.Popen(arguments, cwd=directory, stdin=subprocess.DEVNULL, stdout=writing)
+    os.close(writing)
     try:
         waitUntil(lambda: process.poll() is not None or listening(port), "listening")
         yield Served(process, reading, port)
@@ -79,7 +80,6 @@ def serving(directory: Path, command: list[str], *options: str) -> Iterator[Serv
         process.kill()
         process.wait(PATIENCE)
         os.close(reading)
-        os.close(writing)
 
 
 def lines(text: str) -> list[int]:
@@ -136,7 +136,7 @@ def test_theEndWhileNobodyReads(tmp_path: Path, command: list[str]) -> None:
         served.ask(1)
         served.process.send_signal(signal.SIGTERM)
         assert served.process.wait(PATIENCE / 2) == -signal.SIGTERM
-        text = served.read("GET /")
+        text = served.read()
         assert lines(text)[:5] == [0, 1, 2, 3, 4]
 
 
@@ -150,7 +150,8 @@ def test_theLastWords(tmp_path: Path, command: list[str]) -> None:
         assert body(talk(served.port, POST)) == b"one:WasmEdge"
         served.process.send_signal(signal.SIGTERM)
         assert served.process.wait(PATIENCE) == -signal.SIGTERM
-        text = served.read("Main loop terminated")
+        text = served.read()
+    assert f"(TCP Port {served.port} Closed)" in text
     assert [int(number) for number in re.findall(r"GET /(\d+) ", text)] == list(range(10))
     assert '"POST / HTTP/1.1" 200 12 ' in text
 

@@ -244,6 +244,8 @@ class Responder(Receiver):
         The response has been sent, or queued.
         """
         if self._request is not request:
+            # The connection was lost, and what gives the pieces has ignored its cancellation.
+            self._brokenOff(request, status, size)
             return
         now = self._counted(request, status, size)
         self._over(request)
