@@ -6,16 +6,27 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
 import sys
+import time
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.processes import PATIENCE, ROOT, waitUntil
 from tests.support import temporaryDirectory
 from wasinet_twisted.errors import InvalidArgument
 from wasinet_twisted.http import Buffer, RequestHead, WasiRequest
 from wasinet_twisted.server import AccessLog
+from wasinet_twisted.server.accesslog import peerOf
 
 # 2026-01-02 03:04:05 UTC
 NOW = 1767323045
@@ -30,6 +41,32 @@ def parsed(text: bytes) -> RequestHead:
     head = buffer.nextEvent()
     assert isinstance(head, RequestHead)
     return head
+
+
+@contextmanager
+def stalledPipe(case: SynchronousTestCase, clock: Clock, format: str = "combined") -> Iterator[tuple[AccessLog, int]]:
+    """
+    A log to a standard output that is a full pipe.
+
+    @return: it, and the pipe's other end, from which dots come first.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    while True:
+        try:
+            os.write(writing, b"." * 4096)
+        except BlockingIOError:
+            break
+    os.set_blocking(writing, True)
+    stdout = os.fdopen(writing, "w")
+    case.patch(sys, "__stdout__", stdout)
+    log = AccessLog("-", format=format, reactor=clock)
+    try:
+        yield log, reading
+    finally:
+        os.close(reading)
+        log.close()
+        stdout.close()
 
 
 class AccessLogTests(SynchronousTestCase):
@@ -50,12 +87,32 @@ class AccessLogTests(SynchronousTestCase):
         """
         The one line that a request makes.
         """
-        self.log.answered("192.0.2.7", request, status, size)
+        self.log.answered("192.0.2.7", request, status, size, 0.0015)
         self.close()
         text = self.path.read_bytes().decode("ascii")
         self.assertTrue(text.endswith("\n"))
         self.assertEqual(text.count("\n"), 1)
         return text[:-1]
+
+    def written(self, count: int) -> list[str]:
+        """
+        So many lines, and no more, once they are in the file.
+        """
+        waitUntil(lambda: self.path.read_bytes().count(b"\n") >= count, f"{count} lines")
+        lines = self.path.read_text().splitlines()
+        self.assertEqual(len(lines), count)
+        return lines
+
+    def flushed(self, log: AccessLog) -> None:
+        """
+        Flush it, within the time that this may take.
+        """
+        flushing = log.flush()
+        for _ in range(110):
+            if not flushing.called:
+                time.sleep(0.01)
+                self.clock.advance(0.01)
+        self.assertIsNone(self.successResultOf(flushing))
 
     def test_combinedFormat(self) -> None:
         request = parsed(
@@ -64,7 +121,8 @@ class AccessLogTests(SynchronousTestCase):
         )
         self.assertEqual(
             self.line(request, 201, 1234),
-            '192.0.2.7 - - [02/Jan/2026:03:04:05 +0000] "POST /a?b=1 HTTP/1.1" 201 1234 "http://x/from" "curl/8.5.0"',
+            '192.0.2.7 - - [02/Jan/2026:03:04:05 +0000] "POST /a?b=1 HTTP/1.1" 201 1234 "http://x/from" "curl/8.5.0" '
+            "0.001500 -",
         )
 
     def test_whatIsMissingIsADash(self) -> None:
@@ -73,18 +131,20 @@ class AccessLogTests(SynchronousTestCase):
         """
         self.assertEqual(
             self.line(parsed(b"GET / HTTP/1.0\r\n\r\n"), 204, 0),
-            '192.0.2.7 - - [02/Jan/2026:03:04:05 +0000] "GET / HTTP/1.0" 204 - "-" "-"',
+            '192.0.2.7 - - [02/Jan/2026:03:04:05 +0000] "GET / HTTP/1.0" 204 - "-" "-" 0.001500 -',
         )
 
     def test_emptyFieldsAreDashes(self) -> None:
         request = parsed(b"GET / HTTP/1.0\r\nReferer:\r\nUser-Agent: \r\n\r\n")
-        self.assertTrue(self.line(request).endswith(' 200 5 "-" "-"'))
+        self.assertTrue(self.line(request).endswith(' 200 5 "-" "-" 0.001500 -'))
 
     def test_refusedRequest(self) -> None:
         """
         What couldn't be parsed has no request line.
         """
-        self.assertEqual(self.line(None, 400, 12), '192.0.2.7 - - [02/Jan/2026:03:04:05 +0000] "-" 400 12 "-" "-"')
+        self.assertEqual(
+            self.line(None, 400, 12), '192.0.2.7 - - [02/Jan/2026:03:04:05 +0000] "-" 400 12 "-" "-" 0.001500 -'
+        )
 
     def test_quotesAndBackslashes(self) -> None:
         """
@@ -92,7 +152,7 @@ class AccessLogTests(SynchronousTestCase):
         """
         request = parsed(b'GET /"\\ HTTP/1.0\r\nReferer: a" 200 1 "b\r\nUser-Agent: \\x22\r\n\r\n')
         self.assertTrue(
-            self.line(request).endswith(r'"GET /\"\\ HTTP/1.0" 200 5 "a\" 200 1 \"b" "\\x22"'),
+            self.line(request).endswith(r'"GET /\"\\ HTTP/1.0" 200 5 "a\" 200 1 \"b" "\\x22" 0.001500 -'),
         )
 
     def test_obsText(self) -> None:
@@ -100,52 +160,55 @@ class AccessLogTests(SynchronousTestCase):
         Bytes beyond ASCII stand as escapes, each for itself.
         """
         request = parsed(b"GET / HTTP/1.0\r\nUser-Agent: caf\xc3\xa9\xff\tx\r\n\r\n")
-        self.assertTrue(self.line(request).endswith(r'"caf\xc3\xa9\xff\x09x"'))
+        self.assertTrue(self.line(request).endswith(r'"caf\xc3\xa9\xff\x09x" 0.001500 -'))
 
     def test_controls(self) -> None:
         """
         Should a request be made by other means than the parser: no line breaks, no terminal sequences.
         """
         request = WasiRequest("GET", "/\n\x1b[2J", {"Referer": "\x00\r\n", "User-Agent": "\x7f\x80"})
-        self.assertTrue(self.line(request).endswith(r'"GET /\x0a\x1b[2J HTTP/1.1" 200 5 "\x00\x0d\x0a" "\x7f\x80"'))
+        self.assertTrue(
+            self.line(request).endswith(r'"GET /\x0a\x1b[2J HTTP/1.1" 200 5 "\x00\x0d\x0a" "\x7f\x80" 0.001500 -')
+        )
 
     def test_nothingBeforeTheIntervalHasPassed(self) -> None:
         for size in (1, 2, 3):
-            self.log.answered("192.0.2.7", None, 400, size)
+            self.log.answered("192.0.2.7", None, 400, size, 0.0)
             self.clock.advance(0.1)
             self.assertEqual(self.path.read_bytes(), b"")
         self.clock.advance(0.5)
-        lines = self.path.read_text().splitlines()
+        lines = self.written(3)
         self.assertEqual([line.split()[7] for line in lines], ["1", "2", "3"])
 
     def test_theNextBatchWaitsAgain(self) -> None:
-        self.log.answered("192.0.2.7", None, 400, 1)
+        self.log.answered("192.0.2.7", None, 400, 1, 0.0)
         self.clock.advance(1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.log.answered("192.0.2.7", None, 400, 2)
-        self.assertEqual(len(self.path.read_text().splitlines()), 1)
+        self.log.answered("192.0.2.7", None, 400, 2, 0.0)
+        self.written(1)
         self.clock.advance(1)
-        self.assertEqual(len(self.path.read_text().splitlines()), 2)
+        self.written(2)
 
     def test_aFullBatchDoesNotWait(self) -> None:
         count = 0
-        while not (written := self.path.read_bytes()):
-            self.log.answered("192.0.2.7", None, 400, 1)
+        while not count or self.clock.getDelayedCalls():
+            self.log.answered("192.0.2.7", None, 400, 1, 0.0)
             count += 1
-        self.assertEqual(written.count(b"\n"), count)
-        self.assertGreaterEqual(len(written), 64 * 1024)
-        self.assertLess(len(written), 65 * 1024)
+        written = sum(len(line) + 1 for line in self.written(count))
+        self.assertGreaterEqual(written, 64 * 1024)
+        self.assertLess(written, 65 * 1024)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_theTimeOfDayGoesOn(self) -> None:
         for _ in range(2):
-            self.log.answered("192.0.2.7", None, 400, 1)
+            self.log.answered("192.0.2.7", None, 400, 1, 0.0)
             self.clock.advance(56)
-        self.assertIn("[02/Jan/2026:03:04:05 +0000]", self.path.read_text().splitlines()[0])
-        self.assertIn("[02/Jan/2026:03:05:01 +0000]", self.path.read_text().splitlines()[1])
+        first, second = self.written(2)
+        self.assertIn("[02/Jan/2026:03:04:05 +0000]", first)
+        self.assertIn("[02/Jan/2026:03:05:01 +0000]", second)
 
     def test_closeWritesTheRest(self) -> None:
-        self.log.answered("192.0.2.7", None, 400, 1)
+        self.log.answered("192.0.2.7", None, 400, 1, 0.0)
         self.close()
         self.assertEqual(len(self.path.read_text().splitlines()), 1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -155,10 +218,10 @@ class AccessLogTests(SynchronousTestCase):
         self.assertEqual(self.path.read_bytes(), b"")
 
     def test_appends(self) -> None:
-        self.log.answered("192.0.2.7", None, 400, 1)
+        self.log.answered("192.0.2.7", None, 400, 1, 0.0)
         self.close()
         again = AccessLog(str(self.path), reactor=self.clock)
-        again.answered("192.0.2.7", None, 400, 2)
+        again.answered("192.0.2.7", None, 400, 2, 0.0)
         again.close()
         self.assertEqual([line.split()[7] for line in self.path.read_text().splitlines()], ["1", "2"])
 
@@ -184,7 +247,7 @@ class AccessLogTests(SynchronousTestCase):
         self.addCleanup(stdout.close)
         self.patch(sys, "__stdout__", stdout)
         log = AccessLog("-", reactor=self.clock)
-        log.answered("192.0.2.7", None, 400, 1)
+        log.answered("192.0.2.7", None, 400, 1, 0.0)
         log.close()
         self.assertTrue(os.read(reading, 4096).startswith(b"192.0.2.7 - - ["))
         os.fstat(writing)
@@ -196,14 +259,178 @@ class AccessLogTests(SynchronousTestCase):
         full = AccessLog("/dev/full", reactor=self.clock)
         with capturedLogs() as events:
             for _ in range(2):
-                full.answered("192.0.2.7", None, 400, 1)
-                self.clock.advance(1)
-            full.answered("192.0.2.7", None, 400, 1)
+                full.answered("192.0.2.7", None, 400, 1, 0.0)
+                self.flushed(full)
+            full.answered("192.0.2.7", None, 400, 1, 0.0)
             full.close()
         self.assertEqual(
             [formatEvent(event) for event in events],
             ["the access log can't be written, lines are lost: No space left on device"],
         )
+
+    def test_brokenOff(self) -> None:
+        self.log.answered("192.0.2.7", parsed(b"GET / HTTP/1.0\r\n\r\n"), 200, 1234, 12.3456789, complete=False)
+        self.close()
+        self.assertTrue(self.path.read_text().endswith('"GET / HTTP/1.0" 200 1234 "-" "-" 12.345679 X\n'))
+
+    def test_peers(self) -> None:
+        """
+        Whatever a peer is called, it is one word: the path of a Unix socket may hold anything but a NUL.
+        """
+        addresses = [
+            IPv4Address("TCP", "192.0.2.7", 80),
+            IPv6Address("TCP", "2001:db8::1", 80),
+            IPv4Address("TCP", '1" [\n', 80),
+            UNIXAddress('/run/a \\"\n\x1b[2J\xe9/s'),
+            UNIXAddress("\0abstract"),
+            UNIXAddress(""),
+            UNIXAddress(None),
+            None,
+        ]
+        for address in addresses:
+            self.log.answered(peerOf(address), None, 400, 1, 0.0)
+        self.log.answered("", None, 400, 1, 0.0)
+        self.log.answered("\u20ac", None, 400, 1, 0.0)
+        self.close()
+        lines = self.path.read_text("ascii").splitlines()
+        self.assertEqual(
+            [line.partition(" - - [02/Jan/2026:03:04:05 +0000] ")[0] for line in lines],
+            [
+                "192.0.2.7",
+                "2001:db8::1",
+                r"1\"\x20[\x0a",
+                r"/run/a\x20\\\"\x0a\x1b[2J\xc3\xa9/s",
+                r"\x00abstract",
+                *("-" for _ in range(4)),
+                r"\u20ac",
+            ],
+        )
+
+    def test_peersInJson(self) -> None:
+        log = AccessLog(str(self.path), format="json", reactor=self.clock)
+        log.answered(peerOf(UNIXAddress('/run/a "\n')), None, 400, 1, 0.0)
+        log.close()
+        self.assertEqual(json.loads(self.path.read_text("ascii"))["peer"], '/run/a "\n')
+
+    def test_flush(self) -> None:
+        self.assertIsNone(self.successResultOf(self.log.flush()))
+        self.log.answered("192.0.2.7", None, 400, 1, 0.0)
+        self.flushed(self.log)
+        self.assertEqual(len(self.path.read_text().splitlines()), 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_flushIsCancelled(self) -> None:
+        with stalledPipe(self, self.clock) as (log, _):
+            log.answered("192.0.2.7", None, 400, 1, 0.0)
+            flushing = log.flush()
+            flushing.cancel()
+            self.failureResultOf(flushing, CancelledError)
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_flushIsBounded(self) -> None:
+        """
+        A stalled file is waited for during a second, and only once.
+        """
+        with stalledPipe(self, self.clock) as (log, _):
+            log.answered("192.0.2.7", None, 400, 1, 0.0)
+            flushing = log.flush()
+            self.clock.pump([0.01] * 95)
+            self.assertNoResult(flushing)
+            self.clock.pump([0.01] * 10)
+            self.successResultOf(flushing)
+            self.successResultOf(log.flush())
+            with capturedLogs() as events:
+                log.close()
+            self.assertEqual(
+                [formatEvent(event) for event in events],
+                ["the access log can't be written, lines are lost: 1 were not taken in time"],
+            )
+
+    def test_aStalledPipe(self) -> None:
+        """
+        Requests go on being answered, the memory is bounded, that is said once, and the count stands where lines are
+        missing.
+        """
+        for format in ("combined", "json"):
+            with stalledPipe(self, self.clock, format) as (log, reading), capturedLogs() as events:
+                tracemalloc.start()
+                for size in range(40_000):
+                    log.answered("192.0.2.7", None, 400, size + 1, 0.0)
+                self.clock.advance(1)
+                self.assertLess(tracemalloc.get_traced_memory()[0], 4 * 1024 * 1024)
+                tracemalloc.stop()
+                data = os.read(reading, 1 << 20)
+                while b"lost" not in data:
+                    data += os.read(reading, 1 << 20)
+                waitUntil(lambda events=events: events, "the warning")
+            self.assertEqual(
+                [formatEvent(event) for event in events],
+                ["the access log can't be written, lines are lost: what reads them is too slow"],
+            )
+            *lines, last = data.lstrip(b".").decode("ascii").splitlines()
+            if format == "json":
+                sizes = [json.loads(line)["bytes"] for line in lines]
+                lost = json.loads(last)["lost"]
+            else:
+                sizes = [int(line.split()[7]) for line in lines]
+                match = re.fullmatch(r"# \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d \+0000\] lines lost: (\d+)", last)
+                assert match is not None
+                lost = int(match[1])
+            self.assertEqual(sizes, list(range(1, 40_001 - lost)))
+            self.assertLess(len(data), 1024 * 1024 + 128 * 1024)
+
+    def test_aFifo(self) -> None:
+        """
+        It is opened without a reader. Lines wait for one, and for the next one.
+        """
+        os.mkfifo(fifo := self.path.with_name("fifo"))
+        log = AccessLog(str(fifo), reactor=self.clock)
+        for size in (1, 2):
+            log.answered("192.0.2.7", None, 400, size, 0.0)
+            self.flushed(log)
+            with fifo.open("rb", buffering=0) as reading:
+                self.assertIn(b'"-" 400 %d ' % size, reading.read(4096))
+        log.close()
+
+    def test_closedByTheShutdown(self) -> None:
+        """
+        After everything else: the last answers are sent while the reactor shuts down.
+        """
+        reactor = MemoryReactorClock()
+        log = AccessLog(str(self.path), reactor=reactor)
+        log.answered("192.0.2.7", None, 400, 1, 0.0)
+        for close, _, _ in reactor.triggers["after"]["shutdown"]:
+            close()
+        self.assertEqual(len(self.path.read_text().splitlines()), 1)
+        self.assertEqual(reactor.getDelayedCalls(), [])
+
+    def test_afterTheEnd(self) -> None:
+        """
+        Nothing happens.
+        """
+        self.close()
+        self.log.close()
+        self.log.answered("192.0.2.7", None, 400, 1, 0.0)
+        self.log.reopen()
+        self.successResultOf(self.log.flush())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.path.read_bytes(), b"")
+
+    def test_theExitOfTheProcess(self) -> None:
+        """
+        Nobody closes it, with the reactor's end or without a reactor.
+        """
+        for reactor in ("reactor.callLater(0, reactor.stop); reactor.run()", ""):
+            program = (
+                "import sys\n"
+                "from twisted.internet import reactor\n"
+                "from wasinet_twisted.server import AccessLog\n"
+                "AccessLog(sys.argv[1]).answered('-', None, 400, 1, 0.0)\n"
+                f"{reactor}\n"
+            )
+            subprocess.run([sys.executable, "-c", program, str(self.path)], cwd=ROOT, timeout=PATIENCE, check=True)
+            self.assertEqual(len(self.path.read_text().splitlines()), 1)
+            self.path.unlink()
 
     def test_json(self) -> None:
         """
@@ -211,9 +438,9 @@ class AccessLogTests(SynchronousTestCase):
         """
         log = AccessLog(str(self.path), format="json", reactor=self.clock)
         head = b'GET /"\\ HTTP/1.0\r\nReferer: a"\\\r\nUser-Agent: caf\xe9\tx\r\n\r\n'
-        log.answered("192.0.2.7", parsed(head), 404, 0)
-        log.answered("-", None, 400, 12)
-        log.answered("::1", WasiRequest("GET", "/\n\x1b", {"Referer": "\x00\r\n"}), 200, 1)
+        log.answered("192.0.2.7", parsed(head), 404, 0, 1.0000004)
+        log.answered("-", None, 400, 12, 0.0)
+        log.answered("::1", WasiRequest("GET", "/\n\x1b", {"Referer": "\x00\r\n"}), 200, 1, 0.25, complete=False)
         log.close()
         first, second, third = (json.loads(line) for line in self.path.read_bytes().decode("ascii").splitlines())
         self.assertEqual(
@@ -228,17 +455,20 @@ class AccessLogTests(SynchronousTestCase):
                 "bytes": 0,
                 "referer": 'a"\\',
                 "userAgent": "caf\xe9\tx",
+                "seconds": 1.0,
+                "complete": True,
             },
         )
         self.assertEqual([second[name] for name in ("peer", "method", "target", "version", "bytes")], [None] * 4 + [12])
         self.assertEqual((third["target"], third["referer"]), ("/\n\x1b", "\x00\r\n"))
+        self.assertEqual((third["seconds"], third["complete"]), (0.25, False))
 
     def test_jsonInBatches(self) -> None:
         log = AccessLog(str(self.path), format="json", reactor=self.clock)
-        log.answered("192.0.2.7", None, 400, 1)
+        log.answered("192.0.2.7", None, 400, 1, 0.0)
         self.assertEqual(self.path.read_bytes(), b"")
         self.clock.advance(1)
-        self.assertEqual(len(self.path.read_text().splitlines()), 1)
+        self.written(1)
         log.close()
 
     def test_unknownFormat(self) -> None:
@@ -250,11 +480,13 @@ class AccessLogTests(SynchronousTestCase):
         What was gathered belongs to the old file.
         """
         old = self.path.with_name("old")
-        self.log.answered("192.0.2.7", None, 400, 1)
+        self.log.answered("192.0.2.7", None, 400, 1, 0.0)
         self.path.rename(old)
         self.log.reopen()
+        waitUntil(self.path.exists, "the new file")
+        self.flushed(self.log)
         self.assertEqual((len(old.read_text().splitlines()), self.path.read_bytes()), (1, b""))
-        self.log.answered("192.0.2.7", None, 400, 2)
+        self.log.answered("192.0.2.7", None, 400, 2, 0.0)
         self.close()
         self.assertEqual((len(old.read_text().splitlines()), len(self.path.read_text().splitlines())), (1, 1))
 
@@ -276,6 +508,6 @@ class AccessLogTests(SynchronousTestCase):
             [formatEvent(event) for event in events],
             [f"the access log {self.path} can't be opened anew, the old file goes on: Is a directory"],
         )
-        self.log.answered("192.0.2.7", None, 400, 1)
+        self.log.answered("192.0.2.7", None, 400, 1, 0.0)
         self.close()
         self.assertEqual(len(old.read_text().splitlines()), 1)

@@ -4,6 +4,11 @@ One connection of the server, over transports in memory and by a Clock.
 
 from __future__ import annotations
 
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
@@ -609,9 +614,9 @@ class LoggedRequestTests(ServerCase):
         self.assertEqual(
             self.lines(),
             [
-                '"POST /1 HTTP/1.1" 200 7 "-" "me"',
-                '"HEAD /2 HTTP/1.1" 200 - "there" "-"',
-                '"CONNECT x:1 HTTP/1.1" 501 27 "-" "-"',
+                '"POST /1 HTTP/1.1" 200 7 "-" "me" 0.000000 -',
+                '"HEAD /2 HTTP/1.1" 200 - "there" "-" 0.000000 -',
+                '"CONNECT x:1 HTTP/1.1" 501 27 "-" "-" 0.000000 -',
             ],
         )
 
@@ -634,4 +639,107 @@ class LoggedRequestTests(ServerCase):
         self.handler = lambda request: WasiResponse(204, body=b"no")
         self.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         self.flushLoggedErrors()
-        self.assertEqual(self.lines(), ['"GET / HTTP/1.1" 500 22 "-" "-"'])
+        self.assertEqual(self.lines(), ['"GET / HTTP/1.1" 500 22 "-" "-" 0.000000 -'])
+
+    def test_durations(self) -> None:
+        """
+        From the head to the answer, or for a head that can't be read from its first byte.
+        """
+        peer = self.connect(b"POST /1 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n")
+        peer.link.advance(1.5)
+        peer.send(b"ab")
+        peer.link.advance(7)
+        peer.send(b"GET / HTTP/1.1\r\nHost")
+        peer.link.advance(0.25)
+        peer.send(b"\r\n\r\n")
+        self.connect(b"nonsense\r\n").reset()
+        self.assertEqual(
+            [line.split(" ")[-2:] for line in self.lines()], [["1.500000", "-"], ["0.250000", "-"], ["0.000000", "-"]]
+        )
+
+    def brokenOff(self, *pieces: bytes | Exception | None, length: int | None = None) -> MemoryPeer:
+        """
+        Ask for an answer in pieces; C{None} never comes.
+        """
+
+        async def give() -> AsyncIterator[bytes]:
+            for piece in pieces:
+                if isinstance(piece, Exception):
+                    raise piece
+                if piece is None:
+                    await Deferred()
+                else:
+                    yield piece
+
+        headers = {} if length is None else {"Content-Length": str(length)}
+        self.handler = lambda request: WasiResponse(200, headers, give())
+        peer = self.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        peer.link.advance(0.5)
+        return peer
+
+    def test_thePeerGoesAway(self) -> None:
+        """
+        The line has what has been sent of the body.
+        """
+        self.brokenOff(b"abc", b"de", None).reset()
+        self.assertEqual(self.lines(), ['"GET / HTTP/1.1" 200 5 "-" "-" 0.500000 X'])
+
+    def test_thePeerGoesAwayUnheeded(self) -> None:
+        """
+        What gives the pieces ends as if nothing had happened.
+        """
+
+        async def give() -> AsyncIterator[bytes]:
+            yield b"abc"
+            with contextlib.suppress(CancelledError):
+                await Deferred()
+
+        self.handler = lambda request: WasiResponse(200, {}, give())
+        self.connect(b"GET / HTTP/1.0\r\n\r\n").reset()
+        self.assertEqual(self.lines(), ['"GET / HTTP/1.0" 200 3 "-" "-" 0.000000 X'])
+
+    def test_theHandlerRaisesHalfway(self) -> None:
+        self.brokenOff(b"abc", ValueError("no"))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(self.lines(), ['"GET / HTTP/1.1" 200 3 "-" "-" 0.000000 X'])
+
+    def test_theLengthIsAnother(self) -> None:
+        for pieces in ((b"abc",), (b"abc", b"de")):
+            self.brokenOff(*pieces, length=4)
+        self.assertEqual(len(self.flushLoggedErrors(LocalProtocolError)), 2)
+        self.assertEqual(self.lines(), ['"GET / HTTP/1.1" 200 3 "-" "-" 0.000000 X'] * 2)
+
+    def test_aSlowReader(self) -> None:
+        """
+        It does not take an answer in pieces, and is dropped.
+        """
+        peer = self.brokenOff(b"abc", None)
+        peer.stall()
+        peer.link.advance(60)
+        self.assertTrue(peer.aborted)
+        (line,) = self.lines()
+        self.assertRegex(line, r'^"GET / HTTP/1.1" 200 3 "-" "-" \d\d\.\d{6} X$')
+
+    def test_noAnswerHasBegun(self) -> None:
+        """
+        There is no status that has been sent: it is nginx's for this case.
+        """
+        self.factory.handler = lambda request: Deferred()
+        peer = self.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        peer.link.advance(2)
+        peer.reset()
+        self.assertEqual(self.lines(), ['"GET / HTTP/1.1" 499 - "-" "-" 2.000000 X'])
+
+    def test_drained(self) -> None:
+        """
+        The last lines have been written when the drain is over.
+        """
+        self.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").reset()
+        over: list[None] = []
+        self.factory.drain().addCallback(over.append)
+        for _ in range(110):
+            if not over:
+                time.sleep(0.01)
+                self.clock.advance(0.01)
+        self.assertEqual(over, [None])
+        self.assertEqual(len(self.path.read_text().splitlines()), 1)

@@ -211,7 +211,7 @@ def test_descriptors(tmp_path: Path) -> None:
 def test_accessLogOnTheStandardOutput(tmp_path: Path, command: list[str]) -> None:
     with serving(tmp_path, "--access-log", "-", command=command) as (process, port):
         talk(port, POST)
-        process.waitForOutput('"POST / HTTP/1.1" 200 12 "-" "-"\n')
+        process.waitForOutput('"POST / HTTP/1.1" 200 12 "-" "-" 0.0')
 
 
 def test_accessLogAsJson(tmp_path: Path) -> None:
@@ -223,6 +223,7 @@ def test_accessLogAsJson(tmp_path: Path) -> None:
         ended(process, -signal.SIGTERM)
     first, second = (json.loads(line) for line in log.read_text("ascii").splitlines())
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", first.pop("time"))
+    assert 0 < first.pop("seconds") < PATIENCE
     assert first == {
         "peer": "127.0.0.1",
         "method": "POST",
@@ -232,6 +233,7 @@ def test_accessLogAsJson(tmp_path: Path) -> None:
         "bytes": 12,
         "referer": None,
         "userAgent": None,
+        "complete": True,
     }
     assert (second["target"], second["userAgent"]) == ('/"a', "caf\xe9")
 

@@ -1,30 +1,45 @@
 """
-The access log: Apache's combined format, or a JSON object a line; formatted directly and written in batches.
+The access log: Apache's combined format with three more facts, or a JSON object a line.
 
-Not by way of C{twisted.logger}: one C{Logger.info} costs more than answering
-the request.
+Lines do not go by way of C{twisted.logger}: one C{Logger.info} costs more than
+answering the request. They are formatted directly, gathered, and handed to a
+L{LineWriter}, which writes them in a thread of its own.
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import json
 import os
+import stat
 import sys
+import time
 from time import gmtime, strftime
 from typing import Any
 
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorCore
 from twisted.logger import Logger
 
 from ..errors import InvalidArgument
 from ..http import RequestHead
 from ..net.reactors import theReactor
+from .linewriter import LineWriter, reportApart
 
 log = Logger()
 
-# A batch is written after so many seconds, or at so many bytes.
+# A batch is handed to the thread after so many seconds, or at so many bytes.
 _INTERVAL = 0.5
 _BATCH = 64 * 1024
+
+# How long a flush may take, in seconds: a reader that has stalled must not keep the process from ending.
+FLUSH_TIMEOUT = 1.0
+# How often a flush looks whether everything has been written, in seconds.
+_LOOK = 0.01
+
+# The status of a request whose connection ended before an answer began. It is never sent; nginx has coined it.
+CLIENT_CLOSED = 499
 
 FORMATS = ("combined", "json")
 
@@ -35,45 +50,69 @@ _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0x100
     ord("\\"): "\\\\",
 }
 
+# A peer stands without quotes, so that a space would end it.
+_PEER_ESCAPES = _ESCAPES | {ord(" "): "\\x20"}
+
 # Everything that is no ASCII, and every control, becomes an escape.
 _toJson = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class AccessLog:
     """
-    Writes a line for each request that was answered.
+    Writes a line for each request that was answered, and for each whose answer broke off.
+
+    No method but L{close} blocks, whatever the file is: a pipe that nobody reads
+    costs lines, not requests. At most 1 MiB of lines waits to be written.
+    Lines that don't fit are lost, and the log says how many.
     """
 
     def __init__(self, path: str, *, format: str = "combined", reactor: Any = None) -> None:
         """
-        Open the log.
+        Open the log. The end of the reactor and the exit of the process close a log that is still open.
 
-        @param path: a file, which is appended to; C{"-"} is the standard output.
+        @param path: a file, which is appended to, or a FIFO; C{"-"} is the standard output.
         @param format: C{"combined"} or C{"json"}.
         @raise OSError: it can't be opened.
         @raise InvalidArgument: there is no such format.
         """
         if format not in FORMATS:
             raise InvalidArgument(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
-        self._reactor = theReactor(reactor)
+        self._reactor: Any = theReactor(reactor)
         self._path = path
         self._json = format == "json"
-        self._file = self._open()
-        self._lines: list[str] = []
+        self._writer = LineWriter(self._open(), self._note, _reportLoss)
+        self._lines: list[bytes] = []
         self._size = 0
         self._timer: IDelayedCall | None = None
-        self._failing = False
+        self._closed = False
         # The time of day as it stands in the log, made once a second.
-        self._second = 0
+        self._second = -1
         self._date = ""
+        # Both are needed: twistd ends the process by a signal, which skips atexit, and other programs may not run the
+        # reactor to its end.
+        atexit.register(self.close)
+        self._trigger: Any = None
+        if IReactorCore.providedBy(self._reactor):
+            self._trigger = self._reactor.addSystemEventTrigger("after", "shutdown", self.close)
 
-    def answered(self, peer: str, request: RequestHead | None, status: int, size: int) -> None:
+    def answered(
+        self,
+        peer: str,
+        request: RequestHead | None,
+        status: int,
+        size: int,
+        seconds: float,
+        complete: bool = True,
+    ) -> None:
         """
-        A request has been answered.
+        Log a request that has its answer, or whose answer broke off.
 
-        @param peer: the peer's host.
+        @param peer: the peer's host, see L{peerOf}.
         @param request: L{None} if it couldn't be parsed.
-        @param size: how long the answer's body was, in bytes.
+        @param status: of the answer; L{CLIENT_CLOSED} if none has begun.
+        @param size: how many bytes of the answer's body were sent, without the framing of chunks.
+        @param seconds: from the request's head to the answer's last byte.
+        @param complete: was all of the answer sent, or queued?
         """
         referer = agent = None
         if request is not None:
@@ -89,33 +128,50 @@ class AccessLog:
                 "bytes": size,
                 "referer": referer,
                 "userAgent": agent,
+                "seconds": round(seconds, 6),
+                "complete": complete,
             }
             self._write(f"{_toJson(entry)}\n")
             return
-        line = "-" if request is None else f"{request.method} {escape(request.uri)} {request.version}"
+        line = "-" if request is None else escape(f"{request.method} {request.uri} {request.version}")
         self._write(
-            f'{peer} - - [{self._now()}] "{line}" {status} {size or "-"} '
-            f'"{escape(referer or "-")}" "{escape(agent or "-")}"\n'
+            f'{peer.translate(_PEER_ESCAPES) or "-"} - - [{self._now()}] "{line}" {status} {size or "-"} '
+            f'"{escape(referer or "-")}" "{escape(agent or "-")}" {seconds:.6f} {"-" if complete else "X"}\n'
         )
 
     def _now(self) -> str:
         second = int(self._reactor.seconds())
         if second != self._second:
             self._second = second
-            self._date = strftime("%Y-%m-%dT%H:%M:%SZ" if self._json else "%d/%b/%Y:%H:%M:%S +0000", gmtime(second))
+            self._date = self._dateOf(second)
         return self._date
 
-    def _write(self, line: str) -> None:
-        self._lines.append(line)
-        self._size += len(line)
-        if self._size >= _BATCH:
-            self.flush()
-        elif self._timer is None:
-            self._timer = self._reactor.callLater(_INTERVAL, self.flush)
+    def _dateOf(self, second: float) -> str:
+        return strftime("%Y-%m-%dT%H:%M:%SZ" if self._json else "%d/%b/%Y:%H:%M:%S +0000", gmtime(second))
 
-    def flush(self) -> None:
+    def _note(self, lost: int) -> bytes:
         """
-        Write what has been gathered. What can't be written is lost: a full disk is no reason not to answer.
+        The line that says how many lines are missing before it. The thread calls this.
+        """
+        date = self._dateOf(time.time())
+        if self._json:
+            return f"{_toJson({'time': date, 'lost': lost})}\n".encode("ascii")
+        return f"# [{date}] lines lost: {lost}\n".encode("ascii")
+
+    def _write(self, line: str) -> None:
+        if self._closed:
+            return
+        data = line.encode("ascii", "backslashreplace")
+        self._lines.append(data)
+        self._size += len(data)
+        if self._size >= _BATCH:
+            self._handOver()
+        elif self._timer is None:
+            self._timer = self._reactor.callLater(_INTERVAL, self._handOver)
+
+    def _handOver(self) -> None:
+        """
+        Give the writer what has been gathered.
         """
         if self._timer is not None:
             if self._timer.active():
@@ -123,24 +179,45 @@ class AccessLog:
             self._timer = None
         lines, self._lines = self._lines, []
         self._size = 0
-        data = memoryview("".join(lines).encode("ascii"))
-        try:
-            while data:
-                data = data[os.write(self._file, data) :]
-            self._failing = False
-        except OSError as error:
-            # Once an outage: batches follow one another twice a second.
-            if not self._failing:
-                log.error("the access log can't be written, lines are lost: {error}", error=error.strerror)
-            self._failing = True
+        if lines:
+            self._writer.write(lines)
+
+    def flush(self) -> Deferred[None]:
+        """
+        Write all that has been logged so far. What can't be written is lost: a full disk is no reason not to answer.
+
+        @return: fires when everything has been written or lost, after L{FLUSH_TIMEOUT} seconds at the latest.
+        """
+        self._handOver()
+        if self._closed or self._writer.isSettled():
+            return succeed(None)
+        call: IDelayedCall
+        left = round(FLUSH_TIMEOUT / _LOOK)
+
+        def look() -> None:
+            nonlocal call, left
+            if self._writer.isSettled():
+                flushed.callback(None)
+            elif left:
+                left -= 1
+                call = self._reactor.callLater(_LOOK, look)
+            else:
+                self._writer.gaveUp()
+                flushed.callback(None)
+
+        flushed: Deferred[None] = Deferred(lambda _: call.cancel())
+        # The thread does not call us by callFromThread: a Clock doesn't have it.
+        look()
+        return flushed
 
     def reopen(self) -> None:
         """
-        Open the file by its name anew: it has been moved away. If that fails, the old one is written on.
+        Open the file by its name anew, after it has been moved away. What was logged before still goes to the old
+        file. If the new file can't be opened, the old one is used further.
         """
-        if self._path == "-":
+        if self._path == "-" or self._closed:
             return
-        self.flush()
+        self._handOver()
         try:
             file = self._open()
         except OSError as error:
@@ -150,21 +227,58 @@ class AccessLog:
                 error=error.strerror,
             )
             return
-        os.close(self._file)
-        self._file = file
+        self._writer.exchange(file)
 
     def _open(self) -> int:
-        if self._path != "-":
-            return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
-        # Not sys.stdout: twistd makes a log of that.
-        return os.dup(sys.__stdout__.fileno() if sys.__stdout__ is not None else 1)
+        if self._path == "-":
+            # Not sys.stdout: twistd makes a log of that.
+            return os.dup(sys.__stdout__.fileno() if sys.__stdout__ is not None else 1)
+        # Non-blocking, also for the opening itself. This open file description is ours alone.
+        flags = os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY
+        # A FIFO is opened for reading as well, which it is never used for: so lines wait for a reader that has not come
+        # yet, or that is started anew.
+        access = os.O_RDWR if _isFifo(self._path) else os.O_WRONLY
+        return os.open(self._path, flags | access, 0o640)
 
     def close(self) -> None:
         """
-        Write the rest and close the file.
+        Write the rest and close the file. This blocks for L{FLUSH_TIMEOUT} seconds at most, and does not wait for a
+        stall that L{flush} has already waited for. What is logged afterwards is ignored.
         """
-        self.flush()
-        os.close(self._file)
+        if self._closed:
+            return
+        self._handOver()
+        self._closed = True
+        atexit.unregister(self.close)
+        if self._trigger is not None:
+            # The trigger may be what calls this. A reactor in memory can't remove triggers.
+            with contextlib.suppress(ValueError, NotImplementedError):
+                self._reactor.removeSystemEventTrigger(self._trigger)
+        if waiting := self._writer.close(FLUSH_TIMEOUT):
+            reportApart(_reportLoss, f"{waiting} were not taken in time", 0.1)
+
+
+def _isFifo(path: str) -> bool:
+    try:
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _reportLoss(reason: str) -> None:
+    log.warn("the access log can't be written, lines are lost: {reason}", reason=reason)
+
+
+def peerOf(address: IAddress | None) -> str:
+    """
+    A peer as it is logged: its host, or the path of a Unix socket, with a character for each byte; C{"-"} if it has
+    neither.
+    """
+    host = getattr(address, "host", None)
+    if host:
+        return str(host)
+    name = getattr(address, "name", None)
+    return name.decode("latin-1") if isinstance(name, bytes) and name else "-"
 
 
 def escape(text: str) -> str:

@@ -26,9 +26,11 @@ from ..errors import (
 )
 from ..http import WasiResponse
 from ..http.asks import UNKNOWN_EXPECTATION, expectsUnknown
+from ..http.exchange import HEAD
 from ..http.framing import isTunnel
 from ..http.messages import PieceSource, toBody
 from ..net.tasks.task import Task
+from .accesslog import CLIENT_CLOSED
 from .interfaces import Carrier
 from .request import Request
 
@@ -46,8 +48,6 @@ _REASONS = {
     503: "handler too slow",
     505: "version",
 }
-# What the log calls the status of a request whose client has gone before the answer, as nginx does.
-_NO_ANSWER = 499
 
 
 def handle(carrier: Carrier, request: Request) -> None:
@@ -130,7 +130,8 @@ def handled(carrier: Carrier, request: Request, response: object) -> None:
         status = response.status
         server.statistics.answered(status, now - connection.clock.started, len(encoded))
         if server.accessLog is not None:
-            carrier.logAnswer(request, status, 0 if request.method == "HEAD" else len(body))
+            size = 0 if request.method == "HEAD" else len(body)
+            carrier.logAnswer(request, status, size, now - connection.clock.started)
         carrier.follow()
     else:
         carrier.transmit(encoded)
@@ -184,9 +185,14 @@ def refuse(carrier: Carrier, status: int, reason: str, request: Request | None) 
     """
     if carrier.lost or carrier.closing:
         return
-    server = carrier.server
+    server, connection = carrier.server, carrier.connection
+    now = carrier.reactor.seconds()
+    if request is not None:
+        since = connection.clock.started
+    else:
+        since = connection.clock.since if connection.exchange.state == HEAD else now
     try:
-        encoded, size = carrier.connection.refuse(status, reason, carrier.reactor.seconds(), server.dateLine)
+        encoded, size = connection.refuse(status, reason, now, server.dateLine)
     except LocalProtocolError:
         carrier.abort()
         return
@@ -196,22 +202,21 @@ def refuse(carrier: Carrier, status: int, reason: str, request: Request | None) 
         carrier.inFlight = None
         server.statistics.inFlight -= 1
     server.statistics.refused(status, _REASONS.get(status, "malformed"))
-    carrier.logAnswer(request, status, size)
+    carrier.logAnswer(request, status, size, now - since)
     carrier.follow()
 
 
-def brokenOff(carrier: Carrier, request: Request) -> None:
+def brokenOff(carrier: Carrier, request: Request, sending: Task[Any] | None) -> None:
     """
-    The connection is gone before the response was complete.
+    There will be no more of a response: its connection is gone, or what gives its pieces has failed.
+
+    @param sending: what was sending it, if that is what runs for the connection.
     """
     carrier.inFlight = None
-    server = carrier.server
-    server.statistics.abandoned()
-    task = server.taskOf(carrier)
-    if isinstance(task, Sending):
-        carrier.logAnswer(request, task.status, task.sent, complete=False)
-    else:
-        carrier.logAnswer(request, _NO_ANSWER, 0, complete=False)
+    carrier.server.statistics.abandoned()
+    status, sent = (sending.status, sending.sent) if isinstance(sending, Sending) else (CLIENT_CLOSED, 0)
+    seconds = carrier.reactor.seconds() - carrier.connection.clock.started
+    carrier.logAnswer(request, status, sent, seconds, complete=False)
 
 
 def invalid(given: object) -> InvalidResponse:
@@ -307,14 +312,15 @@ class Sending(_Owned):
         carrier = self._carrier
         if carrier.inFlight is self._request:
             carrier.inFlight = None
-            now = carrier.reactor.seconds()
-            carrier.server.statistics.answered(self.status, now - carrier.connection.clock.started, 0)
-            carrier.logAnswer(self._request, self.status, self.sent)
+            seconds = carrier.reactor.seconds() - carrier.connection.clock.started
+            carrier.server.statistics.answered(self.status, seconds, 0)
+            carrier.logAnswer(self._request, self.status, self.sent, seconds)
             carrier.follow()
 
     def failed(self, error: BaseException) -> None:
+        if self._carrier.inFlight is self._request:
+            brokenOff(self._carrier, self._request, self)
         failed(self._carrier, self._request, error, cancelled=self.wasCancelledBy(error))
-
 
     async def _send(self, response: WasiResponse) -> None:
         carrier, pieces = self._carrier, response.pieces

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..http import RequestHead, ServerConnection
+from ..net.stream.owner import Owner
 from ..net.stream.protocol import ConnectionProtocol
 from ..net.tasks.awaited import Awaited
 from ..net.tasks.task import Task
@@ -66,7 +67,9 @@ class Carrier(Protocol):
         A handler has ended; was it one that had switched to another protocol?
         """
 
-    def logAnswer(self, request: RequestHead | None, status: int, size: int, complete: bool = True) -> None:
+    def logAnswer(
+        self, request: RequestHead | None, status: int, size: int, seconds: float, complete: bool = True
+    ) -> None:
         """
         Write a line of the access log.
         """
@@ -102,7 +105,7 @@ class Carrier(Protocol):
         """
 
 
-class Serving(Protocol):
+class Serving(Owner, Protocol):
     """
     What a connection needs of its server.
     """

@@ -28,6 +28,7 @@ from ..net.stream.outgoing import unsent
 from ..net.stream.protocol import ConnectionProtocol
 from ..net.stream.transportprotocol import TransportProtocol
 from ..net.tasks.awaited import IMMEDIATE, Awaited
+from .accesslog import peerOf
 from .direct import sendDirectly, sendsDirectly
 from .handling import Sending, brokenOff, handle, refuse
 from .interfaces import Serving
@@ -128,7 +129,7 @@ class HttpProtocol(TransportProtocol):
         The connection is gone.
         """
         if self.inFlight is not None:
-            brokenOff(self, self.inFlight)
+            brokenOff(self, self.inFlight, self.server.taskOf(self))
         self.connection.abort()
         if self._tunnel is not None:
             self._tunnel.connectionLost(reason)
@@ -331,13 +332,15 @@ class HttpProtocol(TransportProtocol):
             self._tunnel.taskFailed("the handler", error)
         return True
 
-    def logAnswer(self, request: RequestHead | None, status: int, size: int, complete: bool = True) -> None:
+    def logAnswer(
+        self, request: RequestHead | None, status: int, size: int, seconds: float, complete: bool = True
+    ) -> None:
         """
         Write a line of the access log.
         """
         accessLog = self.server.accessLog
         if accessLog is not None:
-            accessLog.answered(getattr(self._peer, "host", None) or "-", request, status, size)
+            accessLog.answered(peerOf(self._peer), request, status, size, seconds, complete)
 
     # The end
 

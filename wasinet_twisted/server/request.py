@@ -192,9 +192,10 @@ class Request(RequestHead):
         encoded, rest = connection.upgrade(protocol, headers, now)
         carrier.transmit(encoded)
         status = 200 if protocol is None else 101
-        carrier.server.statistics.answered(status, now - connection.clock.started, 0)
+        seconds = now - connection.clock.started
+        carrier.server.statistics.answered(status, seconds, 0)
         carrier.inFlight = None
-        carrier.logAnswer(self, status, 0)
+        carrier.logAnswer(self, status, 0, seconds)
         return WasiTcpConn(carrier.tunnel(rest))
 
     def _checkWaits(self) -> None:

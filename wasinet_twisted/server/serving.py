@@ -55,7 +55,7 @@ class HttpServer(ConnectionFactory):
         """
         @param handler: takes a L{Request} and gives the response: an C{async
             def}, a plain function, or one that gives a Deferred.
-        @param accessLog: is told of each answer.
+        @param accessLog: is told of each answer. A drain flushes it; closing it is up to the caller.
         """
         if not callable(handler):
             raise InvalidArgument(f"handler must be a function that takes a request, not {handler!r}")
@@ -249,7 +249,8 @@ class HttpServer(ConnectionFactory):
         What is left after C{deadline} seconds is cancelled and reset.
 
         @param deadline: C{ServerLimits.drain} by default.
-        @return: fires when all is over.
+        @return: fires when all is over, and the access log has been flushed. A log whose file is stalled is waited for
+            by one second at most.
         """
         checkTimeout(deadline)
         self.draining = True
@@ -258,7 +259,10 @@ class HttpServer(ConnectionFactory):
             assert isinstance(protocol, HttpProtocol)
             protocol.drain()
         drained = super().drain(self.limits.drain if deadline is None else deadline)
-        return closed.addCallback(lambda _: drained)
+        return closed.addCallback(lambda _: drained).addCallback(lambda _: self._flushLog())
+
+    def _flushLog(self) -> Deferred[None] | None:
+        return None if self.accessLog is None else self.accessLog.flush()
 
 
 def serve(

@@ -19,6 +19,7 @@ from ..server.serving import HttpServer
 from .command import CommandOptions, CommandService
 from .limits import raiseDescriptors, withinDescriptors
 from .listening import Launch, ListeningService, checkEndpoint
+from .standardoutput import neverBlock
 
 log = Logger()
 
@@ -111,4 +112,5 @@ def makeService(options: Options) -> IService:
     """
     What twistd and twist call.
     """
+    neverBlock(options)
     return EchoService(options)

@@ -23,6 +23,7 @@ from .command import CommandOptions, CommandService
 from .limits import limitsByName, raiseDescriptors, withinDescriptors, withLimit
 from .listening import Launch, checkEndpoint
 from .reloading import WORKER_DRAIN, Reported, Supervisor, commandAgain, reported
+from .standardoutput import neverBlock
 
 DEFAULT_LISTEN = "tcp:8080"
 
@@ -157,6 +158,7 @@ def makeService(options: Options) -> IService:
         pidFile = "pidfile" in (getattr(options, "parent", None) or {})
         command = commandAgain(options.arguments, pidFile=pidFile)
         return Supervisor(launch, [*options["listen"], *options["status"]], command)
+    neverBlock(options)
     try:
         handler = loadApp(options["app"])
     except AppFailed as error:
