@@ -52,12 +52,6 @@ class RequestReader:
         self.got = 0
         self._full = False
 
-    def takesWhole(self) -> bool:
-        """
-        May a request be taken past the parser? Nothing may wait in it.
-        """
-        return not self.arrived.size and (self.parser is None or self.parser._open)
-
     def passed(self, size: int) -> None:
         """
         So many bytes have been taken past the parser.

@@ -24,7 +24,7 @@ from typing import Generic, TypeVar
 from ..errors import LocalProtocolError
 from .answers import beginAnswer, checkFinal, persistence, refusal, switching, wholeAnswer
 from .asks import CLOSE as ASKS_CLOSE
-from .asks import CONTINUE, KEEP_ALIVE, expectsContinue, persists, takesTrailers
+from .asks import CONTINUE, expectsContinue, persists, takesTrailers
 from .connection import CLOSE, KEEP, LINGER, Connection, Expired, sooner
 from .events import Data, EndOfMessage, HeadersLike, RequestHead
 from .exchange import (
@@ -53,7 +53,7 @@ R = TypeVar("R", bound=RequestHead)
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # Those of a head's bits that decide whether the connection goes on, or what comes before the response.
-_UNUSUAL = ASKS_CLOSE | KEEP_ALIVE | CONTINUE
+_UNUSUAL = ASKS_CLOSE | CONTINUE
 
 
 class ServerConnection(Connection, Generic[R]):
@@ -66,6 +66,7 @@ class ServerConnection(Connection, Generic[R]):
     """
 
     __slots__ = (
+        "_counts",
         "_expects",
         "_limits",
         "_requestClass",
@@ -100,6 +101,8 @@ class ServerConnection(Connection, Generic[R]):
         self._expects = False
         self.request: R | None = None
         self.draining = False
+        # Does it matter how many requests there have been?
+        self._counts = timing.requests is not None
         self.needsTurn = False
 
     # Its own kind of clock
@@ -119,13 +122,40 @@ class ServerConnection(Connection, Generic[R]):
         @raise IncompleteRead: the peer has ended its direction inside a head; the same.
         """
         exchange, reader = self.exchange, self.reader
-        if exchange.state == IDLE and reader.takesWhole():
+        request = None
+        if exchange.state == IDLE and not reader.arrived.size and (reader.parser is None or reader.parser._open):
             # Nearly always it is one request, and nothing before or after it.
             request = fastWholeRequest(data, self._limits, self._requestClass, SMALL)
-            if request is not None:
+            if request is not None and reader.parser is not None:
                 reader.passed(len(data))
-                self._begin(request, now)
-                return request
+        if request is None:
+            request = self._next(data, now)
+            if request is None:
+                return None
+        clock = self.clock
+        if (
+            request._body is None
+            or request._asks & _UNUSUAL
+            or request.version == "HTTP/1.0"
+            or self._counts
+            or clock.touched
+        ):
+            self._begin(request, now)
+        else:
+            # What that does for nearly all.
+            self.request = request
+            request._trailers = None
+            reader.got = 0
+            clock.started = now
+            self._expects = False
+            exchange.state = ASKED
+            exchange.method = request.method
+            exchange.goesOn = True
+            exchange.count += 1
+        return request
+
+    def _next(self, data: bytes, now: float) -> R | None:
+        exchange, reader = self.exchange, self.reader
         if exchange.state > UNREAD:
             self._discard(len(data), now)
             return None
@@ -137,14 +167,13 @@ class ServerConnection(Connection, Generic[R]):
         if exchange.state > HEAD:
             return None
         request = reader.nextRequest(self._requestClass)
-        if request is not None:
-            self._begin(request, now)
-        elif self.clock.finished != inf:
-            # Nothing else will come.
-            self._close(now)
-        elif exchange.state == IDLE and reader.hasUnparsed():
-            exchange.move(HEAD_BEGINS)
-            self.clock.since = now
+        if request is None:
+            if self.clock.finished != inf:
+                # Nothing else will come.
+                self._close(now)
+            elif exchange.state == IDLE and reader.hasUnparsed():
+                exchange.move(HEAD_BEGINS)
+                self.clock.since = now
         return request
 
     def keep(self, data: bytes) -> None:
@@ -159,10 +188,7 @@ class ServerConnection(Connection, Generic[R]):
         request._trailers = None
         self.reader.got = 0
         clock, exchange = self.clock, self.exchange
-        # What its begin() does, which this calls too often.
-        clock.started = clock.since = now
-        clock.waited = 0.0
-        clock.late = clock.outlives = False
+        clock.begin(now)
         goesOn = not self.draining and exchange.count + 1 != clock.timing.requests
         self._expects = False
         if request._asks & _UNUSUAL or request.version == "HTTP/1.0":
@@ -277,12 +303,17 @@ class ServerConnection(Connection, Generic[R]):
         """
         exchange, request = self.exchange, self.request
         if request is not None and exchange.state == ASKED and not self._expects:
-            encoded = fastResponse(response, request.method, date, persistence(request, exchange.goesOn))
+            goesOn = exchange.goesOn
+            line = b"" if goesOn and request.version == "HTTP/1.1" else persistence(request, goesOn)
+            encoded = fastResponse(response, request.method, date, line)
             if encoded is not None:
-                exchange.wholeResponse()
                 self.request = None
                 self.clock.since = now
-                if exchange.state != IDLE:
+                if goesOn:
+                    # What wholeResponse() does.
+                    exchange.state = IDLE
+                else:
+                    exchange.wholeResponse()
                     self._last(now)
                 return encoded
         request = self._toAnswer()
@@ -408,7 +439,7 @@ class ServerConnection(Connection, Generic[R]):
         Let the present response be the last one, or the next, if the first
         request may be on its way. A connection that waits for another one closes.
         """
-        self.draining = True
+        self.draining = self._counts = True
         if self.request is not None and not self.exchange.isAnswered():
             self.makeLast()
         if self.exchange.count:
@@ -472,13 +503,13 @@ class ServerConnection(Connection, Generic[R]):
         """
         Let the present response take its time, even when the client has ended its direction.
         """
-        self.clock.outlives = True
+        self.clock.outlives = self.clock.touched = True
 
     def _expired(self, expired: Expired, now: float) -> None:
         if expired is Expired.BODY:
             self.clock.waitNoMore(now)
         elif expired is Expired.HANDLER:
-            self.clock.late = True
+            self.clock.late = self.clock.touched = True
         elif expired is not Expired.HEAD:
             super()._expired(expired, now)
 

@@ -169,22 +169,31 @@ class ServerClock(Clock):
     @ivar waiting: does somebody wait for more of the request's body?
     @ivar waited: for how long somebody has, in seconds.
     @ivar late: has it been told that the response takes too long?
+    @ivar touched: has any of this changed since the present request began? Nearly always only C{started} is set anew.
     @ivar outlives: may the response take its time when the peer has ended its direction?
     """
 
-    __slots__ = ("late", "outlives", "started", "waited", "waiting")
+    __slots__ = ("late", "outlives", "started", "touched", "waited", "waiting")
 
     def __init__(self, timing: Timing, now: float) -> None:
         super().__init__(timing, now)
         self.started = now
-        self.waiting = self.late = self.outlives = False
+        self.waiting = self.late = self.outlives = self.touched = False
         self.waited = 0.0
+
+    def begin(self, now: float) -> None:
+        """
+        A request has come.
+        """
+        self.started = now
+        self.waited = 0.0
+        self.late = self.outlives = self.touched = False
 
     def wait(self, now: float) -> None:
         """
         Somebody begins to wait for more of the body.
         """
-        self.waiting = True
+        self.waiting = self.touched = True
         self.since = now
 
     def waitNoMore(self, now: float) -> None:

@@ -107,35 +107,48 @@ def handled(carrier: Carrier, request: Request, response: object) -> None:
     if not isinstance(response, WasiResponse):
         failed(carrier, request, invalid(response))
         return
+    now = carrier.reactor.seconds()
+    body = response._body
+    if body.__class__ is not bytes and response.pieces is not None:
+        _begin(carrier, request, response, now)
+        return
+    try:
+        encoded = connection.respond(response, now, server.dateLine)
+    except Exception as error:
+        _unsendable(carrier, request, response, error)
+        return
+    carrier.inFlight = None
+    status = response.status
+    seconds = now - connection.clock.started
+    server.statistics.answered(status, seconds, len(encoded))
+    if server.accessLog is not None:
+        carrier.logAnswer(request, status, 0 if request.method == "HEAD" else len(body), seconds)
+    carrier.answer(encoded)
+
+
+def _begin(carrier: Carrier, request: Request, response: WasiResponse, now: float) -> None:
+    """
+    Send a response that comes in pieces.
+    """
+    try:
+        encoded = carrier.connection.begin(response, now, carrier.server.dateLine)
+    except Exception as error:
+        _unsendable(carrier, request, response, error)
+        return
+    carrier.transmit(encoded)
+    _run(carrier, Sending(carrier, request, response))
+
+
+def _unsendable(carrier: Carrier, request: Request, response: WasiResponse, error: Exception) -> None:
+    """
+    Nothing of a response has been sent, and nothing can be.
+    """
     if request.method == "CONNECT" and isTunnel(response.status, "CONNECT"):
         # To the client it would be a tunnel.
         refuse(carrier, 501, "CONNECT is not served here", request)
-        _close(carrier, response)
-        return
-    now = carrier.reactor.seconds()
-    body = response._body
-    whole = body.__class__ is bytes or response.pieces is None
-    try:
-        if whole:
-            encoded = connection.respond(response, now, server.dateLine)
-        else:
-            encoded = connection.begin(response, now, server.dateLine)
-    except Exception as error:
-        failed(carrier, request, error)
-        _close(carrier, response)
-        return
-    if whole:
-        carrier.transmitAnswer(encoded)
-        carrier.inFlight = None
-        status = response.status
-        server.statistics.answered(status, now - connection.clock.started, len(encoded))
-        if server.accessLog is not None:
-            size = 0 if request.method == "HEAD" else len(body)
-            carrier.logAnswer(request, status, size, now - connection.clock.started)
-        carrier.follow()
     else:
-        carrier.transmit(encoded)
-        _run(carrier, Sending(carrier, request, response))
+        failed(carrier, request, error)
+    _close(carrier, response)
 
 
 def failed(carrier: Carrier, request: Request, error: BaseException, cancelled: bool = False) -> None:

@@ -42,9 +42,9 @@ class Carrier(Protocol):
         Send some bytes, and count them.
         """
 
-    def transmitAnswer(self, data: bytes) -> None:
+    def answer(self, data: bytes) -> None:
         """
-        Send a response, which is counted elsewhere and may be sent at once.
+        Send a whole response, which has been counted; and go on with what comes next.
         """
 
     def write(self, data: bytes) -> Awaited[None]:

@@ -7,6 +7,8 @@ the turns that others have to have. What answers a request is in C{handling}.
 
 from __future__ import annotations
 
+from math import inf
+
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -305,18 +307,27 @@ class HttpProtocol(TransportProtocol):
             self.server.statistics.bytesSent += len(data)
             self.send(data)
 
-    def transmitAnswer(self, data: bytes) -> None:
+    def answer(self, data: bytes) -> None:
         """
-        Send a response, which the statistics count with all else.
+        Send a whole response, which has been counted; and go on with what comes next.
         """
         if self._queued:
             self.send(data)
-            return
-        # Answers to requests that came together are left to the transport, to go together.
-        if not self._direct or self._pumping or not sendDirectly(self.transport, data):
-            self.transport.write(data)
-        if self._writePaused:
-            self._queued += len(data)
+        else:
+            # Answers to requests that came together are left to the transport, to go together.
+            if not self._direct or self._pumping or not sendDirectly(self.transport, data):
+                self.transport.write(data)
+            if self._writePaused:
+                self._queued += len(data)
+        connection = self.connection
+        if (
+            connection.closing is not KEEP
+            or connection.reader.arrived.size
+            or connection.clock.finished != inf
+            or self._readPaused
+            or connection.needsTurn
+        ):
+            self.follow()
 
     def tunnelEnded(self, error: BaseException | None, cancelled: bool) -> bool:
         """

@@ -114,7 +114,8 @@ class Request(RequestHead):
             self._begun = True
             if len(body) > most:
                 self._tooLarge(most)
-            self._endOfBody()
+            if self._asks & CONTINUE or self._length == CHUNKED:
+                self._endOfBody()
             return body
         self._begin()
         if self._length > most:
