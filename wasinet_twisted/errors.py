@@ -6,6 +6,10 @@ to send is a L{LocalProtocolError}, what the peer sent a L{RemoteProtocolError};
 C{ConnectionClosed} is a connection that is gone; an argument that could never
 have worked is an L{InvalidArgument}.
 
+An error that a client of a server causes has a C{statusHint}: the status of the
+answer. An error without one is nobody's request: a TLS handshake that failed,
+a connection that is gone.
+
 This module imports nothing of the package.
 """
 
@@ -37,6 +41,13 @@ class LocalProtocolError(ProtocolError):
     """
     Our side tried to send, or to do, what the protocol doesn't allow. Nothing
     has been sent.
+    """
+
+
+class InvalidResponse(LocalProtocolError):
+    """
+    A handler gave something other than a response that can be sent. The client
+    is answered with 500.
     """
 
 
@@ -89,7 +100,10 @@ class IncompleteRead(WasinetError):
     @ivar partial: what came of it and has not been handed out before: of a
         body all, of a message's head the line that was cut.
     @ivar expected: how many bytes were due in all, L{None} where nobody knows.
+    @ivar statusHint: 400, the status a server would answer with.
     """
+
+    statusHint = 400
 
     def __init__(self, message: str, partial: bytes = b"", expected: int | None = None) -> None:
         super().__init__(message)
@@ -108,6 +122,16 @@ class TimedOut(WasinetError, TimeoutError):
     """
     The time allowed has passed. Nothing is lost by it.
     """
+
+
+class SlowBody(TimedOut):
+    """
+    A request's body came too slowly.
+
+    @ivar statusHint: 408, the status a server answers with.
+    """
+
+    statusHint = 408
 
 
 class ConnectFailed(WasinetError):

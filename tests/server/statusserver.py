@@ -49,8 +49,9 @@ class Load:
         self._connect(round(90 + 70 * wave + (45 if slow else 0) + chance.gauss(0, 4)))
         starting = round((700 + 500 * wave) * STEP * chance.uniform(0.9, 1.1))
         for _ in range(starting):
-            statistics.started()
-            statistics.received(round(chance.uniform(180, 700)))
+            statistics.requests += 1
+            statistics.inFlight += 1
+            statistics.bytesReceived += round(chance.uniform(180, 700))
         self._waiting += starting
         waiting = min(self._waiting, round((30 if slow else 7) * chance.uniform(0.6, 1.4)))
         for _ in range(self._waiting - waiting):

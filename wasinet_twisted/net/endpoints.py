@@ -11,6 +11,8 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 
 from ..errors import InvalidArgument, ListenFailed
 from .addresses import checkPort
+from .adopted import checkAdopted
+from .certificates import NEEDS_TLS
 from .proxied import withPatience
 
 # How many connections the kernel keeps for us.
@@ -28,6 +30,7 @@ def endpointFromString(reactor: Any, text: str) -> IStreamServerEndpoint:
     backlog = f":backlog={BACKLOG}" if text.startswith(_WITH_BACKLOG) and ":backlog=" not in text else ""
     try:
         endpoint = withPatience(serverFromString(reactor, text + backlog), reactor)
+        checkAdopted(endpoint)
         port = getattr(endpoint, "_port", None)
         if isinstance(port, int):
             checkPort(port)
@@ -35,6 +38,8 @@ def endpointFromString(reactor: Any, text: str) -> IStreamServerEndpoint:
         why = str(error) if isinstance(error, InvalidArgument) else f"{type(error).__name__}: {error}"
         if "systemd:" in text and isinstance(error, LookupError):
             why = "systemd has handed over no such socket"
+        if isinstance(error, ImportError) and "ssl:" in text:
+            why = NEEDS_TLS
         raise InvalidArgument(f"no server endpoint: {text!r}: {why}") from error
     return endpoint
 
@@ -53,6 +58,7 @@ def endpointOf(reactor: Any, given: int | str | IStreamServerEndpoint, interface
     if isinstance(given, str):
         return endpointFromString(reactor, given)
     if IStreamServerEndpoint.providedBy(given):
+        checkAdopted(given)
         return withPatience(given, reactor)
     raise InvalidArgument(f"an endpoint must be a port, an endpoint string or an endpoint, not {given!r}")
 

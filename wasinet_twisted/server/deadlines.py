@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from twisted.logger import Logger
 
+from ..errors import SlowBody
 from ..net.connection import CLOSE_TIMEOUT
 from ..net.sending import unsent
-from .responding import Responder, SlowBody
+from .responding import Responder
 from .state import BUSY, DONE, HEAD, IDLE, LINGER, TUNNEL, UNREAD
 
 log = Logger()

@@ -15,7 +15,7 @@ from typing import Any
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from ..errors import IncompleteRead, LocalProtocolError, RemoteProtocolError
+from ..errors import IncompleteRead, InvalidResponse, LocalProtocolError, RemoteProtocolError
 from ..http import WasiResponse
 from ..http.events import HeadersLike
 from ..http.framing import ASKS_CLOSE, ASKS_MORE
@@ -27,7 +27,6 @@ from .answer import encodeWhole
 from .deadlines import Watched
 from .direct import sendsDirectly
 from .request import Request, refuseTakeOver
-from .responding import InvalidResponse
 from .runs import Run
 from .state import BUSY, DONE, HEAD, IDLE, LINGER, TUNNEL, UNREAD
 

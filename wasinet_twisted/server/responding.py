@@ -10,11 +10,20 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..errors import ConnectionClosed, IncompleteRead, LocalProtocolError, NotSupported, RemoteProtocolError, TimedOut
+from ..errors import (
+    ConnectionClosed,
+    IncompleteRead,
+    InvalidResponse,
+    LocalProtocolError,
+    NotSupported,
+    RemoteProtocolError,
+    SlowBody,
+)
 from ..http import Data, EndOfMessage, WasiResponse
 from ..http.messages import Pieces
 from ..http.output import encodeChunk, encodeEnd
 from ..net.connection import CLOSE_TIMEOUT
+from ..net.hints import withAsyncioHint
 from ..net.tasks import Task
 from .answer import closePieces, encodeBegin, encodeWhole, inPieces, lengthOf, quickResponse
 from .body import Receiver
@@ -38,18 +47,6 @@ _REASONS = {
     503: "handler too slow",
     505: "version",
 }
-
-
-class InvalidResponse(LocalProtocolError):
-    """
-    A handler gave something else than a response.
-    """
-
-
-class SlowBody(TimedOut):
-    """
-    A request's body came too slowly.
-    """
 
 
 class Responder(Receiver):
@@ -329,7 +326,7 @@ class Responder(Receiver):
         else:
             log.failure(
                 "the handler of {request} from {peer} failed",
-                failure=Failure(error),
+                failure=Failure(withAsyncioHint(error)),
                 request=request,
                 peer=self.peerName(),
             )

@@ -4,23 +4,30 @@ C{twistd wasinet-http}: serves an app of the user's by HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
 from twisted.application.service import IService
-from twisted.internet.endpoints import TCP6ServerEndpoint
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
 from twisted.python.usage import UsageError
 
 from ..errors import InvalidArgument
-from ..net.endpoints import endpointFromString
 from ..server.limits import DEFAULT_SERVER_LIMITS
 from ..server.serving import Handler, HttpServer
-from .app import AppFailed, appFiles, loadApp
+from ..server.statushost import checkName
+from ..server.urls import isLoopback, urlOf
+from .app import AppFailed, appFiles, loadApp, loadShutdown
 from .command import CommandOptions, CommandService
+from .endpoints import checkEndpoint, namesOf, onLoopback
 from .limits import limitsByName, raiseDescriptors, withinDescriptors, withLimit
-from .listening import Launch, checkEndpoint
+from .listening import Launch
 from .reloading import WORKER_DRAIN, Reported, Supervisor, commandAgain, reported
+from .stopping import SHUTDOWN_DEADLINE
+
+log = Logger()
 
 DEFAULT_LISTEN = "tcp:8080"
 
@@ -41,6 +48,12 @@ class Options(CommandOptions):
     )
     optParameters: ClassVar = [
         ["app", None, None, "The handler, as package.module:name."],
+        [
+            "shutdown",
+            None,
+            None,
+            "A function of the app, async or not, called when the last request has been answered.",
+        ],
     ]
     optFlags: ClassVar = [
         ["reload", None, "For development: start anew when a file of the app changes."],
@@ -50,6 +63,7 @@ class Options(CommandOptions):
         super().__init__()
         self["listen"] = []
         self["status"] = []
+        self["status-host"] = []
         self["limits"] = DEFAULT_SERVER_LIMITS
         self.arguments: list[str] = []
 
@@ -62,7 +76,7 @@ class Options(CommandOptions):
 
     def opt_listen(self, endpoint: str) -> None:
         """
-        Serve at this Twisted endpoint, such as tcp:8080:interface=127.0.0.1. May be repeated.
+        Serve at this port, address (127.0.0.1:8080) or Twisted endpoint. May be repeated.
         """
         self["listen"].append(checkEndpoint("listen", endpoint))
 
@@ -70,7 +84,16 @@ class Options(CommandOptions):
         """
         Show how the server does, at this endpoint; on 127.0.0.1 unless it names an interface. May be repeated.
         """
-        self["status"].append(onLoopback(checkEndpoint("status", endpoint)))
+        self["status"].append(onLoopback("status", checkEndpoint("status", endpoint)))
+
+    def opt_status_host(self, name: str) -> None:
+        """
+        Let the status page answer to this host name, beside localhost and IP addresses. May be repeated.
+        """
+        try:
+            self["status-host"].append(checkName(name))
+        except InvalidArgument as error:
+            raise UsageError(f"--status-host: {error}") from None
 
     def opt_limits(self, text: str) -> None:
         """
@@ -87,6 +110,8 @@ class Options(CommandOptions):
         """
         if self["app"] is None:
             raise UsageError("--app: it must be named, as package.module:handler")
+        if self["status-host"] and not self["status"]:
+            raise UsageError("--status-host: there is no --status page that could answer to it")
         if not self["listen"]:
             self["listen"] = [DEFAULT_LISTEN]
         if self["reload"]:
@@ -98,15 +123,23 @@ class Options(CommandOptions):
         super().postOptions()
 
 
-def onLoopback(text: str) -> str:
+def announceStatus(port: IListeningPort) -> None:
     """
-    The same endpoint; if it is of TCP and names no interface, on the loopback one only.
+    Say in the log where the status page is, and who can read it.
     """
-    endpoint = endpointFromString(None, text)
-    inner = getattr(endpoint, "_wrappedEndpoint", endpoint)
-    if ":interface=" in text or getattr(inner, "_interface", None) not in ("", "::"):
-        return text
-    return text + (r":interface=\:\:1" if isinstance(inner, TCP6ServerEndpoint) else ":interface=127.0.0.1")
+    url = urlOf(port, "http")
+    address = port.getHost()
+    if isLoopback(port):
+        assert isinstance(address, IPv4Address | IPv6Address)
+        log.info(
+            "the status page is at {url}; it has no authentication; it listens on {host} only",
+            url=url,
+            host=address.host,
+        )
+    elif isinstance(address, UNIXAddress):
+        log.info("the status page is at {url}; it has no authentication; the mode of the socket protects it", url=url)
+    else:
+        log.warn("the status page is at {url}; it has no authentication; everybody who reaches it can read it", url=url)
 
 
 class HttpAppService(CommandService):
@@ -115,10 +148,17 @@ class HttpAppService(CommandService):
     """
 
     def __init__(
-        self, options: Options, handler: Handler, worker: Reported | None = None, *, reactor: Any = None
+        self,
+        options: Options,
+        handler: Handler,
+        worker: Reported | None = None,
+        *,
+        shutdown: Callable[[], Any] | None = None,
+        reactor: Any = None,
     ) -> None:
         """
         @param worker: if it is restarted by a parent.
+        @param shutdown: the app's function to call at the end.
         """
         super().__init__(Launch.fromOptions(options), reactor=reactor)
         self.logTo(options)
@@ -128,15 +168,17 @@ class HttpAppService(CommandService):
             limits = replace(limits, drain=min(limits.drain, WORKER_DRAIN))
             worker.setServiceParent(self)
             reactorFor = worker.reactorFor
+        if shutdown is not None:
+            self.atStop(shutdown, SHUTDOWN_DEADLINE if worker is None else WORKER_DRAIN)
         server = HttpServer(handler, limits=limits, reactor=reactor)
         self.serveHttp(server, options["listen"], reactorFor=reactorFor)
         if options["status"]:
             from ..server.status import StatusApp
 
-            pages = HttpServer(
-                StatusApp(server.statistics, limitsByName(limits)), limits=STATUS_LIMITS, reactor=reactor
-            )
-            self.serveHttp(pages, options["status"], logged=False, reactorFor=reactorFor)
+            hosts = [*options["status-host"], *namesOf(options["status"])]
+            page = StatusApp(server.statistics, limitsByName(limits), hosts=hosts)
+            pages = HttpServer(page, limits=STATUS_LIMITS, reactor=reactor)
+            self.serveHttp(pages, options["status"], logged=False, announce=announceStatus, reactorFor=reactorFor)
 
 
 def makeService(options: Options) -> IService:
@@ -151,8 +193,9 @@ def makeService(options: Options) -> IService:
         return Supervisor(launch, [*options["listen"], *options["status"]], command)
     try:
         handler = loadApp(options["app"])
+        shutdown = None if options["shutdown"] is None else loadShutdown(options["shutdown"])
     except AppFailed as error:
         if worker is not None:
             worker.report(error.files | appFiles())
         launch.refuse(error)
-    return HttpAppService(options, handler, worker)
+    return HttpAppService(options, handler, worker, shutdown=shutdown)
