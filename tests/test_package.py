@@ -109,7 +109,7 @@ ALLOWED = {
     # The status page shows the version; prometheus_client is imported when somebody scrapes.
     "server": {"__version__", "errors", "http", "net", "twisted", "zope", "multidict", "prometheus_client"},
     "reactor": {"twisted"},
-    "service": {"attrs", "errors", "http", "net", "reactor", "server", "twisted", "zope"},
+    "service": {"__version__", "attrs", "errors", "http", "net", "reactor", "server", "twisted", "zope"},
     "testing": {"errors", "net", "twisted", "zope"},
 }
 
