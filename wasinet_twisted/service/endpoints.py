@@ -44,7 +44,7 @@ def checkEndpoint(option: str, given: str) -> str:
     try:
         endpointFromString(None, text)
     except InvalidArgument as error:
-        hint = "" if ":" in given else f"; {_EXAMPLES}"
+        hint = "" if ":" in given or given.isdigit() else f"; {_EXAMPLES}"
         raise UsageError(f"--{option}: {error}{hint}") from None
     arguments, named = _parse(text)
     if "unix" in arguments[:2] and "mode" not in named and len(arguments) - arguments.index("unix") < 3:
