@@ -1,7 +1,7 @@
 """
 A status page to look at, of a server that is only made up.
 
-    python -m tests.server.statusserver [PORT]
+    python -m tests.server.statusserver [PORT [quiet]]
 
 """
 
@@ -73,9 +73,11 @@ class Load:
             self._statistics.closed()
 
 
-async def serve(reactor: Any, port: str = "0") -> None:
+async def serve(reactor: Any, port: str = "0", load: str = "") -> None:
     """
     Serve at 127.0.0.1, for ever.
+
+    @param load: C{"quiet"}: nobody has ever connected.
     """
     statistics = Statistics()
     app = StatusApp(statistics, {**asdict(Limits()), "maxConnections": None}, name="example.org")
@@ -83,7 +85,8 @@ async def serve(reactor: Any, port: str = "0") -> None:
     server = HttpServer(app)
     listening = await server.listenOn(f"tcp:{port}:interface=127.0.0.1")
     print(f"http://127.0.0.1:{listening.getHost().port}/", flush=True)
-    LoopingCall(Load(statistics).step).start(STEP)
+    if load != "quiet":
+        LoopingCall(Load(statistics).step).start(STEP)
     await Deferred()
 
 

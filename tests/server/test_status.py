@@ -284,6 +284,29 @@ class MetricsTests(StatusCase):
         self.statistics.refused(400, 'a "quoted" \\ reason\n')
         self.assertEqual(self.samples()["wasinet_refused_total", "400", 'a "quoted" \\ reason\n'], 1)
 
+    def test_nothingYet(self) -> None:
+        """
+        Each metric without labels is there and 0, so that a rate begins at 0; there is no average of nothing.
+        """
+        self.app = StatusApp(Statistics())
+        samples = {key: value for key, value in self.samples().items() if key[0].startswith("wasinet_")}
+        self.assertEqual(set(samples.values()), {0})
+        self.assertEqual(
+            {key[0] for key in samples},
+            {
+                "wasinet_answer_seconds_bucket",
+                "wasinet_answer_seconds_count",
+                "wasinet_answer_seconds_sum",
+                "wasinet_connections_accepted_total",
+                "wasinet_connections_open",
+                "wasinet_received_bytes_total",
+                "wasinet_requests_abandoned_total",
+                "wasinet_requests_in_flight",
+                "wasinet_requests_total",
+                "wasinet_sent_bytes_total",
+            },
+        )
+
     def test_twoServers(self) -> None:
         """
         They have the same names, and nothing in common.
