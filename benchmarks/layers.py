@@ -26,14 +26,14 @@ from typing import Any
 from twisted.internet.address import IPv4Address
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
+from wasinet_twisted.http.quick import wholeRequest
+from wasinet_twisted.server.answer import dateLine, quickResponse
 
 from wasinet_twisted.http import Buffer, WasiResponse
 from wasinet_twisted.http.limits import DEFAULT_LIMITS
-from wasinet_twisted.http.quick import wholeRequest
 from wasinet_twisted.net import ConnectionFactory, WasiTcpConn
 from wasinet_twisted.reactor.epoll import EPollReactor
 from wasinet_twisted.reactor.transports import Server
-from wasinet_twisted.server.answer import dateLine, quickResponse
 from wasinet_twisted.server.limits import ServerLimits
 from wasinet_twisted.server.request import Request
 from wasinet_twisted.server.serving import HttpServer
@@ -194,7 +194,8 @@ def measure(rounds: int) -> dict[str, float]:
             pass
 
     def count() -> None:
-        statistics.started()
+        statistics.requests += 1
+        statistics.inFlight += 1
         statistics.answered(200, 0.0001, 100)
 
     add("  of this: a response made", timesOver(lambda: WasiResponse(headers=fields, body=_MESSAGE)))

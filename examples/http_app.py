@@ -39,6 +39,8 @@ UPLOADS = Path("uploads")
 LARGEST = 100 * 1024 * 1024
 MEBIBYTE = 1024 * 1024
 DRAIN = 3.0
+# What a float holds without rounding.
+MOST = 2**53
 
 
 def text(status, line, headers=()):
@@ -56,9 +58,10 @@ async def index(request):
 async def addUp(request):
     # What is no JSON raises here, and is answered with 400.
     match await request.json():
-        case {"numbers": [*numbers]} if all(type(each) in (int, float) for each in numbers):
+        # Python's JSON takes numbers of any size: 1e999 is infinite, and no float is as large as some integers.
+        case {"numbers": [*numbers]} if all(type(each) in (int, float) and abs(each) <= MOST for each in numbers):
             return answerJson(200, {"sum": sum(numbers)})
-    return answerJson(400, {"error": 'this takes {"numbers": [1, 2.5]}'})
+    return answerJson(400, {"error": 'this takes {"numbers": [1, 2.5]}, each up to 2**53'})
 
 
 def pathOf(request):
@@ -66,7 +69,9 @@ def pathOf(request):
     Where the file of a request is kept; None if that is no name for one.
     """
     name = request.query.get("name", "")
-    return UPLOADS / name if re.fullmatch(r"\w[\w.-]{0,99}", name) else None
+    # Of ASCII only: others are too long for some file systems, and need more than this in Content-Disposition.
+    path = UPLOADS / name if re.fullmatch(r"\w[\w.-]{0,99}", name, re.ASCII) else None
+    return None if path is None or path.is_dir() else path
 
 
 async def upload(request):

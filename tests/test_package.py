@@ -121,7 +121,7 @@ ALLOWED = {
         "prometheus_client",
     },
     "reactor": {"_privates", "twisted"},
-    "service": {"_privates", "attrs", "errors", "http", "net", "reactor", "server", "twisted", "zope"},
+    "service": {"__version__", "_privates", "attrs", "errors", "http", "net", "reactor", "server", "twisted", "zope"},
     "testing": {"_privates", "errors", "net", "twisted", "zope"},
 }
 

@@ -111,6 +111,22 @@ def interfaceOf(endpoint: IStreamServerEndpoint) -> str | None:
     return str(interface)
 
 
+def endpointArguments(text: str) -> tuple[list[str], dict[str, str]]:
+    """
+    Return the arguments of an endpoint string, those with a name apart.
+
+    C{endpoints._parse}. Whether a string says something, such as a socket's mode, can't be read from the string without
+    Twisted's own parser, which knows what is escaped.
+
+    @raise NotSupported: this version of Twisted has another parser.
+    """
+    try:
+        parse: Callable[[str], tuple[list[str], dict[str, str]]] = endpoints._parse
+    except AttributeError as error:
+        raise NotSupported(f"{text!r} can't be read with this version of Twisted: {error}") from None
+    return parse(text)
+
+
 def sslArguments(text: str) -> dict[str, Any]:
     """
     Return the arguments of an C{ssl:} endpoint string by the names that Twisted's parser has for them.
@@ -122,13 +138,12 @@ def sslArguments(text: str) -> dict[str, Any]:
     @raise NotSupported: this version of Twisted has other parsers.
     """
     try:
-        parse: Callable[[str], tuple[list[str], dict[str, str]]] = endpoints._parse
         parameters = signature(endpoints._parseSSL)
     except AttributeError as error:
         raise NotSupported(
             f"{text!r}: its certificates can't be renewed with this version of Twisted: {error}"
         ) from None
-    arguments, named = parse(text)
+    arguments, named = endpointArguments(text)
     bound = parameters.bind(None, *arguments[arguments.index("ssl") + 1 :], **named)
     bound.apply_defaults()
     return bound.arguments

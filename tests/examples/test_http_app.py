@@ -148,6 +148,76 @@ def test_chunkedUpload(app: App, tmp_path: Path) -> None:
     app.ends()
 
 
+@pytest.mark.parametrize("name", ["%F0%9D%94%84" * 100, "%ED%A0%80", "%"])
+def test_namesThatNoFileCanHave(app: App, name: str) -> None:
+    """
+    Four bytes a character, a lone surrogate, half an escape: the client's doing, and no traceback.
+    """
+    assert app.status(f"/file?name={name}", "-T", __file__) == 400
+    for head in ([], ["-I"]):
+        assert app.status(f"/file?name={name}", *head) == 404
+    app.ends()
+
+
+def test_aDirectoryIsNoFile(app: App) -> None:
+    (app.uploads / "there").mkdir(parents=True)
+    assert app.status("/file?name=there", "-T", __file__) == 400
+    assert app.status("/file?name=there") == 404
+    assert app.kept() == ["there"]
+    app.ends()
+
+
+# A body, and what the answer begins with.
+ODD = {
+    "empty": (b"", "the body is no JSON: "),
+    "no-number": (b'{"numbers": [NaN]}', "the body is no JSON: NaN is no number"),
+    "not-utf-8": (b"\xff\xfe", "the body is no JSON: "),
+    "surrogates-in-utf-8": (b'"\xed\xa0\x80"', "the body is no JSON: "),
+    "nested": (b"[" * 100_000, "the body is no JSON: "),
+    "nested-objects": (b'{"a":' * 100_000, "the body is no JSON: "),
+    "too-many-digits": (b'{"numbers": [%s]}' % (b"9" * 5000), "the body is no JSON: "),
+    "half": (b'{"numbers": [1', "the body is no JSON: "),
+    "surrogates": (b'{"numbers": ["\\ud800"]}', '{"error": "this takes '),
+    "surrogate-name": (b'{"\\ud800": 1}', '{"error": "this takes '),
+    "infinite": (b'{"numbers": [1e999]}', '{"error": "this takes '),
+    "minus-infinite": (b'{"numbers": [-1e999, 1e999]}', '{"error": "this takes '),
+    "no-float-so-large": (b'{"numbers": [1.5, %s]}' % (b"9" * 400), '{"error": "this takes '),
+    "sum-of-too-many-digits": (b'{"numbers": [%s]}' % b",".join([b"9" * 4300] * 2), '{"error": "this takes '),
+    "just-too-large": (b'{"numbers": [9007199254740993]}', '{"error": "this takes '),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_oddBodies(app: App, case: str, tmp_path: Path) -> None:
+    """
+    The client is told, whatever it says that it sends; the log has no traceback.
+    """
+    content, expected = ODD[case]
+    file = tmp_path / "content"
+    file.write_bytes(content)
+    for kind in ("application/json", "application/json; charset=nonsense", "text/plain; charset="):
+        arguments = ["--data-binary", f"@{file}", "-H", f"Content-Type: {kind}"]
+        assert app.status("/sum", *arguments) == 400, kind
+        assert app.curl("/sum", *arguments).startswith(expected), kind
+    app.ends()
+
+
+def test_largestNumbers(app: App) -> None:
+    assert json.loads(app.curl("/sum", "-d", '{"numbers": [9007199254740992, -9007199254740992, 0.5]}')) == {"sum": 0.5}
+    app.ends()
+
+
+def test_oddRanges(app: App) -> None:
+    """
+    There are none here: the whole is sent. RFC 9110 section 14.2.
+    """
+    app.uploads.mkdir()
+    (app.uploads / "film").write_bytes(b"WasmEdge")
+    for value in ("bytes=9-1", "bytes=0-0,-1", "x", "bytes=99999999999999999999-"):
+        assert app.curl("/file?name=film", "-H", f"Range: {value}", "-H", 'If-Range: "x"') == "WasmEdge"
+    app.ends()
+
+
 def test_headIsFollowedByTheNext(app: App) -> None:
     """
     On one connection: the HEAD of a streamed response sends no byte of its body.
@@ -162,7 +232,10 @@ def test_headIsFollowedByTheNext(app: App) -> None:
     app.ends()
 
 
-@pytest.mark.parametrize("name", ["", "..", ".hidden", "a/b", "../x", "%00", "a%0Ab", "x" * 101])
+@pytest.mark.parametrize(
+    "name",
+    ["", "..", ".hidden", "a/b", "../x", "%00", "a%0Ab", "x" * 101, "%CE%A9", "%C3%A9", "%D9%A1", "%ff", "%zz", "%"],
+)
 def test_namesThatAreNone(app: App, name: str, tmp_path: Path) -> None:
     assert app.status(f"/file?name={name}", "-T", __file__) == 400
     assert app.status(f"/file?name={name}") == 404

@@ -1,7 +1,7 @@
 """
 A status page to look at, of a server that is only made up.
 
-    python -m tests.server.statusserver [PORT]
+    python -m tests.server.statusserver [PORT [quiet]]
 
 """
 
@@ -49,8 +49,9 @@ class Load:
         self._connect(round(90 + 70 * wave + (45 if slow else 0) + chance.gauss(0, 4)))
         starting = round((700 + 500 * wave) * STEP * chance.uniform(0.9, 1.1))
         for _ in range(starting):
-            statistics.started()
-            statistics.received(round(chance.uniform(180, 700)))
+            statistics.requests += 1
+            statistics.inFlight += 1
+            statistics.bytesReceived += round(chance.uniform(180, 700))
         self._waiting += starting
         waiting = min(self._waiting, round((30 if slow else 7) * chance.uniform(0.6, 1.4)))
         for _ in range(self._waiting - waiting):
@@ -72,9 +73,11 @@ class Load:
             self._statistics.closed()
 
 
-async def serve(reactor: Any, port: str = "0") -> None:
+async def serve(reactor: Any, port: str = "0", load: str = "") -> None:
     """
     Serve at 127.0.0.1, for ever.
+
+    @param load: C{"quiet"}: nobody has ever connected.
     """
     statistics = Statistics()
     app = StatusApp(statistics, {**asdict(Limits()), "maxConnections": None}, name="example.org")
@@ -82,7 +85,8 @@ async def serve(reactor: Any, port: str = "0") -> None:
     server = HttpServer(app)
     listening = await server.listenOn(f"tcp:{port}:interface=127.0.0.1")
     print(f"http://127.0.0.1:{listening.getHost().port}/", flush=True)
-    LoopingCall(Load(statistics).step).start(STEP)
+    if load != "quiet":
+        LoopingCall(Load(statistics).step).start(STEP)
     await Deferred()
 
 

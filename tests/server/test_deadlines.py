@@ -22,10 +22,10 @@ from wasinet_twisted.errors import (
     TimedOut,
 )
 from wasinet_twisted.http import Limits, WasiResponse
+from wasinet_twisted.http.timing import FRESH
 from wasinet_twisted.net import WasiTcpConn
 from wasinet_twisted.net.stream.lifecycle import CLOSE_TIMEOUT
 from wasinet_twisted.server import Request
-from wasinet_twisted.http.timing import FRESH
 from wasinet_twisted.server.serving import TICK
 
 from .support import CONTINUE, MemoryServerCase, chunked, get, message, parse, post, uriOf

@@ -36,7 +36,8 @@ def fed(latencies: Sequence[float], statistics: Statistics | None = None) -> Sta
     """
     statistics = statistics or Statistics()
     for seconds in latencies:
-        statistics.started()
+        statistics.requests += 1
+        statistics.inFlight += 1
         statistics.answered(200, seconds, 100)
     return statistics
 
@@ -166,14 +167,15 @@ class CounterTests(SynchronousTestCase):
         for _ in range(3):
             self.statistics.opened()
         self.statistics.closed()
-        self.statistics.received(70)
-        self.statistics.received(7)
+        self.statistics.bytesReceived += 70
+        self.statistics.bytesReceived += 7
         self.assertEqual(self.snapshot()["connections"], {"open": 2, "accepted": 3})
         self.assertEqual(self.snapshot()["bytes"], {"received": 77, "sent": 0})
 
     def test_requests(self) -> None:
         for _ in range(4):
-            self.statistics.started()
+            self.statistics.requests += 1
+            self.statistics.inFlight += 1
         self.statistics.answered(200, 0.001, 500)
         self.statistics.answered(HTTPStatus.NOT_FOUND, 0.003, 50)
         self.statistics.abandoned()
@@ -188,7 +190,8 @@ class CounterTests(SynchronousTestCase):
 
     def test_allStatuses(self) -> None:
         for status in (100, 599):
-            self.statistics.started()
+            self.statistics.requests += 1
+            self.statistics.inFlight += 1
             self.statistics.answered(status, 0, 0)
         self.assertEqual(self.snapshot()["statuses"], {"100": 1, "599": 1})
 

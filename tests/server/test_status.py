@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.server.test_accesslog import parsed
 from wasinet_twisted import __version__
+from wasinet_twisted.errors import InvalidArgument
 from wasinet_twisted.http import WasiRequest, WasiResponse
 from wasinet_twisted.server import Statistics, StatusApp
 
@@ -29,15 +30,19 @@ class StatusCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.statistics = Statistics()
-        self.app = StatusApp(self.statistics, {"body": 1000, "maxConnections": None}, name="a server")
+        self.app = StatusApp(
+            self.statistics, {"body": 1000, "maxConnections": None}, name="a server", hosts=["example.org"]
+        )
         for _ in range(3):
             self.statistics.opened()
         self.statistics.closed()
         for status, seconds in ((200, 0.0005), (200, 0.001), (404, 0.004), (500, 90)):
-            self.statistics.started()
-            self.statistics.received(100)
+            self.statistics.requests += 1
+            self.statistics.inFlight += 1
+            self.statistics.bytesReceived += 100
             self.statistics.answered(status, seconds, 1000)
-        self.statistics.started()
+        self.statistics.requests += 1
+        self.statistics.inFlight += 1
         self.statistics.refused(408, "head timeout")
         self.statistics.dropped("idle")
 
@@ -71,8 +76,52 @@ class RoutingTests(StatusCase):
         """
         Any request head does, not only a whole request.
         """
-        response = self.app(parsed(b"GET /status.json HTTP/1.1\r\nHost: x\r\n\r\n"))
+        response = self.app(parsed(b"GET /status.json HTTP/1.1\r\nHost: example.org\r\n\r\n"))
         self.assertEqual(response.status, 200)
+
+    def status(self, host: str | None, uri: str = "/", app: StatusApp | None = None) -> int:
+        return (app or self.app)(WasiRequest("GET", uri, {} if host is None else {"Host": host})).status
+
+    def test_hosts(self) -> None:
+        """
+        A page on the web may have its own name resolve to our address: only an address, localhost, and the names that
+        are given are answered.
+        """
+        for allowed in (
+            *("localhost", "LOCALHOST:8000", "localhost.", "127.0.0.1", "127.0.0.1:80", "192.0.2.1:", "[::1]:9000"),
+            *("[2001:db8::1]", "example.org", "Example.Org.:443", None),
+        ):
+            self.assertEqual(self.status(allowed), 200, allowed)
+        for other in (
+            *("evil.example", "evil.example:80", "localhost.evil.example", "www.example.org", "example.org.evil", ""),
+            *("127.0.0.1.evil.example", "[evil.example]", "[127.0.0.1]", "::1", "0x7f.1", "localhost:80:80", "com"),
+        ):
+            for uri in ("/", "/status.json", "/metrics", "/nothing"):
+                self.assertEqual(self.status(other, uri), 403, other)
+
+    def test_hostOfATargetInAbsoluteForm(self) -> None:
+        """
+        It is what counts. RFC 9112 section 3.2.2.
+        """
+        self.assertEqual(self.status("localhost", "http://evil.example/"), 403)
+        self.assertEqual(self.status("evil.example", "http://localhost:80?x"), 200)
+
+    def test_refusalSaysWhatToDo(self) -> None:
+        response = self.app(WasiRequest("GET", "/", {"Host": "evil.example"}))
+        self.assertEqual(
+            response.text(),
+            "the status page doesn't answer to the name 'evil.example'; ask for localhost or an IP address, "
+            "or allow the name: --status-host NAME, StatusApp(hosts=[...])\n",
+        )
+        self.assertEqual(response.headers["Content-Type"], "text/plain; charset=utf-8")
+        self.assertLess(len(self.app(WasiRequest("GET", "/", {"Host": "x" * 5000})).body), 500)
+
+    def test_anyHost(self) -> None:
+        self.assertEqual(self.status("evil.example", app=StatusApp(self.statistics, hosts=None)), 200)
+
+    def test_noSuchHost(self) -> None:
+        for name in ("a:80", "", "[::1]", "a/b"):
+            self.assertRaises(InvalidArgument, StatusApp, self.statistics, hosts=[name])
 
     def test_methods(self) -> None:
         for uri in ("/", "/status.json", "/metrics"):
@@ -222,7 +271,8 @@ class MetricsTests(StatusCase):
             {0.000512: 1, 0.001024: 1, 0.004096: 1, float("inf"): 1},
         )
         self.assertEqual(buckets[64e-6], 0)
-        self.statistics.started()
+        self.statistics.requests += 1
+        self.statistics.inFlight += 1
         self.statistics.answered(200, 1e-6, 0)
         self.assertEqual(self.samples()["wasinet_answer_seconds_bucket", "6.4e-05"], 1)
 
@@ -233,6 +283,29 @@ class MetricsTests(StatusCase):
         self.samples()
         self.statistics.refused(400, 'a "quoted" \\ reason\n')
         self.assertEqual(self.samples()["wasinet_refused_total", "400", 'a "quoted" \\ reason\n'], 1)
+
+    def test_nothingYet(self) -> None:
+        """
+        Each metric without labels is there and 0, so that a rate begins at 0; there is no average of nothing.
+        """
+        self.app = StatusApp(Statistics())
+        samples = {key: value for key, value in self.samples().items() if key[0].startswith("wasinet_")}
+        self.assertEqual(set(samples.values()), {0})
+        self.assertEqual(
+            {key[0] for key in samples},
+            {
+                "wasinet_answer_seconds_bucket",
+                "wasinet_answer_seconds_count",
+                "wasinet_answer_seconds_sum",
+                "wasinet_connections_accepted_total",
+                "wasinet_connections_open",
+                "wasinet_received_bytes_total",
+                "wasinet_requests_abandoned_total",
+                "wasinet_requests_in_flight",
+                "wasinet_requests_total",
+                "wasinet_sent_bytes_total",
+            },
+        )
 
     def test_twoServers(self) -> None:
         """

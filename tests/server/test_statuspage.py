@@ -140,6 +140,33 @@ def test_live(page: Page, port: int, serve: Callable[[], Process]) -> None:
     assert "Content Security Policy" in error["message"]
 
 
+def test_quiet(page: Page, port: int, tmp_path: Path) -> None:
+    """
+    A server that nobody has asked anything: counts of nothing, latencies of nobody, and no nonsense.
+    """
+    with running([*SERVER, str(port), "quiet"], tmp_path) as process:
+        process.waitForPorts(port)
+        page.browser.get(f"http://127.0.0.1:{port}/")
+        page.waitForState("live")
+        waitUntil(lambda: page.points().get("requests", 0) >= 2, "two rates")
+        figures = dict(zip(page.texts("#figures dt"), page.texts("#figures dd"), strict=True))
+        figures.pop("Uptime")
+        latencies = [f"{percentile}, last 10 s" for percentile in ("p50", "p99", "p99.9")]
+        nothing = {"Requests per second": "0", "In flight": "0", "Open connections": "0"}
+        assert figures == nothing | dict.fromkeys(latencies, NONE)
+        assert page.points()["p50"] == 0
+        assert page.texts("#statuses tbody *") == page.texts("#refused tbody *")
+        assert "none so far" in page.texts("#statuses td")
+        totals = dict(zip(page.texts("#totals th"), page.texts("#totals td"), strict=True))
+        totals.pop("started")
+        assert {value.replace("\u202f", " ") for value in totals.values()} == {"0", "0 B", NONE}, totals
+        shown = page.browser.execute_script("return document.body.outerHTML")
+        script = page.browser.execute_script("return document.querySelector('script').outerHTML")
+        for nonsense in ("NaN", "Infinity", "undefined", "null"):
+            assert nonsense not in shown.replace(script, ""), nonsense
+        assert consoleErrors(page.browser) == []
+
+
 def test_buttons(page: Page, port: int, serve: Callable[[], Process]) -> None:
     """
     Pause holds the page, and loses nothing; the windows change the time axes. All by keyboard too. And the pointer.

@@ -379,5 +379,5 @@ def test_noSocketFromSystemd(tmp_path: Path) -> None:
     process = run([*TWISTD, "--tcp", "systemd:domain=INET:index=0"], tmp_path)
     assert process.process.returncode == 1
     assert (
-        "no server endpoint: 'systemd:domain=INET:index=0': systemd has handed over no such socket" in process.stdout()
+        "no server endpoint: 'systemd:domain=INET:index=0': systemd has handed over no such socket" in process.stderr()
     )

@@ -6,20 +6,27 @@ from __future__ import annotations
 
 import re
 import resource
+import sys
 from dataclasses import fields
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from tests.service.test_options import Parent as EchoParent
 from tests.support import MemoryPeer
 from wasinet_twisted.http import Limits, WasiResponse
 from wasinet_twisted.server.limits import DEFAULT_SERVER_LIMITS, ServerLimits
-from wasinet_twisted.service import command
-from wasinet_twisted.service.http import HttpAppService, Options, onLoopback
+from wasinet_twisted.service import command, endpoints
+from wasinet_twisted.service.endpoints import namesOf, onLoopback
+from wasinet_twisted.service.http import HttpAppService, Options
 from wasinet_twisted.service.limits import SPARE, limitsByName, raiseDescriptors, withinDescriptors
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "operating.md"
@@ -60,7 +67,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_repeatable(self) -> None:
         options = parse("--listen=tcp:1", "--listen=unix:/run/x", "--status=tcp:2", "--status=tcp6:3")
-        self.assertEqual(options["listen"], ["tcp:1", "unix:/run/x"])
+        self.assertEqual(options["listen"], ["tcp:1", "unix:/run/x:mode=660"])
         self.assertEqual(options["status"], ["tcp:2:interface=127.0.0.1", r"tcp6:3:interface=\:\:1"])
 
     def test_eachParseStartsAnew(self) -> None:
@@ -69,7 +76,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_badEndpoints(self) -> None:
         for option in ("--listen", "--status"):
-            for text in ("", "8000", "tcp:eighty", "nonsense:1", "ssl:1:privateKey=/no"):
+            for text in ("", "65536", "tcp:eighty", "nonsense:1", "ssl:1:privateKey=/no"):
                 message = self.refused(option, text)
                 self.assertTrue(message.startswith(f"{option}: "), message)
                 self.assertIn(text, message)
@@ -84,10 +91,68 @@ class OptionsTests(SynchronousTestCase):
             "haproxy:tcp:1": "haproxy:tcp:1:interface=127.0.0.1",
             "tcp6:1": r"tcp6:1:interface=\:\:1",
         }.items():
-            self.assertEqual(onLoopback(given), expected)
-            self.assertEqual(onLoopback(expected), expected)
+            self.assertEqual(onLoopback("status", given), expected)
+            self.assertEqual(onLoopback("status", expected), expected)
         for given in ("tcp:1:interface=192.0.2.1", "tcp:1:192.0.2.1", "tcp:1:interface=", "unix:/run/x"):
-            self.assertEqual(onLoopback(given), given)
+            self.assertEqual(onLoopback("status", given), given)
+
+    def test_statusWithoutTwistedsPrivateNames(self) -> None:
+        """
+        Where a new Twisted has no such attribute, nobody knows where the page would listen: it must be said.
+        """
+
+        @implementer(IStreamServerEndpoint)
+        class Unknown:
+            def listen(self, factory: object) -> None:
+                raise AssertionError
+
+        class NoInterface(TCP4ServerEndpoint):
+            def __getattribute__(self, name: str) -> Any:
+                if name == "_interface":
+                    raise AttributeError(name)
+                return super().__getattribute__(name)
+
+        for endpoint in (Unknown(), NoInterface(None, 1)):
+            self.patch(endpoints, "endpointFromString", lambda reactor, text, endpoint=endpoint: endpoint)
+            error = self.assertRaises(UsageError, onLoopback, "status", "tcp:1")
+            self.assertEqual(
+                str(error),
+                "--status: can't find out which interface tcp:1 listens on; name it, as in :interface=127.0.0.1",
+            )
+            named = "tcp:1:interface=127.0.0.1"
+            self.assertEqual(onLoopback("status", named), named)
+
+    def test_statusByItsPort(self) -> None:
+        options = parse("--status=9000", "--status=[::]:9000", "--status=192.0.2.1:9000", "--status=unix:/run/x")
+        self.assertEqual(
+            options["status"],
+            [
+                "tcp:9000:interface=127.0.0.1",
+                r"tcp6:9000:interface=\:\:",
+                "tcp:9000:interface=192.0.2.1",
+                "unix:/run/x:mode=660",
+            ],
+        )
+
+    def test_statusHosts(self) -> None:
+        options = parse("--status=1", "--status-host=Status.Example.org.", "--status-host=box")
+        self.assertEqual(options["status-host"], ["status.example.org", "box"])
+        for name in ("a:80", "", "http://a", "*", "a b", "a..b", "x" * 254):
+            self.assertIn("--status-host: a host must be a name", self.refused("--status=1", f"--status-host={name}"))
+        self.assertIn("there is no --status page", self.refused("--status-host=box"))
+
+    def test_namesOf(self) -> None:
+        """
+        Those that an endpoint listens on: by these the status page may be asked for.
+        """
+        texts = [
+            "tcp:1:interface=box.example",
+            "tcp:1:interface=127.0.0.1",
+            "tcp:1",
+            "unix:/run/x",
+            r"tcp6:1:interface=\:\:1",
+        ]
+        self.assertEqual(list(namesOf(texts)), ["box.example"])
 
     def test_limits(self) -> None:
         limits = parse(
@@ -132,9 +197,10 @@ class OptionsTests(SynchronousTestCase):
 
     def test_daemons(self) -> None:
         for arguments in (["--access-log", "-"], ["--reload"]):
-            with self.assertRaises(UsageError) as caught:
+            self.patch(sys, "stderr", stderr := StringIO())
+            with self.assertRaises(SystemExit):
                 Parent().parseOptions(["wasinet-http", "--app=a:b", *arguments])
-            self.assertIn(arguments[0], str(caught.exception))
+            self.assertIn(arguments[0], stderr.getvalue())
             Parent().parseOptions(["-n", "wasinet-http", "--app=a:b", *arguments])
 
     def test_reloadWithSystemd(self) -> None:
@@ -146,7 +212,16 @@ class OptionsTests(SynchronousTestCase):
 
     def test_help(self) -> None:
         text = parse().getUsage()
-        for name in ("--app", "--listen", "--access-log", "--access-log-format", "--limits", "--status", "--reload"):
+        for name in (
+            "--app",
+            "--listen",
+            "--access-log",
+            "--access-log-format",
+            "--limits",
+            "--status",
+            "--status-host",
+            "--reload",
+        ):
             self.assertIn(name, text)
 
 
@@ -243,11 +318,14 @@ class ServiceTests(SynchronousTestCase):
         """
         It shows what the app's server does.
         """
-        service = self.start("--listen=tcp:1", "--status=tcp:2", "--limits=connections=50")
+        service = self.start("--listen=tcp:1", "--status=tcp:2", "--status-host=box", "--limits=connections=50")
         self.assertEqual([(port, where) for port, _, _, where in self.reactor.tcpServers], [(1, ""), (2, "127.0.0.1")])
         self.connect().send(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
         peer = self.connect(1)
-        peer.send(b"GET /status.json HTTP/1.1\r\nHost: x\r\n\r\n")
+        peer.send(b"GET /status.json HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+        answer = peer.take()
+        self.assertTrue(answer.startswith(b"HTTP/1.1 403 Forbidden\r\n"), answer)
+        peer.send(b"GET /status.json HTTP/1.1\r\nHost: box\r\n\r\n")
         answer = peer.take()
         self.assertTrue(answer.startswith(b"HTTP/1.1 200 OK\r\n"), answer)
         self.assertIn(b'"connections":50', answer)

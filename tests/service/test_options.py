@@ -4,10 +4,15 @@ What wasinet-echo takes on its command line.
 
 from __future__ import annotations
 
+import sys
+from io import StringIO
+
+import twisted
 from twisted.python.usage import Options as BaseOptions
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
+import wasinet_twisted
 from wasinet_twisted.service import command
 from wasinet_twisted.service.echo import Options
 
@@ -40,6 +45,16 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(len(str(error).splitlines()), 1)
         return str(error)
 
+    def refusedByTwistd(self, *arguments: str) -> str:
+        """
+        @return: what stands on the standard error: twistd would print all options as well.
+        """
+        self.patch(sys, "stderr", stderr := StringIO())
+        with self.assertRaises(SystemExit) as caught:
+            Parent().parseOptions(["wasinet-echo", *arguments])
+        self.assertEqual(caught.exception.code, 1)
+        return stderr.getvalue()
+
     def test_defaults(self) -> None:
         options = parse()
         self.assertEqual((options["http"], options["tcp"], options["access-log"]), (["tcp:8000"], ["tcp:8001"], None))
@@ -52,7 +67,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_repeatable(self) -> None:
         options = parse("--tcp=tcp:1", "--http=tcp:2", "--tcp=unix:/run/x.sock", "--http=tcp:3:interface=127.0.0.1")
-        self.assertEqual(options["tcp"], ["tcp:1", "unix:/run/x.sock"])
+        self.assertEqual(options["tcp"], ["tcp:1", "unix:/run/x.sock:mode=660"])
         self.assertEqual(options["http"], ["tcp:2", "tcp:3:interface=127.0.0.1"])
 
     def test_eachParseStartsAnew(self) -> None:
@@ -69,7 +84,7 @@ class OptionsTests(SynchronousTestCase):
         for option in ("--http", "--tcp"):
             for text in (
                 "",
-                "8000",
+                "65536",
                 "tcp",
                 "tcp:",
                 "tcp:eighty",
@@ -81,8 +96,69 @@ class OptionsTests(SynchronousTestCase):
                 self.assertTrue(message.startswith(f"{option}: "), message)
                 self.assertIn(text, message)
 
+    def test_ports(self) -> None:
+        """
+        A bare port, and an IP address with a port, are endpoints.
+        """
+        for given, expected in {
+            "9000": "tcp:9000",
+            "0": "tcp:0",
+            "127.0.0.1:9000": "tcp:9000:interface=127.0.0.1",
+            "0.0.0.0:9000": "tcp:9000:interface=0.0.0.0",
+            "[::1]:9000": r"tcp6:9000:interface=\:\:1",
+            "[::]:0": r"tcp6:0:interface=\:\:",
+        }.items():
+            for option in ("http", "tcp"):
+                self.assertEqual(parse(f"--{option}={given}")[option], [expected])
+        for given in (
+            "65536",
+            "-1",
+            "127.0.0.1:65536",
+            "127.0.0.256:1",
+            "[127.0.0.1]:1",
+            "::1:9000",
+            "9000 ",
+            "\uff19",
+        ):
+            self.assertIn("no server endpoint", self.refused(f"--http={given}"))
+        self.assertIn("an endpoint is a port (8080)", self.refused("--http=http"))
+
+    def test_modesOfUnixSockets(self) -> None:
+        """
+        The owner and the group, unless the endpoint says otherwise.
+        """
+        for given, expected in {
+            "unix:/run/x": "unix:/run/x:mode=660",
+            "unix:/run/x:backlog=5": "unix:/run/x:backlog=5:mode=660",
+            "haproxy:unix:/run/x": "haproxy:unix:/run/x:mode=660",
+            r"unix:/run/mode\=1": r"unix:/run/mode\=1:mode=660",
+            "unix:/run/x:mode=600": "unix:/run/x:mode=600",
+            "unix:/run/x:666": "unix:/run/x:666",
+            "haproxy:unix:/run/x:666": "haproxy:unix:/run/x:666",
+            "unix:address=/run/x": "unix:address=/run/x:mode=660",
+        }.items():
+            self.assertEqual(parse("--http", given)["http"], [expected])
+        self.refused("--http=unix:/run/x:mode=999")
+
     def test_unknownOption(self) -> None:
         self.assertIn("nonsense", self.refused("--nonsense"))
+
+    def test_oneLineBelowTwistd(self) -> None:
+        for arguments, expected in {
+            ("--nonsense",): "wasinet-echo: option --nonsense not recognized (see wasinet-echo --help)\n",
+            ("--http=nonsense:1",): "wasinet-echo: --http: no server endpoint: 'nonsense:1': ValueError: "
+            "Unknown endpoint type: 'nonsense' (see wasinet-echo --help)\n",
+        }.items():
+            self.assertEqual(self.refusedByTwistd(*arguments), expected)
+
+    def test_version(self) -> None:
+        self.patch(sys, "stdout", stdout := StringIO())
+        with self.assertRaises(SystemExit) as caught:
+            parse("--version")
+        self.assertEqual(caught.exception.code, 0)
+        ours = f"wasinet_twisted {wasinet_twisted.__version__} (Twisted {twisted.__version__}, Python "
+        self.assertTrue(stdout.getvalue().startswith(ours), stdout.getvalue())
+        self.assertEqual(len(stdout.getvalue().splitlines()), 1)
 
     def test_missingValue(self) -> None:
         self.assertIn("http", self.refused("--http"))
@@ -105,9 +181,7 @@ class OptionsTests(SynchronousTestCase):
         """
         It has no standard output.
         """
-        with self.assertRaises(UsageError) as caught:
-            Parent().parseOptions(["wasinet-echo", "--access-log", "-"])
-        self.assertIn("--access-log", str(caught.exception))
+        self.assertIn("--access-log", self.refusedByTwistd("--access-log", "-"))
         Parent().parseOptions(["wasinet-echo", "--access-log", "x.log"])
         Parent().parseOptions(["-n", "wasinet-echo", "--access-log", "-"])
 

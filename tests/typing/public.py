@@ -1,5 +1,7 @@
 """
-What a type checker makes of each public call of C{wasinet_twisted.net}. Checked by tests/test_typing.py, never run.
+What a type checker makes of each public call of C{wasinet_twisted.net}, and of serving HTTP.
+
+Checked by tests/test_typing.py, never run.
 """
 
 from __future__ import annotations
@@ -7,11 +9,14 @@ from __future__ import annotations
 from io import BytesIO
 from typing import assert_type
 
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerEndpoint
 from twisted.internet.task import Clock
 
-from wasinet_twisted import net, testing
+from wasinet_twisted import http, net, serve, testing
+from wasinet_twisted.errors import InvalidResponse, SlowBody, WasinetError
+from wasinet_twisted.server import HttpServer, Request
 
 
 async def reads(conn: net.WasiTcpConn) -> None:
@@ -82,11 +87,33 @@ async def serves(endpoint: IStreamServerEndpoint) -> None:
     await server.serveForever(handler)
     await server.drain(5)
     await server.close()
-    assert_type(server.local(), IAddress)
+    assert_type(server.local(), IPv4Address | IPv6Address)
+    port: int = server.local().port
+    net.WasiTcpServer(port)
     factory = net.ConnectionFactory(handler, maxConnections=10, alpn=["http/1.1"])
     assert_type(await factory.listen(endpoint), IListeningPort)
     await factory.drain(5)
     await factory.stop(5)
+
+
+async def answer(request: Request) -> http.WasiResponse:
+    """
+    As users write them.
+    """
+    return http.WasiResponse(body=await request.read())
+
+
+async def servesHttp(endpoint: IStreamServerEndpoint) -> None:
+    server = serve(answer, 8080)
+    assert_type(server, HttpServer)
+    assert_type(server.local(), IPv4Address | IPv6Address)
+    port: int = server.local().port
+    assert_type(await server.listenOn(endpoint), IListeningPort)
+    await net.connect("127.0.0.1", port)
+    await server.drain(5)
+    errors: list[type[WasinetError]] = [InvalidResponse, SlowBody]
+    assert_type(SlowBody.statusHint, int)
+    print(errors)
 
 
 def tests() -> None:

@@ -29,6 +29,7 @@ from ..http.asks import UNKNOWN_EXPECTATION, expectsUnknown
 from ..http.exchange import HEAD
 from ..http.framing import isTunnel
 from ..http.messages import PieceSource, toBody
+from ..net.tasks.hints import withAsyncioHint
 from ..net.tasks.task import Task
 from .accesslog import CLIENT_CLOSED
 from .interfaces import Carrier
@@ -177,7 +178,7 @@ def failed(carrier: Carrier, request: Request, error: BaseException, cancelled: 
     else:
         log.failure(
             "the handler of {request} from {peer} failed",
-            failure=Failure(error),
+            failure=Failure(withAsyncioHint(error)),
             request=request,
             peer=carrier.peerName(),
         )

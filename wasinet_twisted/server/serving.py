@@ -7,10 +7,12 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IAddress, IDelayedCall, IListeningPort, IStreamServerEndpoint
+from twisted.internet.interfaces import IDelayedCall, IListeningPort, IStreamServerEndpoint
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..errors import ConnectionClosed, InvalidArgument
@@ -27,11 +29,21 @@ from .limits import DEFAULT_SERVER_LIMITS, ServerLimits, timingOf
 from .protocol import HttpProtocol
 from .request import Request
 from .statistics import Statistics
+from .urls import urlOf
+
+log = Logger()
 
 Handler = Callable[[Request], WasiResponse | Awaitable[WasiResponse | None]]
 
 # How often deadlines are looked at, in seconds.
 TICK = 0.5
+
+
+def announceHttp(port: IListeningPort) -> None:
+    """
+    Say in the log that HTTP is served on C{port}.
+    """
+    log.info("listening on {url}", url=urlOf(port, "http"))
 
 
 class HttpServer(ConnectionFactory):
@@ -210,6 +222,7 @@ class HttpServer(ConnectionFactory):
 
         def listening(port: IListeningPort) -> IListeningPort:
             self.ports.append(port)
+            announceHttp(port)
             return port
 
         def failed(failure: Failure) -> Failure:
@@ -217,19 +230,22 @@ class HttpServer(ConnectionFactory):
 
         return self.listen(endpointOf(self.reactor, endpoint)).addCallbacks(listening, failed)
 
-    def local(self) -> IAddress:
+    def local(self) -> IPv4Address | IPv6Address:
         """
-        The address of the first port; with port 0, this tells the port.
+        The address of the first port; with port 0, C{.port} tells the port.
+
+        On a Unix socket it is a L{UNIXAddress<twisted.internet.address.UNIXAddress>}, which has a C{name} and no port.
+        The annotation leaves that out, so that C{server.local().port} needs no cast.
 
         @raise ConnectionClosed: it listens on none.
         """
         if not self.ports:
             raise ConnectionClosed("the server is not listening")
-        return self.ports[0].getHost()
+        return cast(IPv4Address | IPv6Address, self.ports[0].getHost())
 
     def close(self) -> Deferred[None]:
         """
-        Stop to listen. Connections go on.
+        Stop listening. Connections go on.
 
         @return: fires when the sockets are closed.
         """
@@ -244,7 +260,7 @@ class HttpServer(ConnectionFactory):
 
     def drain(self, deadline: float | None = None) -> Deferred[None]:
         """
-        Stop to listen, close the connections that are idle, and let the requests
+        Stop listening, close the connections that are idle, and let the requests
         in flight be answered, also half-received ones, with C{Connection: close}.
         What is left after C{deadline} seconds is cancelled and reset.
 

@@ -69,7 +69,8 @@ _TABLE = [_bucketOf(units) for units in range(int(_TABLED * UNITS) + 1)]
 
 class Statistics:
     """
-    One server's counters. They are public: a hot path may count by itself.
+    One server's counters. They are public: the connections count requests and bytes by themselves, as these are on the
+    hot path.
 
     @ivar openConnections: how many there are now.
     @ivar accepted: how many there have been.
@@ -139,16 +140,9 @@ class Statistics:
         """
         self.openConnections -= 1
 
-    def started(self) -> None:
-        """
-        A request goes to the handler. Either C{answered} or C{abandoned} follows.
-        """
-        self.requests += 1
-        self.inFlight += 1
-
     def answered(self, status: int, seconds: float, size: int) -> None:
         """
-        A request that has C{started} has its answer.
+        A request that is in C{inFlight} has its answer.
 
         @param status: 100 to 599.
         @param seconds: how long it took.
@@ -176,14 +170,14 @@ class Statistics:
 
     def abandoned(self) -> None:
         """
-        A request that has C{started} will have no answer: its connection is gone.
+        A request that is in C{inFlight} will have no answer: its connection is gone.
         """
         self.inFlight -= 1
         self.abandonedRequests += 1
 
     def refused(self, status: int, reason: str) -> None:
         """
-        A request was refused before it C{started}: it counts as an answer of
+        A request was refused before the handler got it: it counts as an answer of
         this status, and neither as a request nor with a latency.
 
         @param reason: a few words, of a fixed set: C{"head timeout"}.
@@ -203,12 +197,6 @@ class Statistics:
         if reason not in self.drops and len(self.drops) >= REASONS_KEPT:
             reason = OTHER
         self.drops[reason] += 1
-
-    def received(self, size: int) -> None:
-        """
-        Bytes have come.
-        """
-        self.bytesReceived += size
 
     @property
     def uptime(self) -> float:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -15,6 +15,7 @@ from typing import Any
 from .. import __version__
 from ..http import RequestHead, WasiResponse
 from .statistics import Statistics
+from .statushost import AllowedHosts, authorityOf
 
 _TEXT = "text/plain; charset=utf-8"
 _METHODS = ("GET", "HEAD")
@@ -33,8 +34,11 @@ class StatusApp:
     """
     A handler that shows a server's statistics: C{/}, C{/status.json} and C{/metrics}.
 
-    It asks nobody who they are: it is for a listener of its own, on an address
-    that only those reach who may see it.
+    The page has no authentication. It is for a listener of its own, on an
+    address that only those reach who may see it. It answers only to
+    C{localhost}, to IP addresses and to C{hosts}; requests for other names are
+    refused with 403, because a page on the web may have made the browser send
+    them (DNS rebinding).
     """
 
     def __init__(
@@ -44,17 +48,22 @@ class StatusApp:
         *,
         name: str = "wasinet_twisted",
         version: str = __version__,
+        hosts: Iterable[str] | None = (),
     ) -> None:
         """
         @param limits: the server's bounds by name, shown as they are; L{None}
             as a value is no bound.
         @param name: whose page it is.
         @param version: of which version.
+        @param hosts: host names, without a port, that it answers to as well. L{None}: it answers to all names; what
+            stands in front has to protect it then.
+        @raise InvalidArgument: one of C{hosts} is no host name.
         """
         self._statistics = statistics
         self._limits = dict(limits or {})
         self._name = name
         self._version = version
+        self._hosts = None if hosts is None else AllowedHosts(hosts)
         self._metrics: Any = None
         self._pages = {"/": self._page, "/status.json": self._json, "/metrics": self._prometheus}
 
@@ -62,6 +71,8 @@ class StatusApp:
         """
         Answer a request.
         """
+        if self._hosts is not None and not self._hosts.allows(request):
+            return _response(403, _TEXT, _refusal(request))
         page = self._pages.get(_path(request.uri))
         if page is None:
             return _response(404, _TEXT, "there are /, /status.json and /metrics\n")
@@ -110,6 +121,13 @@ def _path(target: str) -> str:
     if not target.startswith("/") and "://" in target:
         target = "/" + target.partition("://")[2].partition("/")[2]
     return target.partition("?")[0]
+
+
+def _refusal(request: RequestHead) -> str:
+    return (
+        f"the status page doesn't answer to the name {authorityOf(request)!r:.300}; ask for localhost or an IP "
+        "address, or allow the name: --status-host NAME, StatusApp(hosts=[...])\n"
+    )
 
 
 def _response(status: int, contentType: str, body: bytes | str) -> WasiResponse:

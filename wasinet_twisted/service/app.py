@@ -35,9 +35,22 @@ def loadApp(text: str) -> Callable[..., Any]:
     @param text: such as C{"package.module:handler"}.
     @raise AppFailed: with one line that says why not.
     """
+    return _load("app", text, "handler", "a function that takes a request")
+
+
+def loadShutdown(text: str) -> Callable[..., Any]:
+    """
+    Import a function to call at the end of the service, as L{loadApp} does.
+
+    @raise AppFailed: with one line that says why not.
+    """
+    return _load("shutdown", text, "function", "a function that takes nothing")
+
+
+def _load(option: str, text: str, example: str, kind: str) -> Callable[..., Any]:
     match = _APP.fullmatch(text)
     if match is None:
-        raise AppFailed(f"--app must be like package.module:handler, not {text!r}")
+        raise AppFailed(f"--{option} must be like package.module:{example}, not {text!r}")
     module, name = match.groups()
     directory = os.getcwd()
     if directory not in sys.path:
@@ -54,15 +67,15 @@ def loadApp(text: str) -> Callable[..., Any]:
         where = "".join(f" ({file}, line {line})" for file, line in frames[-1:])
         # On one line, whatever the exception says.
         why = " ".join(f"{type(error).__name__}: {what}".removesuffix(": ").split())
-        raise AppFailed(f"can't import the app {text}: {why}{where}", {file for file, _ in frames}) from error
+        raise AppFailed(f"can't import the {option} {text}: {why}{where}", {file for file, _ in frames}) from error
     try:
         for part in name.split("."):
             app = getattr(app, part)
     except AttributeError as error:
         file = getattr(sys.modules[module], "__file__", None) or "no file"
-        raise AppFailed(f"there is no app {text}: {error} ({file})") from error
+        raise AppFailed(f"there is no {option} {text}: {error} ({file})") from error
     if not callable(app):
-        raise AppFailed(f"the app {text} must be a function that takes a request, not {app!r:.100}")
+        raise AppFailed(f"the {option} {text} must be {kind}, not {app!r:.100}")
     return app  # type: ignore[no-any-return]
 
 

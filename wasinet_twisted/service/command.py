@@ -4,21 +4,26 @@ What each command's service is made of: its servers, their access log, and what 
 
 from __future__ import annotations
 
+import platform
 import select
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from twisted.application.service import MultiService, Service
+from twisted.copyright import version as twistedVersion
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.usage import Options, UsageError
 
+from .. import __version__
 from ..net.reactors import theReactor
 from ..server.accesslog import FORMATS, AccessLog
-from ..server.serving import HttpServer
+from ..server.serving import HttpServer, announceHttp
 from .listening import Launch, ListeningService
 from .signals import Signals
+from .stopping import shutDown
 
 log = Logger()
 
@@ -29,15 +34,23 @@ class HttpService(MultiService):
     """
 
     def __init__(
-        self, server: HttpServer, endpoints: Sequence[str], launch: Launch, reactorFor: Callable[[str], Any]
+        self,
+        server: HttpServer,
+        endpoints: Sequence[str],
+        launch: Launch,
+        reactorFor: Callable[[str], Any],
+        announce: Callable[[IListeningPort], object] = announceHttp,
     ) -> None:
         """
         @param reactorFor: gives the reactor for an endpoint.
+        @param announce: says in the log that the server listens on a port.
         """
         super().__init__()
         self.server = server
         for endpoint in endpoints:
-            service = ListeningService(endpoint, server, launch, ends=False, reactor=reactorFor(endpoint))
+            service = ListeningService(
+                endpoint, server, launch, announce=announce, ends=False, reactor=reactorFor(endpoint)
+            )
             service.setServiceParent(self)
 
     def startService(self) -> None:
@@ -49,7 +62,7 @@ class HttpService(MultiService):
 
     def stopService(self) -> Deferred[None]:
         """
-        Stop to listen, and let the requests in flight be answered.
+        Stop listening, and let the requests in flight be answered.
         """
         closed: Deferred[Any] = super().stopService()
         drained = self.server.drain()
@@ -149,6 +162,7 @@ class CommandService(MultiService):
         self.launch = launch
         self._reactor: Any = theReactor(reactor)
         self._accessLog: AccessLogService | None = None
+        self._shutdown: tuple[Callable[[], Any], float] | None = None
         self._signals = Signals(launch, self.reload if reloads else None, self._reactor)
 
     def logTo(self, options: Options) -> None:
@@ -166,31 +180,44 @@ class CommandService(MultiService):
         endpoints: Sequence[str],
         *,
         logged: bool = True,
+        announce: Callable[[IListeningPort], object] = announceHttp,
         reactorFor: Callable[[str], Any] | None = None,
     ) -> None:
         """
         Serve HTTP on all of these.
 
+        @param announce: says in the log that the server listens on a port.
         @param reactorFor: gives the reactor for an endpoint, if that is another.
         """
         if logged and self._accessLog is not None:
             self._accessLog.serve(server)
-        service = HttpService(server, endpoints, self.launch, reactorFor or (lambda _: self._reactor))
+        service = HttpService(server, endpoints, self.launch, reactorFor or (lambda _: self._reactor), announce)
         service.setServiceParent(self)
+
+    def atStop(self, function: Callable[[], Any], deadline: float) -> None:
+        """
+        Call C{function} at the stop, when the requests in flight have been answered.
+
+        @param deadline: seconds that it may take.
+        """
+        self._shutdown = function, deadline
 
     def startService(self) -> None:
         """
-        Start all, and heed signals once the reactor does.
+        Start all, and honour signals once the reactor does.
         """
         super().startService()
         self._reactor.callWhenRunning(self._signals.install)
 
     def stopService(self) -> Any:
         """
-        Stop all servers, then the log.
+        Stop all servers, then what the app has of its own, then the log.
         """
         self._signals.stopping()
         stopped = super().stopService()
+        if self._shutdown is not None:
+            function, deadline = self._shutdown
+            stopped.addBoth(lambda _: shutDown(function, deadline, self._reactor))
         return stopped if self._accessLog is None else stopped.addBoth(self._accessLog.close)
 
     def stop(self) -> None:
@@ -217,6 +244,27 @@ class CommandOptions(Options):
         ["access-log", None, None, "Write a line for each HTTP request to this file, or to the standard output (-)."],
         ["access-log-format", None, None, "combined, as Apache has it (the default), or json, an object a line."],
     ]
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """
+        Parse them. Below twistd or twist, a wrong one is one line on the standard error and status 1: these print all
+        their options as well.
+        """
+        try:
+            super().parseOptions(options)
+        except UsageError as error:
+            if getattr(self, "parent", None) is None:
+                raise
+            command = self.command  # type: ignore[attr-defined]
+            print(f"{command}: {' '.join(str(error).split())} (see {command} --help)", file=sys.stderr)
+            raise SystemExit(1) from None
+
+    def opt_version(self) -> None:
+        """
+        Show the versions of this package and of Twisted, and exit.
+        """
+        print(f"wasinet_twisted {__version__} (Twisted {twistedVersion}, Python {platform.python_version()})")
+        raise SystemExit(0)
 
     def postOptions(self) -> None:
         """

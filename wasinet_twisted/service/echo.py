@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.application.service import IService
+from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.usage import UsageError
 
@@ -16,9 +17,11 @@ from ..net import ConnectionFactory, WasiTcpConn
 from ..server.limits import ServerLimits
 from ..server.request import Request
 from ..server.serving import HttpServer
+from ..server.urls import urlOf
 from .command import CommandOptions, CommandService
+from .endpoints import checkEndpoint
 from .limits import raiseDescriptors, withinDescriptors
-from .listening import Launch, ListeningService, checkEndpoint
+from .listening import Launch, ListeningService
 from .standardoutput import neverBlock
 
 log = Logger()
@@ -49,13 +52,13 @@ class Options(CommandOptions):
 
     def opt_http(self, endpoint: str) -> None:
         """
-        Serve HTTP at this Twisted endpoint, such as tcp:8000:interface=127.0.0.1. May be repeated.
+        Serve HTTP at this port, address (127.0.0.1:8000) or Twisted endpoint. May be repeated.
         """
         self["http"].append(checkEndpoint("http", endpoint))
 
     def opt_tcp(self, endpoint: str) -> None:
         """
-        Serve TCP at this Twisted endpoint. May be repeated.
+        Serve TCP at this port, address or Twisted endpoint. May be repeated.
         """
         self["tcp"].append(checkEndpoint("tcp", endpoint))
 
@@ -92,6 +95,13 @@ async def echoTcp(conn: WasiTcpConn) -> None:
         log.info("{error}", error=error)
 
 
+def announceTcp(port: IListeningPort) -> None:
+    """
+    Say in the log that the TCP echo listens on C{port}.
+    """
+    log.info("listening on {url}", url=urlOf(port, "tcp"))
+
+
 class EchoService(CommandService):
     """
     Both echo servers and the access log.
@@ -105,7 +115,8 @@ class EchoService(CommandService):
             self.serveHttp(HttpServer(echoHttp, limits=limits, reactor=reactor), options["http"])
         for endpoint in options["tcp"]:
             factory = ConnectionFactory(echoTcp, reactor=reactor)
-            ListeningService(endpoint, factory, self.launch, reactor=reactor).setServiceParent(self)
+            service = ListeningService(endpoint, factory, self.launch, announce=announceTcp, reactor=reactor)
+            service.setServiceParent(self)
 
 
 def makeService(options: Options) -> IService:

@@ -4,26 +4,31 @@ C{twistd wasinet-http}: serves an app of the user's by HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
 from twisted.application.service import IService
-from twisted.internet.endpoints import TCP6ServerEndpoint
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
 from twisted.python.usage import UsageError
 
-from .._privates import interfaceOf
-from ..errors import InvalidArgument, NotSupported
-from ..net.server.endpoints import endpointFromString
-from ..net.server.proxyprotocol import innermost
+from ..errors import InvalidArgument
 from ..server.limits import DEFAULT_SERVER_LIMITS
 from ..server.serving import Handler, HttpServer
-from .app import AppFailed, appFiles, loadApp
+from ..server.statushost import checkName
+from ..server.urls import isLoopback, urlOf
+from .app import AppFailed, appFiles, loadApp, loadShutdown
 from .command import CommandOptions, CommandService
+from .endpoints import checkEndpoint, namesOf, onLoopback
 from .limits import limitsByName, raiseDescriptors, withinDescriptors, withLimit
-from .listening import Launch, checkEndpoint
+from .listening import Launch
 from .reloading import WORKER_DRAIN, Reported, Supervisor, commandAgain, reported
 from .standardoutput import neverBlock
+from .stopping import SHUTDOWN_DEADLINE
+
+log = Logger()
 
 DEFAULT_LISTEN = "tcp:8080"
 
@@ -44,6 +49,12 @@ class Options(CommandOptions):
     )
     optParameters: ClassVar = [
         ["app", None, None, "The handler, as package.module:name."],
+        [
+            "shutdown",
+            None,
+            None,
+            "A function of the app, async or not, called when the last request has been answered.",
+        ],
     ]
     optFlags: ClassVar = [
         ["reload", None, "For development: start anew when a file of the app changes."],
@@ -53,6 +64,7 @@ class Options(CommandOptions):
         super().__init__()
         self["listen"] = []
         self["status"] = []
+        self["status-host"] = []
         self["limits"] = DEFAULT_SERVER_LIMITS
         self.arguments: list[str] = []
 
@@ -65,7 +77,7 @@ class Options(CommandOptions):
 
     def opt_listen(self, endpoint: str) -> None:
         """
-        Serve at this Twisted endpoint, such as tcp:8080:interface=127.0.0.1. May be repeated.
+        Serve at this port, address (127.0.0.1:8080) or Twisted endpoint. May be repeated.
         """
         self["listen"].append(checkEndpoint("listen", endpoint))
 
@@ -73,10 +85,16 @@ class Options(CommandOptions):
         """
         Show how the server does, at this endpoint; on 127.0.0.1 unless it names an interface. May be repeated.
         """
+        self["status"].append(onLoopback("status", checkEndpoint("status", endpoint)))
+
+    def opt_status_host(self, name: str) -> None:
+        """
+        Let the status page answer to this host name, beside localhost and IP addresses. May be repeated.
+        """
         try:
-            self["status"].append(onLoopback(checkEndpoint("status", endpoint)))
-        except NotSupported as error:
-            raise UsageError(f"--status: {endpoint}: {error}") from None
+            self["status-host"].append(checkName(name))
+        except InvalidArgument as error:
+            raise UsageError(f"--status-host: {error}") from None
 
     def opt_limits(self, text: str) -> None:
         """
@@ -93,6 +111,8 @@ class Options(CommandOptions):
         """
         if self["app"] is None:
             raise UsageError("--app: it must be named, as package.module:handler")
+        if self["status-host"] and not self["status"]:
+            raise UsageError("--status-host: there is no --status page that could answer to it")
         if not self["listen"]:
             self["listen"] = [DEFAULT_LISTEN]
         if self["reload"]:
@@ -104,18 +124,23 @@ class Options(CommandOptions):
         super().postOptions()
 
 
-def onLoopback(text: str) -> str:
+def announceStatus(port: IListeningPort) -> None:
     """
-    The same endpoint; if it is of TCP and names no interface, on the loopback one only.
-
-    @raise NotSupported: there is no telling which interface it listens on.
+    Say in the log where the status page is, and who can read it.
     """
-    if ":interface=" in text:
-        return text
-    endpoint = innermost(endpointFromString(None, text))
-    if interfaceOf(endpoint) not in ("", "::"):
-        return text
-    return text + (r":interface=\:\:1" if isinstance(endpoint, TCP6ServerEndpoint) else ":interface=127.0.0.1")
+    url = urlOf(port, "http")
+    address = port.getHost()
+    if isLoopback(port):
+        assert isinstance(address, IPv4Address | IPv6Address)
+        log.info(
+            "the status page is at {url}; it has no authentication; it listens on {host} only",
+            url=url,
+            host=address.host,
+        )
+    elif isinstance(address, UNIXAddress):
+        log.info("the status page is at {url}; it has no authentication; the mode of the socket protects it", url=url)
+    else:
+        log.warn("the status page is at {url}; it has no authentication; everybody who reaches it can read it", url=url)
 
 
 class HttpAppService(CommandService):
@@ -124,10 +149,17 @@ class HttpAppService(CommandService):
     """
 
     def __init__(
-        self, options: Options, handler: Handler, worker: Reported | None = None, *, reactor: Any = None
+        self,
+        options: Options,
+        handler: Handler,
+        worker: Reported | None = None,
+        *,
+        shutdown: Callable[[], Any] | None = None,
+        reactor: Any = None,
     ) -> None:
         """
         @param worker: if it is restarted by a parent.
+        @param shutdown: the app's function to call at the end.
         """
         super().__init__(Launch.fromOptions(options), reactor=reactor)
         self.logTo(options)
@@ -137,15 +169,17 @@ class HttpAppService(CommandService):
             limits = replace(limits, drain=min(limits.drain, WORKER_DRAIN))
             worker.setServiceParent(self)
             reactorFor = worker.reactorFor
+        if shutdown is not None:
+            self.atStop(shutdown, SHUTDOWN_DEADLINE if worker is None else WORKER_DRAIN)
         server = HttpServer(handler, limits=limits, reactor=reactor)
         self.serveHttp(server, options["listen"], reactorFor=reactorFor)
         if options["status"]:
             from ..server.status import StatusApp
 
-            pages = HttpServer(
-                StatusApp(server.statistics, limitsByName(limits)), limits=STATUS_LIMITS, reactor=reactor
-            )
-            self.serveHttp(pages, options["status"], logged=False, reactorFor=reactorFor)
+            hosts = [*options["status-host"], *namesOf(options["status"])]
+            page = StatusApp(server.statistics, limitsByName(limits), hosts=hosts)
+            pages = HttpServer(page, limits=STATUS_LIMITS, reactor=reactor)
+            self.serveHttp(pages, options["status"], logged=False, announce=announceStatus, reactorFor=reactorFor)
 
 
 def makeService(options: Options) -> IService:
@@ -161,8 +195,9 @@ def makeService(options: Options) -> IService:
     neverBlock(options)
     try:
         handler = loadApp(options["app"])
+        shutdown = None if options["shutdown"] is None else loadShutdown(options["shutdown"])
     except AppFailed as error:
         if worker is not None:
             worker.report(error.files | appFiles())
         launch.refuse(error)
-    return HttpAppService(options, handler, worker)
+    return HttpAppService(options, handler, worker, shutdown=shutdown)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from attrs import frozen
@@ -15,7 +16,7 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.python.usage import Options, UsageError
+from twisted.python.usage import Options
 
 from ..errors import InvalidArgument, NotSupported
 from ..net import ConnectionFactory
@@ -30,19 +31,6 @@ STOP_DEADLINE = 5.0
 
 # What twistd's parent shows of an exception's line, its class included, in characters.
 _SHOWN = 98
-
-
-def checkEndpoint(option: str, text: str) -> str:
-    """
-    See that C{text} is an endpoint string, without a reactor: options are parsed before one is installed.
-
-    @raise UsageError: it is none.
-    """
-    try:
-        endpointFromString(None, text)
-    except InvalidArgument as error:
-        raise UsageError(f"--{option}: {error}") from None
-    return text
 
 
 @frozen
@@ -130,15 +118,18 @@ class ListeningService(Service):
         factory: ConnectionFactory,
         launch: Launch,
         *,
+        announce: Callable[[IListeningPort], object] | None = None,
         ends: bool = True,
         reactor: Any = None,
     ) -> None:
         """
+        @param announce: called with the port once this listens, to say so in the log.
         @param ends: are the factory's connections to be ended when this stops, or is that for others to do?
         """
         self._text = endpoint
         self._factory = factory
         self._launch = launch
+        self._announce = announce
         self._ends = ends
         self._reactor: Any = theReactor(reactor)
         self._certificates: Certificates | None = None
@@ -178,6 +169,8 @@ class ListeningService(Service):
 
     def _started(self, port: IListeningPort) -> None:
         self.port = port
+        if self._announce is not None:
+            self._announce(port)
 
     def _failed(self, failure: Failure) -> None:
         if self._starting:
@@ -192,7 +185,7 @@ class ListeningService(Service):
 
     def stopService(self) -> Deferred[None]:
         """
-        Stop to listen, then end the connections.
+        Stop listening, then end the connections.
         """
         super().stopService()
         if self._listening is not None:

@@ -12,6 +12,8 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 from ..._privates import portOf
 from ...errors import InvalidArgument, ListenFailed, NotSupported
 from ..addresses import checkPort
+from ..tls.certificates import NEEDS_TLS
+from .adopted import checkAdopted
 from .proxyprotocol import ProxiedEndpoint, innermost, withPatience
 
 # How many connections the kernel keeps for us.
@@ -31,6 +33,7 @@ def endpointFromString(reactor: Any, text: str) -> IStreamServerEndpoint:
         endpoint = withPatience(serverFromString(reactor, text + backlog), reactor)
         if text.startswith("haproxy:") and not isinstance(endpoint, ProxiedEndpoint):
             raise NotSupported("this version of Twisted makes another endpoint of haproxy:, without a deadline")
+        checkAdopted(endpoint)
         if (port := portOf(innermost(endpoint))) is not None:
             checkPort(port)
     except Exception as error:
@@ -38,6 +41,8 @@ def endpointFromString(reactor: Any, text: str) -> IStreamServerEndpoint:
         why = str(error) if ours else f"{type(error).__name__}: {error}"
         if "systemd:" in text and isinstance(error, LookupError):
             why = "systemd has handed over no such socket"
+        if isinstance(error, ImportError) and "ssl:" in text:
+            why = NEEDS_TLS
         raise InvalidArgument(f"no server endpoint: {text!r}: {why}") from error
     return endpoint
 
@@ -57,7 +62,9 @@ def endpointOf(reactor: Any, given: int | str | IStreamServerEndpoint, interface
     if isinstance(given, str):
         return endpointFromString(reactor, given)
     if IStreamServerEndpoint.providedBy(given):
-        return withPatience(given, reactor)
+        endpoint = withPatience(given, reactor)
+        checkAdopted(endpoint)
+        return endpoint
     raise InvalidArgument(f"an endpoint must be a port, an endpoint string or an endpoint, not {given!r}")
 
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
-from twisted.internet.interfaces import IAddress, IDelayedCall, IListeningPort, IStreamServerEndpoint
+from twisted.internet.interfaces import IDelayedCall, IListeningPort, IStreamServerEndpoint
 from twisted.python.failure import Failure
 
 from ...errors import BusyError, ConnectionClosed, InvalidArgument, ListenFailed, TimedOut, WasinetError
@@ -215,15 +216,18 @@ class WasiTcpServer:
             else:
                 self._factory.whenIdle().addCallback(_giveUnlessCalled, self._serving)
 
-    def local(self) -> IAddress:
+    def local(self) -> IPv4Address | IPv6Address:
         """
-        The address listened on; with port 0, this tells the port.
+        The address listened on; with port 0, C{.port} tells the port.
+
+        On a Unix socket it is a L{UNIXAddress<twisted.internet.address.UNIXAddress>}, which has a C{name} and no port.
+        The annotation leaves that out, so that C{server.local().port} needs no cast.
 
         @raise ConnectionClosed: the server is closed, or hasn't begun to listen.
         """
         if self._port is None or self._failure is not None:
             raise ConnectionClosed(f"{self._name} is not listening")
-        return self._port.getHost()
+        return cast(IPv4Address | IPv6Address, self._port.getHost())
 
     def close(self) -> Deferred[None]:
         """

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from ...errors import NotSupported
 from .awaited import Awaited, turn
+from .hints import HINT, withAsyncioHint
 
 log = Logger()
 T = TypeVar("T")
@@ -230,7 +231,7 @@ class Task(Generic[T]):
         if isinstance(raised, StopIteration):
             self.succeeded(raised.value)
         else:
-            self.failed(raised)
+            self.failed(withAsyncioHint(raised))
         self.ended()
 
     def _asDeferred(self, awaited: Any) -> Deferred[Any]:
@@ -261,10 +262,7 @@ def _fromFuture(future: asyncio.Future[Any]) -> Deferred[Any]:
     except RuntimeError:
         running = None
     if running is not future.get_loop():
-        raise NotSupported(
-            f"{future!r} was awaited, but its asyncio event loop is not the one that runs here; "
-            "await it on Twisted's asyncio reactor (twistd --reactor=asyncio)"
-        )
+        raise NotSupported(f"{future!r} was awaited, but its asyncio event loop is not the one that runs here; {HINT}")
 
     def cancel(_: object) -> None:
         # It says so only later; who is cancelled here is told at once.

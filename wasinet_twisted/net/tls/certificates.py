@@ -31,6 +31,7 @@ PemPath = str | os.PathLike[str]
 # How many of a certificate's names a message lists, and how long each may be: some certificates have thousands.
 _NAMES = 5
 _NAME_LENGTH = 100
+NEEDS_TLS = "TLS needs the extra: pip install 'wasinet_twisted[tls]'"
 _TIME = "%Y-%m-%d %H:%M:%S UTC"
 
 
@@ -43,7 +44,7 @@ def needTls() -> None:
         import service_identity  # noqa: F401
         import twisted.protocols.tls  # noqa: F401
     except ImportError as error:
-        raise NotSupported("TLS needs the extra: pip install 'wasinet_twisted[tls]'") from error
+        raise NotSupported(NEEDS_TLS) from error
 
 
 def readPem(what: str, given: PemPath | bytes) -> bytes:
