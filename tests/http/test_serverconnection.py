@@ -158,6 +158,19 @@ def test_aClientThatWaitsInVainIsAnsweredAndClosed() -> None:
     assert connection.closing is LINGER
 
 
+def test_aBodyThatTurnsOutEmptyHasComeAllTheSame() -> None:
+    """
+    Its client waits for nothing; and the two ways to encode agree on whether the connection goes on.
+    """
+    head = CHUNKED.replace(b"Host: a", b"Host: a\r\nExpect: 100-continue")
+    for response in (WasiResponse(), WasiResponse(headers={"Connection": "x"})):
+        connection = asked(head)
+        connection.receive(b"0\r\n\r\n", 0.0)
+        assert isinstance(connection.nextEvent(), EndOfMessage)
+        assert b"close" not in connection.respond(response, 0.0)
+        assert (connection.closing, connection.exchange.state) == (KEEP, IDLE)
+
+
 # Answers
 
 

@@ -215,9 +215,11 @@ class ServerConnection(Connection, Generic[R]):
         if request is None:
             return None
         event = self.reader.nextEvent(request)
-        if isinstance(event, Data):
-            self._expects = False
-        elif event is not None:
+        if event is None:
+            return None
+        # It has begun to come, or is empty: nobody waits for a 100 any more.
+        self._expects = False
+        if isinstance(event, EndOfMessage):
             if self.exchange.state in (ASKING, EARLY):
                 self.exchange.move(REQUEST_ENDS)
             request._trailers = event.trailers
