@@ -158,6 +158,14 @@ def test_aClientThatWaitsInVainIsAnsweredAndClosed() -> None:
     assert connection.closing is LINGER
 
 
+def test_aHandlerMaySendThe100Itself() -> None:
+    connection = asked(EXPECTS)
+    assert connection.interim(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert connection.awaitBody(0.0) == b""
+    # The client sends the body, so that the connection can go on.
+    assert connection.respond(WasiResponse(), 0.0) == EMPTY
+
+
 def test_aBodyThatTurnsOutEmptyHasComeAllTheSame() -> None:
     """
     Its client waits for nothing; and the two ways to encode agree on whether the connection goes on.
@@ -172,6 +180,12 @@ def test_aBodyThatTurnsOutEmptyHasComeAllTheSame() -> None:
 
 
 # Answers
+
+
+@pytest.mark.parametrize("status", [99, 101, 200, "103", None])
+def test_whatIsNoInterimResponse(status: object) -> None:
+    with pytest.raises(LocalProtocolError):
+        asked(GET).interim(status)  # type: ignore[arg-type]
 
 
 def test_interimResponses() -> None:

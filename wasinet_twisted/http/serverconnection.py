@@ -331,10 +331,16 @@ class ServerConnection(Connection, Generic[R]):
         @return: what is to be sent; to HTTP/1.0 none is.
         @raise LocalProtocolError: it is none, or the response has begun.
         """
-        if not isInterim(status) or status < 100:
+        if not isinstance(status, int) or not isInterim(status) or status < 100:
             raise LocalProtocolError(f"an interim response has a status from 100 to 199, but not 101; not {status!r}")
         request = self._toAnswer()
-        return b"" if request.version == "HTTP/1.0" else WasiResponse(status, headers).encode()
+        if request.version == "HTTP/1.0":
+            return b""
+        encoded = WasiResponse(status, headers).encode()
+        if status == 100:
+            # The client waits no more, and sends the body.
+            self._expects = False
+        return encoded
 
     def refuse(self, status: int, reason: str, now: float, date: bytes = b"") -> tuple[bytes, int]:
         """
