@@ -4,6 +4,7 @@ L{ServerConnection}, one scenario a test, without a reactor: bytes and times are
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from math import inf
 
 import pytest
@@ -180,6 +181,18 @@ def test_aBodyThatTurnsOutEmptyHasComeAllTheSame() -> None:
 
 
 # Answers
+
+
+@pytest.mark.parametrize("status", [100, 101, HTTPStatus.CONTINUE, HTTPStatus.EARLY_HINTS, True, 600, "200", None])
+def test_whatIsNoFinalResponseChangesNothing(status: object) -> None:
+    for head in (GET, b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n"):
+        connection = asked(head)
+        with pytest.raises(LocalProtocolError):
+            connection.respond(WasiResponse(status), 0.0)  # type: ignore[arg-type]
+        with pytest.raises(LocalProtocolError):
+            connection.begin(WasiResponse(status), 0.0)  # type: ignore[arg-type]
+        assert (connection.exchange.state, connection.closing) == (ASKED, KEEP)
+        assert connection.respond(WasiResponse(404), 0.0)
 
 
 @pytest.mark.parametrize("status", [99, 101, 200, "103", None])

@@ -26,7 +26,10 @@ def checkFinal(response: WasiResponse, request: RequestHead) -> None:
     @raise LocalProtocolError: the response doesn't end an exchange, or ends HTTP.
     """
     status = response.status
-    if status.__class__ is int and status < 200:
+    if not isinstance(status, int):
+        raise LocalProtocolError(f"the status must be a whole number from 100 to 599, not {status!r}")
+    # An HTTPStatus is an int too.
+    if status < 200:
         raise LocalProtocolError(f"{response!r} is no final response; informational() sends others")
     if isTunnel(status, request.method):
         raise LocalProtocolError(f"{response!r} to a CONNECT would open a tunnel")
