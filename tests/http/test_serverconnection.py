@@ -215,6 +215,20 @@ def test_aBodyInPieces() -> None:
     assert (connection.closing, connection.exchange.state, connection.sent) == (KEEP, IDLE, 0)
 
 
+def test_piecesHaveToAddUpToTheLength() -> None:
+    connection = asked(GET)
+    connection.begin(WasiResponse(headers={"Content-Length": "3"}), 0.0)
+    assert (connection.data(b"ab", 1.0), connection.hasLength) == (b"ab", True)
+    with pytest.raises(LocalProtocolError):
+        connection.data(b"cd", 2.0)
+    assert (connection.sent, connection.clock.pieceAt) == (2, 1.0)
+    with pytest.raises(LocalProtocolError):
+        connection.end(2.0)
+    connection.data(b"c", 2.0)
+    assert connection.end(2.0) == b""
+    assert connection.closing is KEEP
+
+
 def test_aBodyInPiecesToHttp10EndsWithTheConnection() -> None:
     connection = asked(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
     assert connection.begin(WasiResponse(), 0.0) == b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
