@@ -229,6 +229,13 @@ def test_piecesHaveToAddUpToTheLength() -> None:
     assert connection.closing is KEEP
 
 
+def test_aBodyThatIsThereIsNotBegun() -> None:
+    connection = asked(GET)
+    with pytest.raises(LocalProtocolError):
+        connection.begin(WasiResponse(body=b"abc"), 0.0)
+    assert connection.exchange.state == ASKED
+
+
 def test_aBodyInPiecesToHttp10EndsWithTheConnection() -> None:
     connection = asked(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
     assert connection.begin(WasiResponse(), 0.0) == b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"

@@ -53,6 +53,8 @@ def beginAnswer(response: WasiResponse, request: RequestHead, goesOn: bool, date
     @return: the head, and what writes the pieces.
     @raise LocalProtocolError: it would not parse back.
     """
+    if isinstance(response._body, bytes) and response._body:
+        raise LocalProtocolError(f"the body of {response!r} is there already; respond() sends it")
     pairs, framing = response._check()
     response._checkCarries()
     length = framePieces(pairs, framing, request.version, isRequest=False)
