@@ -242,6 +242,17 @@ def test_aBodyInPiecesToHttp10EndsWithTheConnection() -> None:
     assert (connection.data(b"abc", 0.0), connection.end(0.0), connection.closing) == (b"abc", b"", CLOSE)
 
 
+def test_http10IsNotAnsweredInChunks() -> None:
+    """
+    RFC 9112 section 6.1.
+    """
+    response = WasiResponse(headers={"Transfer-Encoding": "chunked"}, body=b"abc")
+    connection = asked(b"GET / HTTP/1.0\r\n\r\n")
+    with pytest.raises(LocalProtocolError):
+        connection.respond(response, 0.0)
+    assert b"3\r\nabc\r\n" in asked(GET).respond(response, 0.0)
+
+
 def test_aHeadIsAnsweredWithoutABody() -> None:
     head = b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"
     connection = asked(head + head)

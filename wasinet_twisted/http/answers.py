@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from ..errors import LocalProtocolError
 from .asks import offersUpgrade
+from .checks import framingOf
 from .events import HeadersLike, RequestHead
 from .framing import UNTIL_CLOSE, isTunnel
 from .messages import WasiResponse
@@ -42,6 +43,8 @@ def wholeAnswer(response: WasiResponse, request: RequestHead, goesOn: bool, date
     @raise LocalProtocolError: it would not parse back.
     """
     pairs, rest = response._plan(request.method)
+    if request.version == "HTTP/1.0" and framingOf(pairs, "HTTP/1.1", None).chunked:
+        raise LocalProtocolError("HTTP/1.0 knows no Transfer-Encoding: chunked; leave the field to the server")
     head = encodeAnswerHead(response.status, response.reason, pairs, date, persistence(request, goesOn))
     return head if request.method == "HEAD" else head + rest
 
