@@ -253,6 +253,19 @@ def test_http10IsNotAnsweredInChunks() -> None:
     assert b"3\r\nabc\r\n" in asked(GET).respond(response, 0.0)
 
 
+def test_trailersGoToThoseThatTakeThem() -> None:
+    """
+    RFC 9110 section 6.5.1.
+    """
+    takes = GET.replace(b"Host: a", b"Host: a\r\nTE: trailers")
+    whole = WasiResponse(headers={"Transfer-Encoding": "chunked"}, body=b"a", trailers={"T": "1"})
+    for head, end in ((GET, b"0\r\n\r\n"), (takes, b"0\r\nT: 1\r\n\r\n")):
+        assert asked(head).respond(whole, 0.0).endswith(b"\r\n\r\n1\r\na\r\n" + end)
+        connection = asked(head)
+        connection.begin(WasiResponse(), 0.0)
+        assert connection.end(0.0, {"T": "1"}) == end
+
+
 def test_aHeadIsAnsweredWithoutABody() -> None:
     head = b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"
     connection = asked(head + head)

@@ -5,12 +5,12 @@ A server's answers as bytes: what each message needs beside its own fields, by t
 from __future__ import annotations
 
 from ..errors import LocalProtocolError
-from .asks import offersUpgrade
+from .asks import offersUpgrade, takesTrailers
 from .checks import framingOf
 from .events import HeadersLike, RequestHead
 from .framing import UNTIL_CLOSE, isTunnel
 from .messages import WasiResponse
-from .outgoing import CLOSE_LINE, KEEP_ALIVE_LINE, BodyWriter, encodeAnswerHead, framePieces
+from .outgoing import CLOSE_LINE, KEEP_ALIVE_LINE, BodyWriter, encodeAnswerHead, encodeChunk, encodeEnd, framePieces
 
 
 def persistence(request: RequestHead, goesOn: bool) -> bytes:
@@ -45,6 +45,9 @@ def wholeAnswer(response: WasiResponse, request: RequestHead, goesOn: bool, date
     pairs, rest = response._plan(request.method)
     if request.version == "HTTP/1.0" and framingOf(pairs, "HTTP/1.1", None).chunked:
         raise LocalProtocolError("HTTP/1.0 knows no Transfer-Encoding: chunked; leave the field to the server")
+    if response._trailers and not takesTrailers(request._asks, request.version):
+        # It has chunks, else it would have been refused. RFC 9110 section 6.5.1.
+        rest = encodeChunk(response.body) + encodeEnd()
     head = encodeAnswerHead(response.status, response.reason, pairs, date, persistence(request, goesOn))
     return head if request.method == "HEAD" else head + rest
 
