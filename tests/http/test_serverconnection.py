@@ -308,6 +308,14 @@ def test_aMalformedUnreadBodyEndsTheConnection() -> None:
     assert connection.closing is LINGER
 
 
+def test_whoeverAnswersAMalformedBodySaysThatItIsTheLastAnswer() -> None:
+    connection = asked(CHUNKED + b"x\r\n")
+    with pytest.raises(RemoteProtocolError):
+        connection.nextEvent()
+    assert connection.respond(WasiResponse(), 0.0) == LAST
+    assert connection.closing is LINGER
+
+
 def test_oneByteChunksHaveToTakeTurns() -> None:
     """
     They are cheap to send and dear to read, so that others have their turn.
@@ -350,6 +358,16 @@ def test_anEndInsideAHead() -> None:
     with pytest.raises(IncompleteRead):
         connection.receive(b"", 0.0)
     connection.refuse(400, "cut", 0.0)
+    assert connection.closing is CLOSE
+
+
+def test_anEndInsideABody() -> None:
+    connection = asked(POST % 5 + b"he")
+    connection.eof(0.0)
+    assert connection.nextEvent() == Data(b"he")
+    with pytest.raises(IncompleteRead):
+        connection.nextEvent()
+    assert connection.respond(WasiResponse(), 0.0) == LAST
     assert connection.closing is CLOSE
 
 

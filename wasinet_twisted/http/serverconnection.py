@@ -383,7 +383,10 @@ class ServerConnection(Connection, Generic[R]):
             and not self._expects
             and request.method != "CONNECT"
             and response.keepAlive
-            and (self.exchange.isRequestComplete() or request._length - self.reader.got <= self.clock.timing.unreadBody)
+            and (
+                self.exchange.isRequestComplete()
+                or (not self.reader.failed and request._length - self.reader.got <= self.clock.timing.unreadBody)
+            )
         )
 
     def _responseEnds(self, now: float) -> None:
