@@ -331,6 +331,15 @@ def test_oneByteChunksHaveToTakeTurns() -> None:
     assert (turns, request is not None) == (3, True)
 
 
+def test_nobodyHasATurnAfterTheEnd() -> None:
+    connection = asked(CHUNKED)
+    connection.respond(WasiResponse(), 0.0)
+    connection.receive(b"1\r\na\r\n" * 2000, 0.0)
+    assert connection.needsTurn
+    connection.abort()
+    assert not connection.needsTurn
+
+
 # The end
 
 

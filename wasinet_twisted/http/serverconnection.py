@@ -453,7 +453,7 @@ class ServerConnection(Connection, Generic[R]):
 
     def _clear(self) -> None:
         self.request = None
-        self.clock.waiting = False
+        self.needsTurn = self.clock.waiting = False
         self.reader.clear()
 
     # Time
