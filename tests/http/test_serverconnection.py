@@ -522,6 +522,17 @@ def test_theDeadlineOfABodyThatSomebodyWaitsFor() -> None:
     assert (connection.closing, connection.deadline()) == (KEEP, inf)
 
 
+def test_nobodyWaitsForABodyThatIsComplete() -> None:
+    """
+    Nor for that of no request: such a wait would never end.
+    """
+    connection = made()
+    assert (connection.awaitBody(50.0), connection.deadline()) == (b"", 75.0)
+    asked(POST % 1 + b"a", connection)
+    assert bodyOf(connection) == b"a"
+    assert (connection.awaitBody(50.0), connection.deadline()) == (b"", inf)
+
+
 def test_theDeadlineOfAHandler() -> None:
     connection = asked(GET, made(Timing(handler=7.0)))
     expires(connection, 7.0, Expired.HANDLER)

@@ -231,6 +231,8 @@ class ServerConnection(Connection, Generic[R]):
 
         @return: what is to be sent: C{100 Continue}, if the client waits for it, else C{b""}.
         """
+        if self.request is None or self.reader.got < 0:
+            return b""
         self.clock.wait(now)
         self.reader.hungry = True
         if self._expects:
