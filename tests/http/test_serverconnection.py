@@ -13,7 +13,7 @@ from wasinet_twisted.errors import IncompleteRead, LocalProtocolError, RemotePro
 from wasinet_twisted.http import Data, EndOfMessage, RequestHead, ServerConnection, WasiResponse
 from wasinet_twisted.http.asks import expectsUnknown
 from wasinet_twisted.http.connection import ABORT, CLOSE, KEEP, LINGER, Expired
-from wasinet_twisted.http.exchange import ANSWERING, ASKED, ASKING, CLOSED, HEAD, IDLE, UNREAD
+from wasinet_twisted.http.exchange import ANSWERING, ASKED, ASKING, CLOSED, HEAD, IDLE, TUNNEL, UNREAD
 from wasinet_twisted.http.timing import Timing
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -404,10 +404,15 @@ def test_lingerThenClose() -> None:
 
 @pytest.mark.parametrize(("size", "closing"), [(10, LINGER), (11, CLOSE)])
 def test_lingerUpToSoManyBytes(size: int, closing: object) -> None:
+    """
+    Those count too that are only kept at first.
+    """
     connection = asked(POST % 5, made(Timing(unreadBody=0, lingerBytes=10)))
     connection.respond(WasiResponse(), 0.0)
-    for _ in range(size):
+    for _ in range(size - 5):
         connection.receive(b"x", 0.0)
+    connection.keep(b"abcde")
+    connection.receive(b"", 0.0)
     assert connection.closing is closing
 
 
@@ -445,6 +450,20 @@ def test_anAbortedResponseIsNotEnded() -> None:
 
 
 # Tunnels
+
+
+def test_anUpgradeHandsOverTheRest() -> None:
+    connection = asked(UPGRADES + b"rest")
+    connection.keep(b" of it")
+    head, rest = connection.upgrade("Y", {"A": "1"}, 0.0)
+    assert head.startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
+    assert (rest, connection.exchange.state, connection.deadline()) == (b"rest of it", TUNNEL, inf)
+    # What comes from now on is not HTTP's, and isn't forgotten in silence.
+    with pytest.raises(LocalProtocolError):
+        connection.receive(b"x", 0.0)
+    with pytest.raises(LocalProtocolError):
+        connection.keep(b"x")
+    assert connection.receive(b"", 0.0) is None
 
 
 def test_anUpgradeThatWasNotOffered() -> None:

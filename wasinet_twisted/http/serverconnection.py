@@ -153,6 +153,8 @@ class ServerConnection(Connection, Generic[R]):
         """
         if self.exchange.isOpen():
             self.reader.append(data)
+        else:
+            self._forgetBytes(len(data))
 
     def _begin(self, request: R, now: float) -> None:
         self.request = request
@@ -177,10 +179,14 @@ class ServerConnection(Connection, Generic[R]):
         """
         What still comes after the last response is counted, and forgotten.
         """
-        if self.closing is LINGER:
-            self.reader.got += size
-            if self.reader.got > self.clock.timing.lingerBytes:
-                self._close(now)
+        self._forgetBytes(size)
+        if self.closing is LINGER and self.reader.got > self.clock.timing.lingerBytes:
+            self._close(now)
+
+    def _forgetBytes(self, size: int) -> None:
+        if size and self.exchange.state == TUNNEL:
+            raise LocalProtocolError(f"{size} bytes that are not HTTP's: they came after an upgrade or in a tunnel")
+        self.reader.got += size
 
     def eof(self, now: float) -> None:
         """
