@@ -104,6 +104,17 @@ def test_piecesHaveToAddUpToTheLength() -> None:
     assert (connection.data(b"c", 0.0), connection.end(0.0)) == (b"c", b"")
 
 
+@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.0"])
+def test_aConnectHasNoBodyInPieces(version: str) -> None:
+    """
+    RFC 9110 section 9.3.6.
+    """
+    request = WasiRequest("CONNECT", "a:1", {"Host": "a:1"}, version=version)
+    for begin in (request.encodeHead, lambda: ClientConnection().begin(request, 0.0)):
+        with pytest.raises(LocalProtocolError):
+            begin()
+
+
 def test_aResponseMayComeBeforeTheRequestIsComplete() -> None:
     connection = asking()
     assert kinds(eventsOf(connection, EMPTY)) == [200, "end"]
