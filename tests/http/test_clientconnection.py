@@ -199,6 +199,22 @@ def test_aMalformedResponseEndsTheConnection() -> None:
     assert (connection.closing, connection.exchange.state, eventsOf(connection, EMPTY)) == (ABORT, CLOSED, [])
 
 
+def test_bytesThatAnswerNothingEndTheConnection() -> None:
+    """
+    RFC 9112 section 9.2: they could be taken for the answer to the next request. It is all the same whether they
+    come with the response before or after it.
+    """
+    together, after, first = asked(), asked(), ClientConnection()
+    assert kinds(eventsOf(together, EMPTY + EMPTY)) == [200, "end"]
+    assert kinds(eventsOf(after, EMPTY)) == [200, "end"]
+    after.receive(EMPTY, 0.0)
+    first.receive(EMPTY, 0.0)
+    early = asking()
+    assert kinds(eventsOf(early, EMPTY + b"H")) == [200, "end"]
+    for connection in (together, after, first, early):
+        assert (connection.closing, connection.isFree, eventsOf(connection)) == (ABORT, False, [])
+
+
 def test_anIdleConnectionThatTheServerEnds() -> None:
     connection = asked()
     eventsOf(connection, EMPTY)

@@ -161,9 +161,7 @@ class ClientConnection(Connection):
         self._reads = now
         self._parser.append(data)
         if self.exchange.state in (IDLE, UNREAD):
-            # RFC 9112 section 9.2: it answers nothing; whatever came next could be taken for the answer to the next
-            # request.
-            self._end(ABORT)
+            self._answersNothing()
 
     def eof(self, now: float) -> None:
         """
@@ -227,7 +225,16 @@ class ClientConnection(Connection):
         self.clock.since = now
         if exchange.state == OVER or self.finished:
             self._close(now)
+        elif len(self._parser):
+            self._answersNothing()
         return True
+
+    def _answersNothing(self) -> None:
+        """
+        There are bytes behind the last response. RFC 9112 section 9.2: they answer nothing, and could be taken for
+        the answer to the next request.
+        """
+        self._end(ABORT)
 
     def takeRest(self) -> bytes:
         """
