@@ -222,6 +222,20 @@ def test_anIdleConnectionThatTheServerEnds() -> None:
     assert (connection.closing, connection.isFree) == (CLOSE, False)
 
 
+def test_theServerMayEndBeforeTheRequestIsComplete() -> None:
+    """
+    No other request can be answered, so that none is taken.
+    """
+    before, after = asking(), asking()
+    assert kinds(eventsOf(after, EMPTY)) == [200, "end"]
+    after.eof(0.0)
+    before.receive(EMPTY, 0.0)
+    before.eof(0.0)
+    assert kinds(eventsOf(before)) == [200, "end"]
+    for connection in (before, after):
+        assert (connection.closing, connection.isFree) == (CLOSE, False)
+
+
 def test_aResponseThatHasComeBeforeTheEndIsGiven() -> None:
     connection = asked()
     connection.receive(EMPTY, 0.0)

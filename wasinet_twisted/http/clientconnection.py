@@ -169,7 +169,7 @@ class ClientConnection(Connection):
         """
         self.clock.finished = now
         self._parser.eof()
-        if self.exchange.state == IDLE:
+        if self.exchange.state in (IDLE, UNREAD):
             self._close(now)
 
     def nextEvent(self, now: float) -> Event | None:
