@@ -269,6 +269,23 @@ def test_aTunnelThatIsDeclined() -> None:
         connection.takeRest()
 
 
+def test_aSwitchThatNobodyAskedFor() -> None:
+    """
+    RFC 9110 section 15.2.2.
+    """
+    for connection in (asked(), asked(Upgrade="x"), asked("CONNECT", Host="a:1")):
+        with pytest.raises(RemoteProtocolError):
+            eventsOf(connection, SWITCHES)
+        assert (connection.closing, connection.exchange.state) == (ABORT, CLOSED)
+
+
+def test_aSwitchBeforeTheRequestIsComplete() -> None:
+    connection = asking(UPGRADES)
+    with pytest.raises(RemoteProtocolError):
+        eventsOf(connection, SWITCHES)
+    assert (connection.closing, connection.exchange.state) == (ABORT, CLOSED)
+
+
 # Room
 
 

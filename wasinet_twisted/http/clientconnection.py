@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from math import inf
 
 from ..errors import IncompleteRead, LocalProtocolError, RemoteProtocolError
-from .asks import persists
+from .asks import asksOf, offersUpgrade, persists
 from .buffer import Buffer
 from .connection import ABORT, KEEP, Connection, Expired, sooner
 from .events import EndOfMessage, Event, HeadersLike, ResponseHead
@@ -67,7 +67,7 @@ class ClientConnection(Connection):
     @ivar clock: what time means to it.
     """
 
-    __slots__ = ("_interim", "_parser", "_reads", "_timing", "clock")
+    __slots__ = ("_interim", "_offers", "_parser", "_reads", "_timing", "clock")
 
     clock: Clock
 
@@ -83,6 +83,8 @@ class ClientConnection(Connection):
         self._parser = Buffer("response", limits)
         self._timing = timing
         self._interim = 0
+        # Does the request offer another protocol?
+        self._offers = False
         # When bytes came last.
         self._reads = now
         self.clock = Clock(timing, now)
@@ -147,6 +149,7 @@ class ClientConnection(Connection):
     def _begin(self, request: WasiRequest, now: float) -> None:
         self.exchange.request(request.method, request.keepAlive and request.method != "CONNECT")
         self._parser.expectResponse(request.method)
+        self._offers = offersUpgrade(asksOf(request.fields()), request.version)
         self._interim = 0
         self.clock.since = self._reads = now
 
@@ -206,6 +209,9 @@ class ClientConnection(Connection):
             if self._interim > MOST_INTERIM:
                 raise RemoteProtocolError(f"more than {MOST_INTERIM} interim responses")
         elif isTunnel(head.status, self.exchange.method):
+            # RFC 9110 sections 7.8 and 15.2.2
+            if self.exchange.state != ASKED or (head.status == 101 and not self._offers):
+                raise RemoteProtocolError(f"a {head.status} to a request that is incomplete or offers no upgrade")
             self.exchange.switch(head.status)
         else:
             goesOn = persists(head._asks, head.version) and head._length != UNTIL_CLOSE
