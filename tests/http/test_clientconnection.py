@@ -9,7 +9,7 @@ from math import inf
 import pytest
 
 from wasinet_twisted.errors import IncompleteRead, LocalProtocolError, RemoteProtocolError
-from wasinet_twisted.http import ClientConnection, Data, ResponseHead, WasiRequest
+from wasinet_twisted.http import ClientConnection, Data, Limits, ResponseHead, WasiRequest
 from wasinet_twisted.http.clientconnection import MOST_INTERIM, ClientTiming
 from wasinet_twisted.http.connection import ABORT, CLOSE, KEEP, Expired
 from wasinet_twisted.http.events import Event
@@ -297,6 +297,13 @@ def test_howMuchIsHeld() -> None:
     connection.receive(b"x", 0.0)
     assert not connection.wantsBytes
     eventsOf(connection)
+    assert connection.wantsBytes
+
+
+def test_aLongHeadIsNotWaitedForInVain() -> None:
+    connection = ClientConnection(Limits(), ClientTiming(buffered=10))
+    connection.request(WasiRequest(headers=HOST), 0.0)
+    assert eventsOf(connection, b"HTTP/1.1 200 OK\r\nContent-") == []
     assert connection.wantsBytes
 
 

@@ -67,7 +67,7 @@ class ClientConnection(Connection):
     @ivar clock: what time means to it.
     """
 
-    __slots__ = ("_interim", "_offers", "_parser", "_reads", "_timing", "clock")
+    __slots__ = ("_hungry", "_interim", "_offers", "_parser", "_reads", "_timing", "clock")
 
     clock: Clock
 
@@ -83,6 +83,8 @@ class ClientConnection(Connection):
         self._parser = Buffer("response", limits)
         self._timing = timing
         self._interim = 0
+        # Does nothing go on before more bytes come?
+        self._hungry = True
         # Does the request offer another protocol?
         self._offers = False
         # When bytes came last.
@@ -162,6 +164,7 @@ class ClientConnection(Connection):
         if not data or self.closing is not KEEP:
             return
         self._reads = now
+        self._hungry = False
         self._parser.append(data)
         if self.exchange.state in (IDLE, UNREAD):
             self._answersNothing()
@@ -196,8 +199,10 @@ class ClientConnection(Connection):
                 self._head(event, now)
             elif isinstance(event, EndOfMessage):
                 return event if self._ends(now) else self.nextEvent(now)
-            elif event is None and self.finished:
-                raise IncompleteRead("the server has ended its direction without a response")
+            elif event is None:
+                self._hungry = True
+                if self.finished:
+                    raise IncompleteRead("the server has ended its direction without a response")
         except (RemoteProtocolError, IncompleteRead):
             self._end(ABORT)
             raise
@@ -260,7 +265,7 @@ class ClientConnection(Connection):
         """
         Is there room for what the server sends?
         """
-        return self.exchange.state != CLOSED and len(self._parser) <= self._timing.buffered
+        return self.exchange.state != CLOSED and (self._hungry or len(self._parser) <= self._timing.buffered)
 
     # Time
 
