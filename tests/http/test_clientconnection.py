@@ -21,7 +21,7 @@ SWITCHES = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade:
 UPGRADES = {"Host": "a", "Connection": "Upgrade", "Upgrade": "x"}
 
 
-def asked(method: str = "GET", timing: ClientTiming | None = None, **fields: str) -> ClientConnection:
+def asked(method: str = "GET", *, timing: ClientTiming | None = None, **fields: str) -> ClientConnection:
     """
     A connection on which a request has been sent.
     """
@@ -248,7 +248,7 @@ def test_aResponseThatHasComeBeforeTheEndIsGiven() -> None:
 
 
 def test_anUpgradeHandsOverTheRest() -> None:
-    connection = asked(**UPGRADES)
+    connection = asked(Connection="Upgrade", Upgrade="x")
     assert kinds(eventsOf(connection, SWITCHES + b"re")) == [101]
     assert (connection.exchange.state, connection.closing) == (TUNNEL, KEEP)
     connection.receive(b"st", 0.0)

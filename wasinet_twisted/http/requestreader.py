@@ -108,7 +108,7 @@ class RequestReader:
             event = EndOfMessage(CIMultiDict()) if self.got or not request._body else Data(request._body)
         else:
             assert self.parser is not None
-            event = self.parser.nextEvent()  # type: ignore[assignment]
+            event = self.parser.nextEvent()
         if isinstance(event, Data):
             self.got += len(event.data)
         elif event is not None:
