@@ -14,10 +14,10 @@ import pytest
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint
 from twisted.internet.task import Clock
 from twisted.protocols.haproxy import proxyEndpoint
-from wasinet_twisted.net.server.adopted import checkAdopted
-from wasinet_twisted.net.server.endpoints import endpointOf
 
 from wasinet_twisted.errors import InvalidArgument
+from wasinet_twisted.net.server.adopted import checkAdopted
+from wasinet_twisted.net.server.endpoints import endpointOf
 
 pytestmark = pytest.mark.reactorless
 

@@ -13,12 +13,12 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
-from wasinet_twisted.net.tasks.hints import HINT, withAsyncioHint
 
 from tests.support import MemoryPeer
 from wasinet_twisted.errors import NotSupported
 from wasinet_twisted.http import WasiResponse
 from wasinet_twisted.net import WasiTcpConn
+from wasinet_twisted.net.tasks.hints import HINT, withAsyncioHint
 from wasinet_twisted.server import HttpServer
 
 pytestmark = pytest.mark.reactorless

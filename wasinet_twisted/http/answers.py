@@ -5,11 +5,12 @@ A server's answers as bytes: what each message needs beside its own fields, by t
 from __future__ import annotations
 
 from ..errors import LocalProtocolError
-from .asks import offersUpgrade
+from .asks import offersUpgrade, takesTrailers
+from .checks import framingOf
 from .events import HeadersLike, RequestHead
 from .framing import UNTIL_CLOSE, isTunnel
 from .messages import WasiResponse
-from .outgoing import CLOSE_LINE, KEEP_ALIVE_LINE, BodyWriter, encodeAnswerHead, framePieces
+from .outgoing import CLOSE_LINE, KEEP_ALIVE_LINE, BodyWriter, encodeAnswerHead, encodeChunk, encodeEnd, framePieces
 
 
 def persistence(request: RequestHead, goesOn: bool) -> bytes:
@@ -26,7 +27,10 @@ def checkFinal(response: WasiResponse, request: RequestHead) -> None:
     @raise LocalProtocolError: the response doesn't end an exchange, or ends HTTP.
     """
     status = response.status
-    if status.__class__ is int and status < 200:
+    if not isinstance(status, int):
+        raise LocalProtocolError(f"the status must be a whole number from 100 to 599, not {status!r}")
+    # An HTTPStatus is an int too.
+    if status < 200:
         raise LocalProtocolError(f"{response!r} is no final response; informational() sends others")
     if isTunnel(status, request.method):
         raise LocalProtocolError(f"{response!r} to a CONNECT would open a tunnel")
@@ -39,6 +43,11 @@ def wholeAnswer(response: WasiResponse, request: RequestHead, goesOn: bool, date
     @raise LocalProtocolError: it would not parse back.
     """
     pairs, rest = response._plan(request.method)
+    if request.version == "HTTP/1.0" and framingOf(pairs, "HTTP/1.1", None).chunked:
+        raise LocalProtocolError("HTTP/1.0 knows no Transfer-Encoding: chunked; leave the field to the server")
+    if response._trailers and not takesTrailers(request._asks, request.version):
+        # It has chunks, else it would have been refused. RFC 9110 section 6.5.1.
+        rest = encodeChunk(response.body) + encodeEnd()
     head = encodeAnswerHead(response.status, response.reason, pairs, date, persistence(request, goesOn))
     return head if request.method == "HEAD" else head + rest
 
@@ -50,6 +59,8 @@ def beginAnswer(response: WasiResponse, request: RequestHead, goesOn: bool, date
     @return: the head, and what writes the pieces.
     @raise LocalProtocolError: it would not parse back.
     """
+    if isinstance(response._body, bytes) and response._body:
+        raise LocalProtocolError(f"the body of {response!r} is there already; respond() sends it")
     pairs, framing = response._check()
     response._checkCarries()
     length = framePieces(pairs, framing, request.version, isRequest=False)

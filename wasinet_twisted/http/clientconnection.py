@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from math import inf
 
 from ..errors import IncompleteRead, LocalProtocolError, RemoteProtocolError
-from .asks import persists
+from .asks import asksOf, offersUpgrade, persists
 from .buffer import Buffer
 from .connection import ABORT, KEEP, Connection, Expired, sooner
 from .events import EndOfMessage, Event, HeadersLike, ResponseHead
@@ -67,7 +67,7 @@ class ClientConnection(Connection):
     @ivar clock: what time means to it.
     """
 
-    __slots__ = ("_interim", "_parser", "_reads", "_timing", "clock")
+    __slots__ = ("_hungry", "_interim", "_offers", "_parser", "_reads", "_timing", "clock")
 
     clock: Clock
 
@@ -83,6 +83,10 @@ class ClientConnection(Connection):
         self._parser = Buffer("response", limits)
         self._timing = timing
         self._interim = 0
+        # Does nothing go on before more bytes come?
+        self._hungry = True
+        # Does the request offer another protocol?
+        self._offers = False
         # When bytes came last.
         self._reads = now
         self.clock = Clock(timing, now)
@@ -147,6 +151,7 @@ class ClientConnection(Connection):
     def _begin(self, request: WasiRequest, now: float) -> None:
         self.exchange.request(request.method, request.keepAlive and request.method != "CONNECT")
         self._parser.expectResponse(request.method)
+        self._offers = offersUpgrade(asksOf(request.fields()), request.version)
         self._interim = 0
         self.clock.since = self._reads = now
 
@@ -159,11 +164,10 @@ class ClientConnection(Connection):
         if not data or self.closing is not KEEP:
             return
         self._reads = now
+        self._hungry = False
         self._parser.append(data)
         if self.exchange.state in (IDLE, UNREAD):
-            # RFC 9112 section 9.2: it answers nothing; whatever came next could be taken for the answer to the next
-            # request.
-            self._end(ABORT)
+            self._answersNothing()
 
     def eof(self, now: float) -> None:
         """
@@ -171,7 +175,7 @@ class ClientConnection(Connection):
         """
         self.clock.finished = now
         self._parser.eof()
-        if self.exchange.state == IDLE:
+        if self.exchange.state in (IDLE, UNREAD):
             self._close(now)
 
     def nextEvent(self, now: float) -> Event | None:
@@ -195,8 +199,10 @@ class ClientConnection(Connection):
                 self._head(event, now)
             elif isinstance(event, EndOfMessage):
                 return event if self._ends(now) else self.nextEvent(now)
-            elif event is None and self.finished:
-                raise IncompleteRead("the server has ended its direction without a response")
+            elif event is None:
+                self._hungry = True
+                if self.finished:
+                    raise IncompleteRead("the server has ended its direction without a response")
         except (RemoteProtocolError, IncompleteRead):
             self._end(ABORT)
             raise
@@ -208,6 +214,9 @@ class ClientConnection(Connection):
             if self._interim > MOST_INTERIM:
                 raise RemoteProtocolError(f"more than {MOST_INTERIM} interim responses")
         elif isTunnel(head.status, self.exchange.method):
+            # RFC 9110 sections 7.8 and 15.2.2
+            if self.exchange.state != ASKED or (head.status == 101 and not self._offers):
+                raise RemoteProtocolError(f"a {head.status} to a request that is incomplete or offers no upgrade")
             self.exchange.switch(head.status)
         else:
             goesOn = persists(head._asks, head.version) and head._length != UNTIL_CLOSE
@@ -227,7 +236,16 @@ class ClientConnection(Connection):
         self.clock.since = now
         if exchange.state == OVER or self.finished:
             self._close(now)
+        elif len(self._parser):
+            self._answersNothing()
         return True
+
+    def _answersNothing(self) -> None:
+        """
+        There are bytes behind the last response. RFC 9112 section 9.2: they answer nothing, and could be taken for
+        the answer to the next request.
+        """
+        self._end(ABORT)
 
     def takeRest(self) -> bytes:
         """
@@ -247,7 +265,7 @@ class ClientConnection(Connection):
         """
         Is there room for what the server sends?
         """
-        return self.exchange.state != CLOSED and len(self._parser) <= self._timing.buffered
+        return self.exchange.state != CLOSED and (self._hungry or len(self._parser) <= self._timing.buffered)
 
     # Time
 

@@ -82,8 +82,9 @@ class Connection:
 
         @raise LocalProtocolError: it is more than the Content-Length, or nothing has been announced.
         """
+        encoded = self._announced().data(piece)
         self.clock.pieceAt = now
-        return self._announced().data(piece)
+        return encoded
 
     @property
     def hasLength(self) -> bool:

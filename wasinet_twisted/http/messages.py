@@ -170,6 +170,8 @@ class WasiRequest(_Message, RequestHead):
 
         @raise LocalProtocolError: it would not parse back, or the body is there already.
         """
+        if self.method == "CONNECT":
+            raise LocalProtocolError("a CONNECT has no body that could be sent by and by (RFC 9110 section 9.3.6)")
         pairs, framing = self._check()
         self._framePieces(pairs, framing)
         return self._startLine() + encodeFields(pairs)

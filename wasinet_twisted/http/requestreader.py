@@ -154,6 +154,13 @@ class RequestReader:
         """
         return self.parser is not None and self.parser._message is not None
 
+    @property
+    def failed(self) -> bool:
+        """
+        Has what came been malformed, or cut, so that no request follows?
+        """
+        return self.parser is not None and self.parser._failure is not None
+
     def wantsBytes(self, most: int) -> bool:
         """
         Is there room for more? A full reader has some again when three quarters have been taken.

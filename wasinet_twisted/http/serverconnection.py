@@ -182,6 +182,8 @@ class ServerConnection(Connection, Generic[R]):
         """
         if self.exchange.isOpen():
             self.reader.append(data)
+        else:
+            self._forgetBytes(len(data))
 
     def _begin(self, request: R, now: float) -> None:
         self.request = request
@@ -203,10 +205,14 @@ class ServerConnection(Connection, Generic[R]):
         """
         What still comes after the last response is counted, and forgotten.
         """
-        if self.closing is LINGER:
-            self.reader.got += size
-            if self.reader.got > self.clock.timing.lingerBytes:
-                self._close(now)
+        self._forgetBytes(size)
+        if self.closing is LINGER and self.reader.got > self.clock.timing.lingerBytes:
+            self._close(now)
+
+    def _forgetBytes(self, size: int) -> None:
+        if size and self.exchange.state == TUNNEL:
+            raise LocalProtocolError(f"{size} bytes that are not HTTP's: they came after an upgrade or in a tunnel")
+        self.reader.got += size
 
     def eof(self, now: float) -> None:
         """
@@ -241,9 +247,11 @@ class ServerConnection(Connection, Generic[R]):
         if request is None:
             return None
         event = self.reader.nextEvent(request)
-        if isinstance(event, Data):
-            self._expects = False
-        elif event is not None:
+        if event is None:
+            return None
+        # It has begun to come, or is empty: nobody waits for a 100 any more.
+        self._expects = False
+        if isinstance(event, EndOfMessage):
             if self.exchange.state in (ASKING, EARLY):
                 self.exchange.move(REQUEST_ENDS)
             request._trailers = event.trailers
@@ -255,6 +263,8 @@ class ServerConnection(Connection, Generic[R]):
 
         @return: what is to be sent: C{100 Continue}, if the client waits for it, else C{b""}.
         """
+        if self.request is None or self.reader.got < 0:
+            return b""
         self.clock.wait(now)
         self.reader.hungry = True
         if self._expects:
@@ -360,10 +370,16 @@ class ServerConnection(Connection, Generic[R]):
         @return: what is to be sent; to HTTP/1.0 none is.
         @raise LocalProtocolError: it is none, or the response has begun.
         """
-        if not isInterim(status) or status < 100:
+        if not isinstance(status, int) or not isInterim(status) or status < 100:
             raise LocalProtocolError(f"an interim response has a status from 100 to 199, but not 101; not {status!r}")
         request = self._toAnswer()
-        return b"" if request.version == "HTTP/1.0" else WasiResponse(status, headers).encode()
+        if request.version == "HTTP/1.0":
+            return b""
+        encoded = WasiResponse(status, headers).encode()
+        if status == 100:
+            # The client waits no more, and sends the body.
+            self._expects = False
+        return encoded
 
     def refuse(self, status: int, reason: str, now: float, date: bytes = b"") -> tuple[bytes, int]:
         """
@@ -407,7 +423,10 @@ class ServerConnection(Connection, Generic[R]):
             and not self._expects
             and request.method != "CONNECT"
             and response.keepAlive
-            and (self.exchange.isRequestComplete() or request._length - self.reader.got <= self.clock.timing.unreadBody)
+            and (
+                self.exchange.isRequestComplete()
+                or (not self.reader.failed and request._length - self.reader.got <= self.clock.timing.unreadBody)
+            )
         )
 
     def _responseEnds(self, now: float) -> None:
@@ -485,7 +504,7 @@ class ServerConnection(Connection, Generic[R]):
 
     def _clear(self) -> None:
         self.request = None
-        self.clock.waiting = False
+        self.needsTurn = self.clock.waiting = False
         self.reader.clear()
 
     # Time
