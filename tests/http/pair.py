@@ -156,7 +156,7 @@ class Pair:
             self.gotUp += data
             assert self.tunnelUp.startswith(self.gotUp)
         elif data and keep:
-            self.server.keep(data)
+            self.server.keep(data, self.now)
         elif data:
             self.look(data)
         elif self.clientEnded and not self.serverSawEnd and self.server.closing in (KEEP, LINGER):

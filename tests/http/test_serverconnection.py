@@ -67,7 +67,7 @@ def test_pipelinedRequestsAreAnsweredOneAfterTheOther() -> None:
 
 def test_bytesThatAreKeptAreLookedAtLater() -> None:
     connection = asked(GET)
-    connection.keep(GET)
+    connection.keep(GET, 0.0)
     connection.respond(WasiResponse(), 0.0)
     assert connection.receive(b"", 0.0) is not None
 
@@ -411,7 +411,7 @@ def test_lingerUpToSoManyBytes(size: int, closing: object) -> None:
     connection.respond(WasiResponse(), 0.0)
     for _ in range(size - 5):
         connection.receive(b"x", 0.0)
-    connection.keep(b"abcde")
+    connection.keep(b"abcde", 0.0)
     connection.receive(b"", 0.0)
     assert connection.closing is closing
 
@@ -454,7 +454,7 @@ def test_anAbortedResponseIsNotEnded() -> None:
 
 def test_anUpgradeHandsOverTheRest() -> None:
     connection = asked(UPGRADES + b"rest")
-    connection.keep(b" of it")
+    connection.keep(b" of it", 0.0)
     head, rest = connection.upgrade("Y", {"A": "1"}, 0.0)
     assert head.startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
     assert (rest, connection.exchange.state, connection.deadline()) == (b"rest of it", TUNNEL, inf)
@@ -462,7 +462,7 @@ def test_anUpgradeHandsOverTheRest() -> None:
     with pytest.raises(LocalProtocolError):
         connection.receive(b"x", 0.0)
     with pytest.raises(LocalProtocolError):
-        connection.keep(b"x")
+        connection.keep(b"x", 0.0)
     assert connection.receive(b"", 0.0) is None
 
 
@@ -602,7 +602,7 @@ def test_aResponseMayOutliveTheEnd() -> None:
     connection = asked(GET)
     connection.begin(WasiResponse(), 0.0)
     connection.eof(1.0)
-    connection.outliveDisconnect()
+    connection.clock.outlive()
     assert connection.deadline() == inf
     assert (connection.end(99.0), connection.exchange.state != ANSWERING) == (b"0\r\n\r\n", True)
 

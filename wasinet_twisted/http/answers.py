@@ -8,7 +8,7 @@ from ..errors import LocalProtocolError
 from .asks import offersUpgrade, takesTrailers
 from .checks import framingOf
 from .events import HeadersLike, RequestHead
-from .framing import UNTIL_CLOSE, isTunnel
+from .framing import UNTIL_CLOSE, isInterim, isTunnel
 from .messages import WasiResponse
 from .outgoing import CLOSE_LINE, KEEP_ALIVE_LINE, BodyWriter, encodeAnswerHead, encodeChunk, encodeEnd, framePieces
 
@@ -68,6 +68,17 @@ def beginAnswer(response: WasiResponse, request: RequestHead, goesOn: bool, date
     goesOn = goesOn and length != UNTIL_CLOSE
     head = encodeAnswerHead(response.status, response.reason, pairs, date, persistence(request, goesOn))
     return head, BodyWriter(length, silent=request.method == "HEAD")
+
+
+def interimAnswer(request: RequestHead, status: int, headers: HeadersLike) -> bytes:
+    """
+    Encode an interim response; HTTP/1.0 knows none.
+
+    @raise LocalProtocolError: it is none.
+    """
+    if not isinstance(status, int) or not isInterim(status) or status < 100:
+        raise LocalProtocolError(f"an interim response has a status from 100 to 199, but not 101; not {status!r}")
+    return b"" if request.version == "HTTP/1.0" else WasiResponse(status, headers).encode()
 
 
 def refusal(status: int, reason: str, method: str, date: bytes) -> tuple[bytes, int]:

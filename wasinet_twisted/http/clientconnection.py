@@ -267,6 +267,9 @@ class ClientConnection(Connection):
         """
         return self.exchange.state != CLOSED and (self._hungry or len(self._parser) <= self._timing.buffered)
 
+    def _hasUnparsed(self) -> bool:
+        return len(self._parser) > 0
+
     # Time
 
     def _nextDeadline(self) -> tuple[float, Expired]:

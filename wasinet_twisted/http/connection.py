@@ -8,7 +8,7 @@ from enum import Enum
 from math import inf
 
 from ..errors import LocalProtocolError
-from .exchange import CLOSED, CLOSES, Exchange
+from .exchange import CLOSED, CLOSES, IDLE, Exchange
 from .outgoing import BodyWriter
 from .timing import Clock
 
@@ -124,6 +124,31 @@ class Connection:
         """
         self._end(ABORT)
 
+    def makeLast(self) -> None:
+        """
+        Let the connection close after the present response.
+        """
+        self.exchange.goesOn = False
+
+    def isBetween(self) -> bool:
+        """
+        Does it wait for a request of which nothing has come?
+        """
+        return self.exchange.state == IDLE and not self._hasUnparsed()
+
+    def closeIdle(self, now: float) -> None:
+        """
+        Close, if it waits for a request of which nothing has come.
+        """
+        if self.isBetween():
+            self._close(now)
+
+    def _hasUnparsed(self) -> bool:
+        """
+        Has something come that nobody has looked at?
+        """
+        raise AssertionError("each role has its own")
+
     def _close(self, now: float) -> None:
         self._end(CLOSE)
         self.clock.closeBy = now + self.clock.timing.flush
@@ -170,6 +195,9 @@ class Connection:
         then until it holds none.
         """
         self.clock.taken(unsent, now)
+        if not unsent and self.exchange.state == IDLE:
+            # It was not idle while it took the last message.
+            self.clock.since = now
 
     def deadline(self) -> float:
         """

@@ -181,6 +181,12 @@ class ServerClock(Clock):
         self.waiting = self.late = self.outlives = self.touched = False
         self.waited = 0.0
 
+    def outlive(self) -> None:
+        """
+        Let the present response take its time, even when the client has ended its direction.
+        """
+        self.outlives = self.touched = True
+
     def begin(self, now: float) -> None:
         """
         A request has come.

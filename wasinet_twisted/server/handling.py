@@ -7,7 +7,7 @@ there is no object for a request but the request itself until a handler waits.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Coroutine, Iterable
+from collections.abc import Awaitable, Coroutine
 from contextvars import Context, copy_context
 from types import CoroutineType
 from typing import Any
@@ -28,11 +28,12 @@ from ..http import WasiResponse
 from ..http.asks import UNKNOWN_EXPECTATION, expectsUnknown
 from ..http.exchange import HEAD
 from ..http.framing import isTunnel
-from ..http.messages import PieceSource, toBody
+from ..http.messages import PieceSource
 from ..net.tasks.hints import withAsyncioHint
 from ..net.tasks.task import Task
 from .accesslog import CLIENT_CLOSED
 from .interfaces import Carrier
+from .pieces import closePieces, inPieces
 from .request import Request
 
 log = Logger()
@@ -370,36 +371,3 @@ class Closing(_Owned):
 
     def failed(self, error: BaseException) -> None:
         log.failure("the pieces of a response could not be closed", failure=Failure(error))
-
-
-async def inPieces(pieces: PieceSource) -> AsyncGenerator[bytes, None]:
-    """
-    The pieces of a body, whichever way they come; empty ones are left out. What gives them is closed in the end.
-
-    @raise LocalProtocolError: one is neither bytes nor str.
-    """
-    try:
-        if isinstance(pieces, AsyncIterable):
-            async for piece in pieces:
-                if data := toBody(piece):
-                    yield data
-        else:
-            assert isinstance(pieces, Iterable)
-            for piece in pieces:
-                if data := toBody(piece):
-                    yield data
-    finally:
-        await closePieces(pieces)
-
-
-async def closePieces(pieces: PieceSource | None) -> None:
-    """
-    Tell whatever gives the pieces that no more are wanted.
-    """
-    for name in ("aclose", "close"):
-        close = getattr(pieces, name, None)
-        if close is not None:
-            closing = close()
-            if hasattr(closing, "__await__"):
-                await closing
-            return

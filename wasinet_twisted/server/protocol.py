@@ -13,17 +13,9 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..errors import (
-    BusyError,
-    ConnectionClosed,
-    IncompleteRead,
-    NotSupported,
-    RemoteProtocolError,
-    SlowBody,
-)
+from ..errors import BusyError, ConnectionClosed, IncompleteRead, NotSupported, RemoteProtocolError, SlowBody
 from ..http import RequestHead, ServerConnection
-from ..http.connection import CLOSE, KEEP, LINGER, Expired
-from ..http.exchange import TUNNEL
+from ..http.connection import CLOSE, KEEP, LINGER
 from ..http.timing import Timing
 from ..net.stream.lifecycle import CLOSE_TIMEOUT
 from ..net.stream.outgoing import unsent
@@ -57,7 +49,7 @@ class HttpProtocol(TransportProtocol):
         self.inFlight: Request | None = None
         # Is an answer sent from within the write?
         self._direct = False
-        # Are requests being answered one after the other, and will they be in the next turn?
+        # Are requests being answered, or will they be in the next turn?
         self._pumping = self._pumpsLater = False
         # Who waits for more of a body.
         self._puller: Awaited[None] | None = None
@@ -87,7 +79,7 @@ class HttpProtocol(TransportProtocol):
         self._immediate = 0
         connection = self.connection
         if self._pumping or self._pumpsLater or self._writePaused:
-            connection.keep(data)
+            connection.keep(data, self.reactor.seconds())
         else:
             try:
                 request = connection.receive(data, self.reactor.seconds())
@@ -120,8 +112,6 @@ class HttpProtocol(TransportProtocol):
             self.connection.eof(self.reactor.seconds())
             if self._puller is not None:
                 self._puller.give(None)
-            elif self.connection.closing is not KEEP:
-                self.follow()
             else:
                 self.pump()
         super().readConnectionLost()
@@ -151,7 +141,7 @@ class HttpProtocol(TransportProtocol):
         if self._tunnel is not None:
             self._tunnel.pauseProducing()
         else:
-            self.connection.taken(self._untaken(), self.reactor.seconds())
+            self.connection.taken(self.untaken(), self.reactor.seconds())
 
     def resumeProducing(self) -> None:
         """
@@ -207,7 +197,7 @@ class HttpProtocol(TransportProtocol):
             self._pumping = False
         if connection.closing is not KEEP:
             self.follow()
-        elif self._readPaused:
+        else:
             self._flow()
 
     def _pumpLater(self) -> None:
@@ -223,20 +213,18 @@ class HttpProtocol(TransportProtocol):
         """
         A response is complete, or the connection's end has been decided: what comes next?
         """
-        connection = self.connection
-        closing = connection.closing
+        connection, closing = self.connection, self.connection.closing
         if self._puller is not None and connection.request is None:
             self._puller.fail(ConnectionClosed("the request has been answered"))
         if closing is KEEP:
-            if self._readPaused:
-                self._flow()
+            self._flow()
             if connection.reader.arrived.size or connection.finished or connection.needsTurn:
                 self.pump()
         elif self._tunnel is None and not (self.closing or self.lost or self._pumping):
-            if closing is CLOSE:
-                self.close(CLOSE_TIMEOUT)
-            elif closing is LINGER:
+            if closing is LINGER:
                 self._linger()
+            elif closing is CLOSE:
+                self.close(CLOSE_TIMEOUT)
             else:
                 self.abort()
 
@@ -264,7 +252,7 @@ class HttpProtocol(TransportProtocol):
         if self._puller is not None:
             raise BusyError(f"somebody else reads the body of {self.connection.request!r}")
         self.transmit(self.connection.awaitBody(self.reactor.seconds()))
-        self.tookBody()
+        self._flow()
         puller: Awaited[None] = Awaited()
         self._puller = puller
         try:
@@ -272,7 +260,7 @@ class HttpProtocol(TransportProtocol):
         finally:
             if self._puller is puller:
                 self._puller = None
-                self.connection.awaitNoMore(self.reactor.seconds())
+                self.connection.clock.waitNoMore(self.reactor.seconds())
 
     def tookBody(self) -> bool:
         """
@@ -280,8 +268,7 @@ class HttpProtocol(TransportProtocol):
 
         @return: have others to have their turn? A megabyte in chunks of one byte would keep the reactor from it.
         """
-        if self._readPaused:
-            self._flow()
+        self._flow()
         self._immediate += 1
         if self._immediate <= IMMEDIATE:
             return False
@@ -325,6 +312,7 @@ class HttpProtocol(TransportProtocol):
             or connection.reader.arrived.size
             or connection.clock.finished != inf
             or self._readPaused
+            or self._puller is not None
             or connection.needsTurn
         ):
             self.follow()
@@ -372,31 +360,6 @@ class HttpProtocol(TransportProtocol):
             self.connection.drain(self.reactor.seconds())
             self.follow()
 
-    def closeIdle(self) -> None:
-        """
-        Close it, if it waits for a request of which nothing has come.
-        """
-        self.connection.closeIdle(self.reactor.seconds())
-        self.follow()
-
-    def isBetween(self) -> bool:
-        """
-        Has nothing of a request come since the last one?
-        """
-        return self.closing or self.connection.isBetween()
-
-    def isIdle(self) -> bool:
-        """
-        Does it wait for a request of which nothing has come?
-        """
-        return not self.closing and self.connection.isIdle(self.reactor.seconds())
-
-    def idleSince(self) -> float:
-        """
-        Since when, if it does.
-        """
-        return self.connection.clock.since
-
     def _linger(self) -> None:
         if self._readPaused:
             self._readPaused = False
@@ -410,53 +373,28 @@ class HttpProtocol(TransportProtocol):
     def _closeWithin(self, timeout: float) -> None:
         now = self.reactor.seconds()
         self.connection.close(timeout, now)
-        self.connection.taken(self._untaken(), now)
+        self.connection.taken(self.untaken(), now)
 
     def _closeEarlier(self, timeout: float) -> None:
         self.connection.close(timeout, self.reactor.seconds())
 
     # Time
 
-    def _untaken(self) -> int:
+    def untaken(self) -> int:
         """
         Return how many bytes the peer has not taken of what was sent; of a full transport that doesn't tell, 1.
         """
         return max(unsent(self.transport, 0), int(self._writePaused))
 
-    def tick(self, now: float) -> None:
+    def failBody(self, error: SlowBody) -> None:
         """
-        Look at the deadlines.
+        Tell whoever waits for the body.
         """
-        connection = self.connection
-        if self._writePaused or connection.closing is not KEEP:
-            if connection.exchange.state == TUNNEL:
-                return
-            connection.taken(self._untaken(), now)
-        expired = connection.expire(now)
-        if expired is not None:
-            self._expired(expired)
+        if self._puller is not None:
+            self._puller.fail(error)
 
-    def _expired(self, expired: Expired) -> None:
-        statistics = self.server.statistics
-        if expired is Expired.HEAD:
-            refuse(self, 408, "the head took too long", None)
-        elif expired is Expired.BODY:
-            statistics.dropped("slow body")
-            if self._puller is not None:
-                got = self.connection.reader.got
-                waited = self.connection.clock.waited
-                self._puller.fail(SlowBody(f"timed out: {got} bytes of a body in {waited:.0f} s"))
-        elif expired is Expired.HANDLER:
-            self.server.cancel(self)
-        elif expired is Expired.FLUSH:
-            self._closeExpired()
-        else:
-            if expired is Expired.RESPONSE:
-                statistics.dropped("slow reader")
-            elif expired is Expired.UNREAD:
-                statistics.dropped("slow body")
-            elif expired is Expired.HALF_CLOSED:
-                statistics.dropped("half-closed")
-            elif expired is Expired.IDLE and not self.connection.draining:
-                statistics.dropped("idle")
-            self.follow()
+    def flushExpired(self) -> None:
+        """
+        The peer has not taken what was queued before the connection closed.
+        """
+        self._closeExpired()

@@ -261,7 +261,7 @@ class Request(RequestHead):
         C{ServerLimits.halfClosed} seconds, and what gives the pieces is closed.
         """
         if self._protocol.connection.request is self:
-            self._protocol.connection.outliveDisconnect()
+            self._protocol.connection.clock.outlive()
 
     def informational(self, status: int, headers: HeadersLike = ()) -> None:
         """

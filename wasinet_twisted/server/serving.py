@@ -25,6 +25,7 @@ from ..net.stream.transportprotocol import TransportProtocol
 from ..net.tasks.task import Task
 from .accesslog import AccessLog
 from .dates import dateLine
+from .deadlines import tick
 from .limits import DEFAULT_SERVER_LIMITS, ServerLimits, timingOf
 from .protocol import HttpProtocol
 from .request import Request
@@ -167,16 +168,17 @@ class HttpServer(ConnectionFactory):
             # Once a tick: to look at each connection for each accept would cost more than to serve it.
             self._looked = True
             self._lookedAt = self.reactor.seconds()
-            idle = [each for each in self._served if isinstance(each, HttpProtocol) and each.isIdle()]
-            self._idlers = deque(sorted(idle, key=HttpProtocol.idleSince))
+            idle = [each for each in self._served if isinstance(each, HttpProtocol) and _isIdle(each, self._lookedAt)]
+            self._idlers = deque(sorted(idle, key=_idleSince))
             self._closeOneIdle()
 
     def _closeOneIdle(self) -> bool:
         while self._idlers:
             protocol = self._idlers.popleft()
             # One that has served a request meanwhile is not the one that has been idle longest.
-            if protocol.idleSince() <= self._lookedAt and protocol.isIdle():
-                protocol.closeIdle()
+            if _idleSince(protocol) <= self._lookedAt and _isIdle(protocol, self.reactor.seconds()):
+                protocol.connection.closeIdle(self.reactor.seconds())
+                protocol.follow()
                 return True
         return False
 
@@ -191,7 +193,7 @@ class HttpServer(ConnectionFactory):
         How many connections have a request in flight, or half of one.
         """
         connections = [each for each in self.connections if isinstance(each, HttpProtocol)]
-        return sum(not (each.isBetween() or each.closing) for each in connections)
+        return sum(not (each.closing or each.connection.isBetween()) for each in connections)
 
     def _tick(self) -> None:
         self._ticking = self.reactor.callLater(TICK, self._tick)
@@ -199,7 +201,7 @@ class HttpServer(ConnectionFactory):
         now = self.reactor.seconds()
         for protocol in self.connections:
             assert isinstance(protocol, HttpProtocol)
-            protocol.tick(now)
+            tick(protocol, now)
         self._looked = False
         if not self.isFull():
             self._idlers.clear()
@@ -279,6 +281,14 @@ class HttpServer(ConnectionFactory):
 
     def _flushLog(self) -> Deferred[None] | None:
         return None if self.accessLog is None else self.accessLog.flush()
+
+
+def _isIdle(protocol: HttpProtocol, now: float) -> bool:
+    return not protocol.closing and protocol.connection.isIdle(now)
+
+
+def _idleSince(protocol: HttpProtocol) -> float:
+    return protocol.connection.clock.since
 
 
 def serve(

@@ -1,0 +1,40 @@
+"""
+Which deadline of a server's connection comes next, in each of its states.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+from .connection import Expired, sooner
+from .exchange import ASKED, HEAD, IDLE, TUNNEL, UNREAD
+from .timing import FRESH, ServerClock
+
+
+def nextDeadline(clock: ServerClock, state: int, got: int, draining: bool, endless: bool) -> tuple[float, Expired]:
+    """
+    Return the next deadline of a connection that is not closing, and what it is one for.
+
+    @param state: one of C{exchange}'s.
+    @param got: how much of the present body has been handed out, in bytes.
+    @param draining: is the next response the last one?
+    @param endless: is a response without a length sent to a client that has ended its direction?
+    """
+    timing = clock.timing
+    if state == IDLE:
+        if clock.taking is not None:
+            # A client that still takes the last response is not idle.
+            return clock.response(), Expired.RESPONSE
+        return clock.since + (min(FRESH, timing.idle) if draining else timing.idle), Expired.IDLE
+    if state == TUNNEL:
+        return inf, Expired.IDLE
+    found = clock.body(got), Expired.BODY
+    if state == HEAD:
+        found = clock.since + timing.head, Expired.HEAD
+    elif state == UNREAD:
+        found = clock.since + timing.slowest(got), Expired.UNREAD
+    elif state <= ASKED:
+        found = sooner(found, (clock.handler(), Expired.HANDLER))
+    elif endless:
+        found = clock.halfClosed(), Expired.HALF_CLOSED
+    return found if clock.taking is None else sooner(found, (clock.response(), Expired.RESPONSE))
