@@ -80,15 +80,15 @@ class ByteQueue:
             if not end and len(chunk) - start >= room:
                 end = start + room
             if end:
+                self.mark = self._appended - self.size
+                self.size -= end - start + len(line)
                 self.position = end
-                piece = chunk[start:end]
-                if line:
-                    piece = bytes(line) + piece
-                    self._line = bytearray()
-                self.mark = self.taken
-                self.size -= len(piece)
-                self.advance()
-                return piece
+                if end == len(chunk):
+                    self.advance()
+                if not line:
+                    return chunk[start:end]
+                self._line = bytearray()
+                return bytes(line) + chunk[start:end]
             line += chunk[start:]
             self.position = len(chunk)
             if not self._rest:

@@ -30,9 +30,6 @@ from .limits import Limits
 # slow path's own function.
 _METHODS = frozenset(("GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS"))
 _statusLine = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9]) ([\t\x20-\x7e]*+)\r\n").match
-# A long body isn't searched for lines, nor is a short one cut into many.
-_MOST_BYTES = 4096
-_MOST_LINES = 64
 _known = cache.get
 _new = object.__new__
 
@@ -71,31 +68,23 @@ def fastRequestHead(queue: ByteQueue, limits: Limits, kind: type[_Request]) -> _
 )
 def fastWholeRequest(data: bytes, limits: Limits, kind: type[_Request], most: int) -> _Request | None:
     """
-    What L{fastRequestHead} does, for bytes that are one request with its body, and
-    nothing else, as those that a client sends and waits: there is no place to
-    be remembered, and one search finds all the lines.
+    Read a request off the first bytes that have come after another one, without
+    keeping them. Nearly always the bytes are one request with its body, and nothing else.
 
     @param most: how long the body may be, in bytes.
-    @return: L{None}: ask in another way.
+    @return: the request, its body as C{_body}; or with a C{_body} of L{None}, if
+        other bytes follow the head: give both to L{Buffer.goOnAfter
+        <wasinet_twisted.http.Buffer.goOnAfter>}; L{None}: ask the slow path.
     """
-    if len(data) > _MOST_BYTES:
+    end = data.find(b"\r\n\r\n", 0, limits.head + 2)
+    if end < 0:
         return None
-    lines = iter(data.split(b"\r\n", _MOST_LINES))
-    head = _request(lines, limits, kind)
-    if head is None:
-        return None
-    # What follows the empty line. If there is no piece left, there was none: the bytes have ended within the head.
-    rest = list(lines)
-    if len(rest) == 1:
-        body = rest[0]
-    elif rest:
-        body = b"\r\n".join(rest)
-    else:
-        return None
-    size = len(body)
-    if head._length != size or size > most or len(data) - size - 2 > limits.head:
-        return None
-    head._body = body
+    head = _request(iter(data[: end + 2].split(b"\r\n", limits.fields + 1)), limits, kind)
+    if head is not None:
+        end += 4
+        head._trailers = None
+        # Without a body, until it comes.
+        head._body = data[end:] if head._length == len(data) - end <= most else None  # type: ignore[assignment]
     return head
 
 

@@ -8,12 +8,14 @@ L{State.END}, then L{Machine._finish}: that is a message.
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import Literal
+from typing import Any, Literal
+
+from multidict import CIMultiDict
 
 from ..errors import IncompleteRead, MessageTooLarge, RemoteProtocolError, WasinetError
 from .bytequeue import ByteQueue
-from .chunked import ChunkedDecoder
-from .events import RequestHead, ResponseHead
+from .chunked import ChunkedDecoder, fastChunkedBody
+from .events import ResponseHead
 from .fasthead import fastRequestHead, fastResponseHead
 from .framing import CHUNKED, TUNNEL, UNTIL_CLOSE, isInterim
 from .head import AnyHead, HeadReader
@@ -81,7 +83,7 @@ class Machine:
         self._decoder: ChunkedDecoder | None = None
         # Is it being collected, with these pieces of its body, or streamed?
         self._collecting = False
-        self._pieces = Pieces()
+        self._pieces: Pieces | None = None
         # What had been taken of the bytes when something was handed out last; only looked at within a message.
         self._handedOut = 0
 
@@ -107,36 +109,61 @@ class Machine:
             if not queue.size:
                 return None
             self._handedOut = queue.taken
-            head = self._fastHead(kind)
+            head: Any
+            if self._role == "request":
+                head = fastRequestHead(queue, self._limits, kind)  # type: ignore[type-var]
+            else:
+                head = fastResponseHead(queue, self._limits, kind, self._method or "GET")  # type: ignore[type-var]
             if head is not None:
-                return head
-        return self._readHead(kind)
-
-    def _readHead(self, kind: type[AnyHead]) -> AnyHead | None:
-        """
-        The same, line by line.
-        """
-        queue = self._queue
-        if self._state is IDLE:
-            self._handedOut = queue.taken
+                if self._method is not None:
+                    self._answered(head)
+                return head  # type: ignore[no-any-return]
             self._state = State.HEAD
             self._headReader = HeadReader(self._role == "request", self._limits)
         elif self._state is not State.HEAD:
             if self._failure is not None:
                 raise self._failure.with_traceback(None)
             return None
-        reader = self._headReader
+        reader, queue = self._headReader, self._queue
         assert reader is not None
         head = reader.read(queue, kind, self._method or "GET")
         # Empty lines alone are no message.
         if head is None and self._ended and (queue.size or reader.begun):
             raise self._incomplete("a head")
+        if head is not None and self._method is not None:
+            self._answered(head)
         return head
 
-    def _fastHead(self, kind: type[AnyHead]) -> AnyHead | None:
-        if issubclass(kind, RequestHead):
-            return fastRequestHead(self._queue, self._limits, kind)
-        return fastResponseHead(self._queue, self._limits, kind, self._method or "GET")
+    def _answered(self, head: AnyHead) -> None:
+        # RFC 9110 section 15.2: an interim response doesn't answer the request; 101 is the last one in HTTP.
+        if not (isinstance(head, ResponseHead) and isInterim(head.status)):
+            # Used up; what is said from now on is of the next response.
+            self._method = None
+
+    def _takeBody(self, head: AnyHead, most: int) -> bool:
+        """
+        Take a body that has come in one piece with its head; then the message is complete.
+
+        @param most: how long it may be, in bytes.
+        @return: has that been done? Else L{_begin} what takes longer.
+        """
+        queue = self._queue
+        length = head._length
+        body: bytes | None = None
+        if length == 0:
+            body = b""
+        elif length > 0:
+            if length <= most and length <= len(queue.chunk) - queue.position:
+                body = queue.take(length)
+        elif length == CHUNKED:
+            body = fastChunkedBody(queue, most)
+        if body is None:
+            return False
+        head._body = body
+        head._trailers = None
+        if self._state is not IDLE:
+            self._between()
+        return True
 
     def _begin(self, head: AnyHead, collecting: bool) -> None:
         """
@@ -144,14 +171,12 @@ class Machine:
         """
         self._message = head
         self._collecting = collecting
+        if collecting:
+            self._pieces = Pieces()
         self._headReader = None
         self._got = 0
         # Whoever finds the body too long names this place.
         self._queue.mark = self._queue.taken
-        # RFC 9110 section 15.2: an interim response doesn't answer the request; 101 is the last one in HTTP.
-        if not (isinstance(head, ResponseHead) and isInterim(head.status)):
-            # Used up; what is said from now on is of the next response.
-            self._method = None
         length = head._length
         if length > 0:
             self._state = State.LENGTH
@@ -204,6 +229,8 @@ class Machine:
         """
         The message is complete; what follows it?
         """
+        trailers = self._decoder.trailers if self._decoder is not None else None
+        head._trailers = CIMultiDict(trailers) if trailers else None
         self._between()
         if head._length == TUNNEL:
             # Whether a CONNECT opens a tunnel is for the answer to say; a response has said it.
@@ -212,7 +239,9 @@ class Machine:
 
     def _incomplete(self, where: str) -> IncompleteRead:
         # In a body nothing but an unfinished line of the chunked coding can be left, which is no part of it.
-        partial = self._queue.takeAll() if self._state is State.HEAD else self._pieces.join()
+        partial = b"" if self._pieces is None else self._pieces.join()
+        if self._state is State.HEAD:
+            partial = self._queue.takeAll()
         message = self._message
         expected = message._length if message is not None and self._state is State.LENGTH else None
         of = "" if expected is None else f" after {self._got} of {expected} bytes"

@@ -7,6 +7,8 @@ from __future__ import annotations
 from math import inf
 from typing import Generic, TypeVar
 
+from multidict import CIMultiDict
+
 from ..errors import LocalProtocolError
 from .asks import CLOSE as ASKS_CLOSE
 from .asks import CONTINUE, expectsContinue, persists
@@ -73,8 +75,8 @@ class RequestReceiver(Connection, Generic[R]):
         if exchange.state == IDLE and not reader.arrived.size and (reader.parser is None or reader.parser._open):
             # Nearly always it is one request, and nothing before or after it.
             request = fastWholeRequest(data, self._limits, self._requestClass, SMALL)
-            if request is not None and reader.parser is not None:
-                reader.passed(len(data))
+            if request is not None and (request._body is None or reader.parser is not None):
+                request = reader.goOnAfter(request, data)
         if request is None:
             request = self._next(data, now)
             if request is None:
@@ -91,7 +93,6 @@ class RequestReceiver(Connection, Generic[R]):
         else:
             # What that does for nearly all.
             self.request = request
-            request._trailers = None
             reader.got = 0
             clock.started = now
             self._expects = False
@@ -134,7 +135,6 @@ class RequestReceiver(Connection, Generic[R]):
 
     def _begin(self, request: R, now: float) -> None:
         self.request = request
-        request._trailers = None
         self.reader.got = 0
         clock, exchange = self.clock, self.exchange
         clock.begin(now)
@@ -188,18 +188,29 @@ class RequestReceiver(Connection, Generic[R]):
         @raise IncompleteRead: the peer has ended its direction inside it.
         """
         request = self.request
+        piece = self.nextPiece()
+        if piece is None or request is None:
+            return None
+        return Data(piece) if piece else EndOfMessage(request._trailers or CIMultiDict())
+
+    def nextPiece(self) -> bytes | None:
+        """
+        Give the same as bytes; C{b""} is the end.
+        """
+        request = self.request
         if request is None:
             return None
-        event = self.reader.nextEvent(request)
-        if event is None:
+        piece = self.reader.nextPiece(request)
+        if piece is None:
             return None
         # It has begun to come, or is empty: nobody waits for a 100 any more.
         self._expects = False
-        if isinstance(event, EndOfMessage):
+        if not piece:
             if self.exchange.state in (ASKING, EARLY):
                 self.exchange.move(REQUEST_ENDS)
-            request._trailers = event.trailers
-        return event
+            if request._trailers is None:
+                request._trailers = CIMultiDict()
+        return piece
 
     def awaitBody(self, now: float) -> bytes:
         """
