@@ -15,7 +15,7 @@ from ..errors import IncompleteRead, LocalProtocolError, RemoteProtocolError
 from .events import Data, EndOfMessage, Event, RequestHead, ResponseHead
 from .framing import TUNNEL
 from .limits import DEFAULT_LIMITS, Limits
-from .machine import IDLE, Machine, Role, State, tooLarge
+from .machine import END, IDLE, IN_TUNNEL, TOLD_CONNECT, Machine, Role, tooLarge
 from .messages import WasiRequest, WasiResponse
 
 _Message = TypeVar("_Message", WasiRequest, WasiResponse)
@@ -177,7 +177,7 @@ class Buffer(Machine):
         try:
             data = self._nextData(None)
             if not data:
-                if self._state is not State.END:
+                if self._state is not END:
                     return None
                 self._finish(message)
         except (RemoteProtocolError, IncompleteRead) as error:
@@ -209,20 +209,17 @@ class Buffer(Machine):
             self._fail(error)
             raise
 
-    def goOnAfter(self, head: _Request, data: bytes, most: int) -> _Request:
+    def goOnAfter(self, head: _Request, end: int, data: bytes, most: int) -> _Request:
         """
-        Go on with a request whose head L{fastWholeRequest} has read off C{data}, while this held nothing.
+        Go on with a request whose head has been read off C{data} already, when nothing else was there.
 
+        @param end: where in C{data} the head ends.
         @return: C{head}, as L{nextRequest} gives it.
         @raise RemoteProtocolError: what follows is malformed.
         """
         queue = self._queue
-        self._handedOut = queue.taken
         queue.append(data)
-        if head._body is not None:
-            queue.skip(len(data))
-            return head
-        queue.skip(data.find(b"\r\n\r\n") + 4)
+        queue.skip(end)
         try:
             return self._withBody(head, most)
         except RemoteProtocolError as error:
@@ -232,7 +229,7 @@ class Buffer(Machine):
     def _withBody(self, head: _Request, most: int) -> _Request:
         if not self._takeBody(head, most):
             # Without a body, until it comes.
-            head._trailers = head._body = None  # type: ignore[assignment]
+            head._body = None  # type: ignore[assignment]
             self._begin(head, False)
             if head._length == TUNNEL:
                 # A CONNECT has no body; the Buffer waits for what becomes of it.
@@ -274,9 +271,9 @@ class Buffer(Machine):
         """
         self._assumeRole("request")
         # Once a head has been looked for, bytes of the tunnel may have been taken as empty lines.
-        if self._state not in (IDLE, State.CONNECT):
+        if self._state not in (IDLE, TOLD_CONNECT):
             raise LocalProtocolError("acceptTunnel() inside a message")
-        self._state = State.TUNNEL
+        self._state = IN_TUNNEL
         self._handedOut = self._queue.taken
 
     def declineTunnel(self) -> None:
@@ -285,7 +282,7 @@ class Buffer(Machine):
 
         @raise LocalProtocolError: there was no CONNECT.
         """
-        if self._state is not State.CONNECT:
+        if self._state is not TOLD_CONNECT:
             raise LocalProtocolError("declineTunnel() without a CONNECT")
         self._state = IDLE
 
@@ -298,7 +295,7 @@ class Buffer(Machine):
         """
         if self._failure is not None:
             raise self._failure.with_traceback(None)
-        if self._state is not State.TUNNEL:
+        if self._state is not IN_TUNNEL:
             raise LocalProtocolError("takeRest() without a tunnel")
         rest = self._queue.takeAll()
         self._handedOut = self._queue.taken
@@ -310,7 +307,7 @@ class Buffer(Machine):
         Is what follows no HTTP any more? True after a 101, after a 2xx to a
         CONNECT, and after L{acceptTunnel}.
         """
-        return self._state is State.TUNNEL
+        return self._state is IN_TUNNEL
 
     def _assumeRole(self, role: Role) -> None:
         if self._role != role:
@@ -340,7 +337,7 @@ class Buffer(Machine):
             assert pieces is not None
             while data := self._nextData(most):
                 pieces.add(data)
-            if self._state is not State.END:
+            if self._state is not END:
                 return None
         except (RemoteProtocolError, IncompleteRead) as error:
             self._fail(error)

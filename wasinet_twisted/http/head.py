@@ -125,7 +125,7 @@ class HeadReader:
         head._pairs = self._section.finish()
         # A continued line (a response's) has been joined only now.
         head._asks = asksOf(head._pairs) if self._section.hasContinued else self._asks
-        head._headers = None
+        head._headers = head._trailers = None
         return head
 
 

@@ -41,8 +41,8 @@ class State(Enum):
     FAILED = auto()
 
 
-# An enumeration's members cost more to look up than a module's names, and this one is looked at for each message.
-IDLE = State.IDLE
+# An enumeration's members cost more to look up than a module's names, and these are looked at for each piece.
+IDLE, HEAD, LENGTH, IN_CHUNKS, TO_CLOSE, END, TOLD_CONNECT, IN_TUNNEL, FAILED = State
 
 
 class Machine:
@@ -97,7 +97,7 @@ class Machine:
         self._between()
         self._failure = error
         self._open = False
-        self._state = State.FAILED
+        self._state = FAILED
         self._handedOut = self._queue.taken
 
     def _nextHead(self, kind: type[AnyHead]) -> AnyHead | None:
@@ -109,18 +109,21 @@ class Machine:
             if not queue.size:
                 return None
             self._handedOut = queue.taken
-            head: Any
+            found: Any
             if self._role == "request":
-                head = fastRequestHead(queue, self._limits, kind)  # type: ignore[type-var]
+                found = fastRequestHead(queue.chunk, queue.position, self._limits, kind)  # type: ignore[type-var]
             else:
-                head = fastResponseHead(queue, self._limits, kind, self._method or "GET")  # type: ignore[type-var]
-            if head is not None:
+                method = self._method or "GET"
+                found = fastResponseHead(queue.chunk, queue.position, self._limits, kind, method)  # type: ignore[type-var]
+            if found is not None:
+                found, end = found
+                queue.skip(end - queue.position)
                 if self._method is not None:
-                    self._answered(head)
-                return head  # type: ignore[no-any-return]
-            self._state = State.HEAD
+                    self._answered(found)
+                return found  # type: ignore[no-any-return]
+            self._state = HEAD
             self._headReader = HeadReader(self._role == "request", self._limits)
-        elif self._state is not State.HEAD:
+        elif self._state is not HEAD:
             if self._failure is not None:
                 raise self._failure.with_traceback(None)
             return None
@@ -160,7 +163,6 @@ class Machine:
         if body is None:
             return False
         head._body = body
-        head._trailers = None
         if self._state is not IDLE:
             self._between()
         return True
@@ -179,14 +181,14 @@ class Machine:
         self._queue.mark = self._queue.taken
         length = head._length
         if length > 0:
-            self._state = State.LENGTH
+            self._state = LENGTH
         elif length == CHUNKED:
-            self._state = State.CHUNKED
+            self._state = IN_CHUNKS
             self._decoder = ChunkedDecoder(self._limits, unfolds=self._role == "response")
         elif length == UNTIL_CLOSE:
-            self._state = State.UNTIL_CLOSE
+            self._state = TO_CLOSE
         else:
-            self._state = State.END
+            self._state = END
 
     def _nextData(self, most: int | None) -> bytes:
         """
@@ -197,31 +199,31 @@ class Machine:
         """
         queue = self._queue
         state = self._state
-        if state is State.LENGTH:
+        if state is LENGTH:
             message = self._message
             assert message is not None
             data = queue.take(message._length - self._got)
             self._got += len(data)
             if self._got == message._length:
-                self._state = State.END
-        elif state is State.CHUNKED:
+                self._state = END
+        elif state is IN_CHUNKS:
             decoder = self._decoder
             assert decoder is not None
             decoder.most = most
             data = decoder.nextData(queue)
             if decoder.trailers is not None:
-                self._state = State.END
-        elif state is State.UNTIL_CLOSE:
+                self._state = END
+        elif state is TO_CLOSE:
             data = queue.take(queue.size)
             self._got += len(data)
             if most is not None and self._got > most:
                 raise tooLarge(most)
             if not data and self._ended:
                 # RFC 9112 section 6.3 item 8: the end of the stream is the end of the message.
-                self._state = State.END
+                self._state = END
         else:
             return b""
-        if not data and self._ended and self._state is not State.END:
+        if not data and self._ended and self._state is not END:
             raise self._incomplete("a body")
         return data
 
@@ -234,16 +236,16 @@ class Machine:
         self._between()
         if head._length == TUNNEL:
             # Whether a CONNECT opens a tunnel is for the answer to say; a response has said it.
-            self._state = State.CONNECT if self._role == "request" else State.TUNNEL
+            self._state = TOLD_CONNECT if self._role == "request" else IN_TUNNEL
             self._handedOut = self._queue.taken
 
     def _incomplete(self, where: str) -> IncompleteRead:
         # In a body nothing but an unfinished line of the chunked coding can be left, which is no part of it.
         partial = b"" if self._pieces is None else self._pieces.join()
-        if self._state is State.HEAD:
+        if self._state is HEAD:
             partial = self._queue.takeAll()
         message = self._message
-        expected = message._length if message is not None and self._state is State.LENGTH else None
+        expected = message._length if message is not None and self._state is LENGTH else None
         of = "" if expected is None else f" after {self._got} of {expected} bytes"
         return IncompleteRead(f"the stream ended inside {where}{of}", partial, expected)
 

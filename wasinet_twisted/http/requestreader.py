@@ -60,7 +60,7 @@ class RequestReader:
         parser.append(data)
         self.hungry = False
 
-    def goOnAfter(self, request: R, data: bytes) -> R:
+    def goOnAfter(self, request: R, end: int, data: bytes) -> R:
         """
         See L{Buffer.goOnAfter}.
         """
@@ -68,7 +68,7 @@ class RequestReader:
         if parser is None:
             parser = self._newParser()
         self.hungry = False
-        return parser.goOnAfter(request, data, SMALL)
+        return parser.goOnAfter(request, end, data, SMALL)
 
     def _newParser(self) -> Buffer:
         parser = self.parser = Buffer("request", self._limits)

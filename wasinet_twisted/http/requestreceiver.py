@@ -15,7 +15,7 @@ from .asks import CONTINUE, expectsContinue, persists
 from .connection import CLOSE, LINGER, Connection
 from .events import Data, EndOfMessage, RequestHead
 from .exchange import ASKED, ASKING, EARLY, HEAD, HEAD_BEGINS, IDLE, LAST_RESPONSE_ENDS, REQUEST_ENDS, TUNNEL, UNREAD
-from .fasthead import fastWholeRequest
+from .fasthead import fastRequestHead
 from .limits import Limits
 from .requestreader import DONE, MORE, SMALL, STOP, TURN, RequestReader
 from .timing import ServerClock, Timing
@@ -39,7 +39,7 @@ class RequestReceiver(Connection, Generic[R]):
     """
 
     __slots__ = (
-        "_counts", "_expects", "_limits", "_requestClass", "clock", "draining", "needsTurn", "reader", "request",
+        "_expects", "_limits", "_requestClass", "clock", "draining", "needsTurn", "reader", "request",
     )  # fmt: skip
 
     # Its own kind of clock
@@ -55,8 +55,6 @@ class RequestReceiver(Connection, Generic[R]):
         self._expects = False
         self.request: R | None = None
         self.draining = False
-        # Does it matter how many requests there have been?
-        self._counts = timing.requests is not None
         self.needsTurn = False
 
     def receive(self, data: bytes, now: float) -> R | None:
@@ -73,22 +71,22 @@ class RequestReceiver(Connection, Generic[R]):
         exchange, reader = self.exchange, self.reader
         request = None
         if exchange.state == IDLE and not reader.arrived.size and (reader.parser is None or reader.parser._open):
-            # Nearly always it is one request, and nothing before or after it.
-            request = fastWholeRequest(data, self._limits, self._requestClass, SMALL)
-            if request is not None and (request._body is None or reader.parser is not None):
-                request = reader.goOnAfter(request, data)
+            # Nearly always it is one request, and nothing before or after it: then nothing has to be kept.
+            found = fastRequestHead(data, 0, self._limits, self._requestClass)
+            if found is not None:
+                request, end = found
+                if request._length != len(data) - end or request._length > SMALL:
+                    request = reader.goOnAfter(request, end, data)
+                else:
+                    request._body = data[end:]
+                    if reader.parser is not None:
+                        reader.parser._queue.passed(len(data))
         if request is None:
             request = self._next(data, now)
             if request is None:
                 return None
         clock = self.clock
-        if (
-            request._body is None
-            or request._asks & _UNUSUAL
-            or request.version == "HTTP/1.0"
-            or self._counts
-            or clock.touched
-        ):
+        if request._body is None or request._asks & _UNUSUAL or clock.touched or request.version == "HTTP/1.0":
             self._begin(request, now)
         else:
             # What that does for nearly all.

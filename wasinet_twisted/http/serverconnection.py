@@ -195,7 +195,8 @@ class ServerConnection(RequestReceiver[R]):
         Let the present response be the last one, or the next, if the first
         request may be on its way. A connection that waits for another one closes.
         """
-        self.draining = self._counts = True
+        self.draining = True
+        self.clock.count()
         if self.request is not None and not self.exchange.isAnswered():
             self.makeLast()
         if self.exchange.count:
