@@ -234,6 +234,16 @@ def _refusal(
     return CertificateError(f"{start}{text}", attempts)
 
 
+def reasonText(reason: BaseException) -> str:
+    """
+    What has happened, in words. OpenSSL's errors are lists of (library, function, reason).
+    """
+    first = reason.args[0] if reason.args else None
+    if type(reason).__module__ == "OpenSSL.SSL" and isinstance(first, list):
+        return ", ".join(str(entry[-1]) for entry in first) or "the stream ended"
+    return str(reason) or type(reason).__name__
+
+
 def _isFor(certificate: Certificate, name: str) -> bool:
     from service_identity import CertificateError as Unusable
     from service_identity import VerificationError

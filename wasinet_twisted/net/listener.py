@@ -17,7 +17,7 @@ from ..errors import BusyError, ConnectionClosed, InvalidArgument, ListenFailed,
 from .addresses import checkTimeout
 from .connection import WasiTcpConn, theReactor
 from .endpoints import endpointOf, listenFailed
-from .factory import CANCEL_GRACE, ConnectionFactory, Handler
+from .factory import CANCEL_GRACE, HANDSHAKE_TIMEOUT, ConnectionFactory, Handler
 from .protocol import ConnectionProtocol
 from .waiting import Awaited, again, succeedAll
 
@@ -30,8 +30,8 @@ class _AcceptFactory(ConnectionFactory):
     Hands connections over, unless it has been given a handler.
     """
 
-    def __init__(self, server: WasiTcpServer, maxConnections: int | None, reactor: Any) -> None:
-        super().__init__(None, maxConnections=maxConnections, reactor=reactor)
+    def __init__(self, server: WasiTcpServer, reactor: Any, **bounds: Any) -> None:
+        super().__init__(None, reactor=reactor, **bounds)
         self._server = server
 
     def serve(self, handler: Handler, waiting: Iterable[WasiTcpConn]) -> None:
@@ -69,6 +69,7 @@ class WasiTcpServer:
         interface: str = "",
         *,
         maxConnections: int | None = None,
+        handshakeTimeout: float | None = HANDSHAKE_TIMEOUT,
         reactor: Any = None,
     ) -> None:
         """
@@ -80,6 +81,8 @@ class WasiTcpServer:
         @param maxConnections: how many connections may be open at a time; exactly
             so many are accepted, others wait in the kernel's queue of 1,024.
             L{None}: no bound but the descriptors.
+        @param handshakeTimeout: how many seconds the TLS handshake of an accepted
+            connection may take; then the connection is reset. L{None}: no bound.
         @raise ListenFailed: the endpoint can't be listened on. If that turns
             out only later, C{accept} raises it.
         @raise InvalidArgument: there is no such port, or no such endpoint.
@@ -98,7 +101,9 @@ class WasiTcpServer:
         # Why accept() can't give a connection any more, and whether somebody has been told.
         self._failure: WasinetError | None = None
         self._told = False
-        self._factory = _AcceptFactory(self, maxConnections, self._reactor)
+        self._factory = _AcceptFactory(
+            self, self._reactor, maxConnections=maxConnections, handshakeTimeout=handshakeTimeout
+        )
         self._listening = self._factory.listen(endpointOf(self._reactor, endpoint, interface))
         self._listening.addCallbacks(self._started, self._failed)
         if isinstance(self._failure, ListenFailed):

@@ -28,7 +28,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..errors import ConnectionClosed
+from ..errors import ConnectionClosed, WasinetError
 from .children import Child
 from .receiving import IMMEDIATE
 from .sending import Sending
@@ -104,6 +104,8 @@ class ConnectionProtocol(Sending):
             transport.setTcpNoDelay(True)
         if (tls := overTls(self, transport)) is not None:
             transport = self._goOver(tls)
+            # Factories of ours have it, and they only build accepted connections.
+            tls.limit(getattr(self.factory, "handshakeTimeout", None))
         transport.registerProducer(self, True)
         kept = self._made is not None and self._made(self)
         if not kept and not self.lost:
@@ -211,6 +213,14 @@ class ConnectionProtocol(Sending):
             self._stop("aborted")
         self.transport.abortConnection()
 
+    def abortFor(self, error: WasinetError) -> None:
+        """
+        Reset; C{error} is what those who go on with the connection get.
+        """
+        if self._broken is None:
+            self._broken = error
+        self.abort()
+
     def whenClosed(self) -> Deferred[None]:
         """
         Fires with L{None} when the connection is gone, whatever the reason.
@@ -269,12 +279,26 @@ class ConnectionProtocol(Sending):
         there to be told: it is logged, once, and the connection reset. A FIN
         would make half an answer look like a whole one.
 
+        The log has one line where the peer has caused C{error}: it was raised by
+        a read, a write or the handshake of this very connection. Every other
+        error, be it of the same class and of another connection, has its traceback.
+
         @param what: which task.
         """
         if isinstance(error, ConnectionClosed) and (self.lost or self.closing):
             # It let pass what it had been told, that the connection had ended: that is nobody's failure, not worth a
             # traceback, and what is queued is still to be sent.
             log.info("{what} ended: {error}", what=what, error=error)
+            return
+        if self.causedByPeer(error):
+            log.info(
+                "{what} of the connection with {peer} ended: {kind}: {error}",
+                what=what,
+                peer=self.peerName(),
+                kind=type(error).__name__,
+                error=error,
+            )
+            self.abort()
             return
         log.failure(
             "{what} of the connection with {peer} failed", failure=Failure(error), what=what, peer=self.peerName()

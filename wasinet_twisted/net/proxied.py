@@ -18,7 +18,14 @@ from typing import Any
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.endpoints import _WrapperServerEndpoint
-from twisted.internet.interfaces import IAddress, IDelayedCall, IHalfCloseableProtocol, IStreamServerEndpoint
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IHandshakeListener,
+    ISSLTransport,
+    IStreamServerEndpoint,
+)
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.haproxy._exceptions import InvalidProxyHeader
@@ -54,7 +61,7 @@ def withPatience(endpoint: IStreamServerEndpoint, reactor: Any) -> IStreamServer
     return _WrapperServerEndpoint(inner, lambda factory: ProxiedFactory(factory, reactor))
 
 
-@implementer(IHalfCloseableProtocol)
+@implementer(IHalfCloseableProtocol, IHandshakeListener)
 class ProxiedProtocol(HAProxyProtocolWrapper):
     """
     Between the transport and the Protocol: takes the header off, then stands aside.
@@ -67,6 +74,8 @@ class ProxiedProtocol(HAProxyProtocolWrapper):
         super().__init__(factory, wrappedProtocol)
         self._header = b""
         self._timer: IDelayedCall | None = None
+        # Is the handshake's end still to come, where this waits for it?
+        self._shakesHands = False
 
     def makeConnection(self, transport: Any) -> None:
         """
@@ -74,7 +83,24 @@ class ProxiedProtocol(HAProxyProtocolWrapper):
         """
         Protocol.makeConnection(self, transport)
         self.factory.registerProtocol(self)
-        self._timer = self.factory.reactor.callLater(HEADER_TIMEOUT, self._refuse, "it did not come in time")
+        timeout = getattr(self.factory.wrappedFactory, "handshakeTimeout", None)
+        self._shakesHands = timeout is not None and ISSLTransport.providedBy(transport)
+        if self._shakesHands:
+            self._wait(timeout, f"the TLS handshake was not complete after {timeout:g} s")
+        else:
+            self._wait(HEADER_TIMEOUT, "it did not come in time")
+
+    def handshakeCompleted(self) -> None:
+        """
+        The header comes by TLS, and the TLS handshake has ended.
+        """
+        if self._shakesHands and self._timer is not None:
+            self._stopTimer()
+            self._wait(HEADER_TIMEOUT, "it did not come in time")
+        self._shakesHands = False
+
+    def _wait(self, timeout: float, otherwise: str) -> None:
+        self._timer = self.factory.reactor.callLater(timeout, self._refuse, otherwise)
 
     def dataReceived(self, data: bytes) -> None:
         """

@@ -67,6 +67,20 @@ class Receiving:
         """
         return "nobody yet" if self._peer is None else formatAddress(self._peer)
 
+    def byPeer(self, error: WasinetError) -> WasinetError:
+        """
+        Mark C{error} as caused by this connection's peer, and return it.
+        """
+        # Not the Protocol itself, which keeps the error that has ended the connection: they would be a cycle.
+        error._about = self._incoming
+        return error
+
+    def causedByPeer(self, error: BaseException) -> bool:
+        """
+        Return whether a read or a write of this very connection has raised C{error} because of the peer.
+        """
+        return isinstance(error, WasinetError) and error._about is self._incoming
+
     def dataReceived(self, data: bytes) -> None:
         """
         Twisted calls this.
@@ -85,7 +99,7 @@ class Receiving:
         try:
             given = incoming.arrived(data)
         except LimitExceeded as error:
-            self._takeReader().fail(error)
+            self._takeReader().fail(self.byPeer(error))
             return
         if given is not None:
             self._immediate = 0
@@ -123,7 +137,7 @@ class Receiving:
         try:
             given = self._ask(asked)
         except WasinetError as error:
-            return self._failRead(again(error))
+            return self._failRead(self.byPeer(again(error)))
         if given is not None:
             reader.callback(given)
             self._resumeReading()
@@ -219,7 +233,7 @@ class Receiving:
         try:
             given = self._ask(self._asked)
         except WasinetError as error:
-            reader.fail(again(error))
+            reader.fail(self.byPeer(again(error)))
             return
         if given is None:
             # It was put off, and what it asks for is not there yet.
@@ -230,7 +244,8 @@ class Receiving:
 
     def _expire(self, timeout: float) -> None:
         self._incoming.cancel()
-        self._takeReader().fail(TimedOut(f"timed out: nothing came from {self.peerName()} in {timeout:g} s"))
+        error = TimedOut(f"timed out: nothing came from {self.peerName()} in {timeout:g} s")
+        self._takeReader().fail(self.byPeer(error))
 
     def _endReading(self, failure: WasinetError | None) -> None:
         if self._incoming.end(failure):

@@ -125,6 +125,7 @@ class Sending(Receiving):
         self._broken = LimitExceeded(
             f"{self._queued + size} bytes wait to be sent to {self.peerName()}, the bound is {WRITE_BUFFER}"
         )
+        self.byPeer(self._broken)
         log.error("{error}; the connection is reset", error=self._broken)
         self.abort()
         return True

@@ -41,6 +41,7 @@ from ..errors import (
     WasinetError,
 )
 from .addresses import checkTimeout
+from .certificates import reasonText
 from .proxied import ProxiedProtocol
 from .tlscontext import TlsClient, TlsServer, takeAnyOffer, verdictOf
 from .waiting import Awaited, failAll, succeedAll
@@ -124,6 +125,8 @@ class TlsTransport:
         self._held: list[bytes] | None = []
         self._producer: Any = None
         self._waiting: list[tuple[Awaited[None], bool]] = []
+        # Resets an accepted connection whose handshake takes too long.
+        self._deadline: IDelayedCall | None = None
         # What those get who come too late.
         self._closed: WasinetError | None = None
 
@@ -218,11 +221,34 @@ class TlsTransport:
         return result
 
     def _expire(self, written: Awaited[None], timeout: float, attempt: bool) -> None:
-        peer = self._protocol.peerName()
-        written.failQuietly(TimedOut(f"timed out: no TLS with {peer} in {timeout:g} s"))
+        written.failQuietly(self._late(timeout))
         if attempt:
             # Neither plaintext nor TLS can be spoken over it any more.
             self._protocol.abort()
+
+    def _late(self, timeout: float) -> WasinetError:
+        error = TimedOut(f"timed out: no TLS with {self._protocol.peerName()} in {timeout:g} s")
+        return self._protocol.byPeer(error)
+
+    def limit(self, timeout: float | None) -> None:
+        """
+        Reset the connection unless the handshake has ended C{timeout} seconds from now; L{None}: never.
+        """
+        if self.info is None and timeout is not None:
+            self._deadline = self._protocol.reactor.callLater(timeout, self._tooLate, timeout)
+
+    def _tooLate(self, timeout: float) -> None:
+        self._deadline = None
+        late = self._late(timeout)
+        log.info("{late}; the connection is reset", late=late)
+        closed = ConnectionClosed(f"the connection with {self._protocol.peerName()} is gone: {late}")
+        closed.__cause__ = late
+        self._protocol.abortFor(closed)
+
+    def _inTime(self) -> None:
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None:
+            deadline.cancel()
 
     def handshakeCompleted(self) -> None:
         """
@@ -238,6 +264,7 @@ class TlsTransport:
             # OpenSSL would have refused it; but this is not to be left to chance.
             self._protocol.abort()
             return
+        self._inTime()
         self.info = _agreed(self._tls.getHandle())
         if self._producer is None:
             # Closed meanwhile; Twisted has the rest.
@@ -258,6 +285,7 @@ class TlsTransport:
         @param broken: why, if our side has ended it.
         @return: what those get who go on with the connection; and what tells those who wait for the handshake.
         """
+        self._inTime()
         peer = self._protocol.peerName()
         if broken is not None:
             self._closed = broken
@@ -277,6 +305,7 @@ class TlsTransport:
                 text = f"the peer has ended the connection ({text})"
             failure = HandshakeFailed(f"no TLS with {peer}: {text}", [(peer, reason)])
             failure.__cause__ = reason
+        self._protocol.byPeer(failure)
         self._closed = ConnectionClosed(f"the connection with {peer} is gone: {failure}")
         self._closed.__cause__ = failure
         if not any(attempt for _, attempt in self._waiting):
@@ -359,16 +388,6 @@ def startTls(
     tls.registerProducer(protocol, True)
     tls.handshake(written, timeout, attempt=True)
     return tls
-
-
-def reasonText(reason: BaseException) -> str:
-    """
-    What has happened, in words. OpenSSL's errors are lists of (library, function, reason).
-    """
-    first = reason.args[0] if reason.args else None
-    if type(reason).__module__ == "OpenSSL.SSL" and isinstance(first, list):
-        return ", ".join(str(entry[-1]) for entry in first) or "the stream ended"
-    return str(reason) or type(reason).__name__
 
 
 def _agreed(handle: Connection) -> TlsInfo:
