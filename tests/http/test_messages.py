@@ -724,8 +724,8 @@ def test_everyCharsetInUse() -> None:
         if NO_CHARSET.match(name) or name != name.lower():
             continue
         for label in (name, name.upper(), name.replace("_", "-")):
-            # As in ISO_8859-1:1987, IANA's name.
-            label = re.sub("[-_](19|20)(?=[0-9][0-9]$)", r":\1", label) if label.lower().startswith("iso") else label
+            # IANA's names are such as ISO_8859-1:1987, where Python's have none but "_".
+            label = re.sub("(?i)^(iso[-_](?:8859|646.irv).*)[-_]((?:19|20)[0-9]{2})$", r"\1:\2", label)
             found = codecOf(label)
             assert found is not None, label
             assert codecs.lookup(found).name == codecs.lookup(name).name.removesuffix("-sig"), label
