@@ -83,9 +83,9 @@ class ProxiedProtocol(HAProxyProtocolWrapper):
         """
         Protocol.makeConnection(self, transport)
         self.factory.registerProtocol(self)
-        timeout = getattr(self.factory.wrappedFactory, "handshakeTimeout", None)
-        self._shakesHands = timeout is not None and ISSLTransport.providedBy(transport)
-        if self._shakesHands:
+        timeout: float | None = getattr(self.factory.wrappedFactory, "handshakeTimeout", None)
+        if timeout is not None and ISSLTransport.providedBy(transport):
+            self._shakesHands = True
             self._wait(timeout, f"the TLS handshake was not complete after {timeout:g} s")
         else:
             self._wait(HEADER_TIMEOUT, "it did not come in time")

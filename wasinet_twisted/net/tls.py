@@ -16,7 +16,6 @@ This module loads no OpenSSL; it meets it only on connections that have it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -43,38 +42,17 @@ from ..errors import (
 from .addresses import checkTimeout
 from .certificates import reasonText
 from .proxied import ProxiedProtocol
-from .tlscontext import TlsClient, TlsServer, takeAnyOffer, verdictOf
+from .tlscontext import TlsClient, TlsServer, agreed, takeAnyOffer, verdictOf
+from .tlscontext import TlsInfo as TlsInfo
 from .waiting import Awaited, failAll, succeedAll
 
 if TYPE_CHECKING:
-    from cryptography.x509 import Certificate
-    from OpenSSL.SSL import Connection
-
     from .protocol import ConnectionProtocol
 
 log = Logger()
 
 # How long a handshake may take, in seconds.
 HANDSHAKE_TIMEOUT = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class TlsInfo:
-    """
-    What was agreed on.
-
-    @ivar version: C{"TLSv1.3"} or C{"TLSv1.2"}.
-    @ivar cipher: its name as OpenSSL has it.
-    @ivar alpn: the application protocol (RFC 7301), if one was agreed on.
-    @ivar peerCertificate: what the peer has shown, a L{cryptography.x509.Certificate}; L{None} if nothing.
-    @ivar serverName: the name that the client asked for (SNI); L{None} if it named none.
-    """
-
-    version: str
-    cipher: str
-    alpn: str | None
-    peerCertificate: Certificate | None
-    serverName: str | None
 
 
 @implementer(IPushProducer)
@@ -190,6 +168,18 @@ class TlsTransport:
         """
         return self._tls.transport if self._held is None else None
 
+    def plaintext(self) -> tuple[int, Any]:
+        """
+        Return how many bytes wait to be enciphered, and the transport that carries the rest.
+
+        They wait here for the handshake's end, in Twisted's TLS for the turn of
+        the reactor in which small writes are joined, or while OpenSSL can't go
+        on. OpenSSL's own queue is emptied into the transport after each record.
+        """
+        tls = self._tls
+        joining = getattr(getattr(tls, "_aggregator", None), "_buffer", ())
+        return sum(map(len, (*(self._held or ()), *joining, *tls._appSendBuffer))), tls.transport
+
     def _handOver(self) -> None:
         held, self._held = self._held, None
         for data in held or ():
@@ -265,7 +255,7 @@ class TlsTransport:
             self._protocol.abort()
             return
         self._inTime()
-        self.info = _agreed(self._tls.getHandle())
+        self.info = agreed(self._tls.getHandle())
         if self._producer is None:
             # Closed meanwhile; Twisted has the rest.
             self._handOver()
@@ -388,16 +378,3 @@ def startTls(
     tls.registerProducer(protocol, True)
     tls.handshake(written, timeout, attempt=True)
     return tls
-
-
-def _agreed(handle: Connection) -> TlsInfo:
-    alpn = handle.get_alpn_proto_negotiated()
-    serverName = handle.get_servername()
-    certificate = handle.get_peer_certificate()
-    return TlsInfo(
-        version=handle.get_protocol_version_name(),
-        cipher=handle.get_cipher_name() or "",
-        alpn=alpn.decode("ascii", "backslashreplace") if alpn else None,
-        peerCertificate=None if certificate is None else certificate.to_cryptography(),
-        serverName=None if serverName is None else serverName.decode("ascii", "backslashreplace"),
-    )

@@ -5,6 +5,7 @@ L{TlsClient} and L{TlsServer}: how a side of a TLS connection behaves. Made once
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
@@ -42,6 +43,25 @@ def verdictOf(connection: Connection) -> Verdict | None:
     What the verification of the peer came to; L{None} if this side doesn't verify, or not by these records.
     """
     return _verdicts.get(connection)
+
+
+@dataclass(frozen=True, slots=True)
+class TlsInfo:
+    """
+    What was agreed on.
+
+    @ivar version: C{"TLSv1.3"} or C{"TLSv1.2"}.
+    @ivar cipher: its name as OpenSSL has it.
+    @ivar alpn: the application protocol (RFC 7301), if one was agreed on.
+    @ivar peerCertificate: what the peer has shown, a L{cryptography.x509.Certificate}; L{None} if nothing.
+    @ivar serverName: the name that the client asked for (SNI); L{None} if it named none.
+    """
+
+    version: str
+    cipher: str
+    alpn: str | None
+    peerCertificate: Certificate | None
+    serverName: str | None
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -161,6 +181,22 @@ class TlsServer:
             connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, verdict.check)
             _verdicts[connection] = verdict
         return connection
+
+
+def agreed(handle: Connection) -> TlsInfo:
+    """
+    Return what was agreed on, once the handshake has ended.
+    """
+    alpn = handle.get_alpn_proto_negotiated()
+    serverName = handle.get_servername()
+    certificate = handle.get_peer_certificate()
+    return TlsInfo(
+        version=handle.get_protocol_version_name(),
+        cipher=handle.get_cipher_name() or "",
+        alpn=alpn.decode("ascii", "backslashreplace") if alpn else None,
+        peerCertificate=None if certificate is None else certificate.to_cryptography(),
+        serverName=None if serverName is None else serverName.decode("ascii", "backslashreplace"),
+    )
 
 
 def alpnSelector(names: Sequence[bytes]) -> Any:
