@@ -13,16 +13,17 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from .._privates import sendDirectly
 from ..errors import BusyError, ConnectionClosed, IncompleteRead, NotSupported, RemoteProtocolError, SlowBody
 from ..http import ServerConnection
 from ..http.connection import CLOSE, KEEP, LINGER
 from ..http.timing import Timing
 from ..net.stream.lifecycle import CLOSE_TIMEOUT
-from ..net.stream.outgoing import unsent
+from ..net.stream.outgoing import unacknowledged
 from ..net.stream.protocol import ConnectionProtocol
 from ..net.stream.transportprotocol import TransportProtocol
 from ..net.tasks.awaited import IMMEDIATE, Awaited
-from .direct import sendDirectly, sendsDirectly
+from .direct import sendsDirectly
 from .handling import Sending, brokenOff, handle, refuse, switched
 from .interfaces import Serving
 from .request import Request
@@ -387,9 +388,9 @@ class HttpProtocol(TransportProtocol):
 
     def untaken(self) -> int:
         """
-        Return how many bytes the peer has not taken of what was sent; of a full transport that doesn't tell, 1.
+        Return how many bytes the peer's system has not acknowledged; of a full transport that doesn't tell, 1.
         """
-        return max(unsent(self.transport, 0), int(self._writePaused))
+        return max(unacknowledged(self.transport), int(self._writePaused))
 
     def failBody(self, error: SlowBody) -> None:
         """
