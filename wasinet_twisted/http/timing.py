@@ -124,14 +124,16 @@ class Clock:
     @ivar finished: when the peer has ended its direction; C{inf}: it hasn't.
     @ivar taking: how the peer takes what is sent; L{None}: it has taken everything.
     @ivar closeBy: until when a connection that lingers or closes may take.
+    @ivar ended: has our direction ended, so that a connection that lingers waits for the peer alone?
     """
 
-    __slots__ = ("closeBy", "finished", "pieceAt", "since", "taking", "timing")
+    __slots__ = ("closeBy", "ended", "finished", "pieceAt", "since", "taking", "timing")
 
     def __init__(self, timing: Timing, now: float) -> None:
         self.timing = timing
         self.since = self.pieceAt = now
         self.finished = self.closeBy = inf
+        self.ended = False
         self.taking: Taking | None = None
 
     def taken(self, left: int, now: float) -> None:
