@@ -196,8 +196,7 @@ class Connection:
         Tell how much of what is to be sent the peer has not taken, in bytes: when the transport holds some, now and
         then until it holds none.
         """
-        self.clock.taken(unsent, now)
-        if not unsent and self.exchange.state == IDLE:
+        if self.clock.taken(unsent, now) and self.exchange.state == IDLE:
             # It was not idle while it took the last message.
             self.clock.since = now
 

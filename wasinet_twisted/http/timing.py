@@ -136,17 +136,23 @@ class Clock:
         self.ended = False
         self.taking: Taking | None = None
 
-    def taken(self, left: int, now: float) -> None:
+    def taken(self, left: int, now: float) -> bool:
         """
         See L{Connection.taken<wasinet_twisted.http.connection.Connection.taken>}.
+
+        @return: has the peer taken the last of it only now? A caller may tell more often that nothing is left.
         """
-        if not left:
-            self.taking = None
-            self.pieceAt = now
-        elif self.taking is None:
-            self.taking = Taking(left, now)
-        else:
-            self.taking.look(left, now)
+        if left:
+            if self.taking is None:
+                self.taking = Taking(left, now)
+            else:
+                self.taking.look(left, now)
+            return False
+        if self.taking is None:
+            return False
+        self.taking = None
+        self.pieceAt = now
+        return True
 
     # Each of these: when is this over? C{inf}: never.
 
