@@ -19,6 +19,8 @@ from ..errors import InvalidArgument
 # How long a connection that has brought no request may take to bring one while the server drains, in seconds: it may be
 # in the kernel's buffer.
 FRESH = 1.0
+# What is counted, in bytes or requests.
+_COUNTS = frozenset(("lingerBytes", "buffered", "unreadBody", "requests"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +62,12 @@ class Timing:
             value = getattr(self, each.name)
             if value is None and each.default is None:
                 continue
-            if type(value) not in (int, float) or not value >= 0:
+            whole = each.name in _COUNTS
+            least = 1 if each.name == "requests" else 0
+            if type(value) not in ((int,) if whole else (int, float)) or not value >= least:
+                kind = "whole number" if whole else "number"
                 raise InvalidArgument(
-                    f"{type(self).__name__}.{each.name} must be a number of at least 0, not {value!r}"
+                    f"{type(self).__name__}.{each.name} must be a {kind} of at least {least}, not {value!r}"
                 )
 
     def slowest(self, amount: int) -> float:
