@@ -213,7 +213,10 @@ class ServerConnection(RequestReceiver[R]):
         """
         No other response follows.
         """
-        if self.clock.finished == inf and (self.reader.isFull() or self.reader.hasUnparsed() or self.reader.inside):
+        reader = self.reader
+        # The client may still be sending: more than was read, or what follows a malformed body.
+        more = reader.isFull() or reader.hasUnparsed() or reader.inside or reader.failed
+        if more and self.clock.finished == inf:
             self._linger(now)
         else:
             self._close(now)

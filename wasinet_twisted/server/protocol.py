@@ -10,7 +10,6 @@ from __future__ import annotations
 from math import inf
 
 from twisted.internet.protocol import connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .._privates import sendDirectly
@@ -27,8 +26,6 @@ from .direct import sendsDirectly
 from .handling import Sending, brokenOff, handle, refuse, switched
 from .interfaces import Serving
 from .request import Request
-
-log = Logger()
 
 
 class HttpProtocol(TransportProtocol):
@@ -80,6 +77,8 @@ class HttpProtocol(TransportProtocol):
         connection = self.connection
         if self._pumping or self._pumpsLater or self._writePaused:
             connection.keep(data, self.reactor.seconds())
+            if self._puller is not None:
+                self._puller.give(None)
         else:
             try:
                 request = connection.receive(data, self.reactor.seconds())
