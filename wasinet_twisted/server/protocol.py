@@ -10,7 +10,6 @@ from __future__ import annotations
 from math import inf
 
 from twisted.internet.protocol import connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..errors import BusyError, ConnectionClosed, IncompleteRead, NotSupported, RemoteProtocolError, SlowBody
@@ -27,8 +26,7 @@ from .direct import sendDirectly, sendsDirectly
 from .handling import Sending, brokenOff, handle, refuse
 from .interfaces import Serving
 from .request import Request
-
-log = Logger()
+from .tunnelend import TunnelEnd
 
 
 class HttpProtocol(TransportProtocol):
@@ -123,7 +121,7 @@ class HttpProtocol(TransportProtocol):
         if self.inFlight is not None:
             brokenOff(self, self.inFlight, self.server.taskOf(self))
         self.connection.abort()
-        if self._tunnel is not None:
+        if self._tunnel is not None and not self._tunnel.lost:
             self._tunnel.connectionLost(reason)
         super().connectionLost(reason)
         if self._puller is not None:
@@ -281,7 +279,7 @@ class HttpProtocol(TransportProtocol):
 
         @param rest: what has come behind the request.
         """
-        self._tunnel = ConnectionProtocol.over(self, rest)
+        self._tunnel = ConnectionProtocol.over(self, rest, TunnelEnd(self))
         return self._tunnel
 
     # What is sent
