@@ -194,7 +194,7 @@ class InterfaceTests(SynchronousTestCase):
         )
         for text in ("tcp:8001", "tcp:8001:127.0.0.1"):
             error = self.assertRaises(UsageError, Options().parseOptions, ["--app=x:y", f"--status={text}"])
-            self.assertIn(f"--status: {text}: TCP4ServerEndpoint doesn't say on which interface", str(error))
+            self.assertIn(f"--status: can't find out which interface {text} listens on", str(error))
         # This one says so itself.
         Options().parseOptions(["--app=x:y", "--status=tcp:8001:interface=127.0.0.1"])
 

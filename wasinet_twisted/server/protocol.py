@@ -13,7 +13,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from ..errors import BusyError, ConnectionClosed, IncompleteRead, NotSupported, RemoteProtocolError, SlowBody
-from ..http import RequestHead, ServerConnection
+from ..http import ServerConnection
 from ..http.connection import CLOSE, KEEP, LINGER
 from ..http.timing import Timing
 from ..net.stream.lifecycle import CLOSE_TIMEOUT
@@ -21,12 +21,10 @@ from ..net.stream.outgoing import unsent
 from ..net.stream.protocol import ConnectionProtocol
 from ..net.stream.transportprotocol import TransportProtocol
 from ..net.tasks.awaited import IMMEDIATE, Awaited
-from .accesslog import peerOf
 from .direct import sendDirectly, sendsDirectly
-from .handling import Sending, brokenOff, handle, refuse
+from .handling import Sending, brokenOff, handle, refuse, switched
 from .interfaces import Serving
 from .request import Request
-from .tunnelend import TunnelEnd
 
 
 class HttpProtocol(TransportProtocol):
@@ -118,18 +116,32 @@ class HttpProtocol(TransportProtocol):
         """
         The connection is gone.
         """
+        if self.lost:
+            return
         if self.inFlight is not None:
             brokenOff(self, self.inFlight, self.server.taskOf(self))
         self.connection.abort()
+        super().connectionLost(reason)
         if self._tunnel is not None and not self._tunnel.lost:
             self._tunnel.connectionLost(reason)
-        super().connectionLost(reason)
         if self._puller is not None:
             assert self._broken is not None
             self._puller.fail(self._broken)
         if isinstance(self.server.taskOf(self), Sending):
             # What gives the pieces of its response may wait for the next one for ever.
             self.server.cancel(self)
+
+    def connectionGone(self, protocol: ConnectionProtocol) -> None:
+        """
+        What has taken over is gone. After startTLS() it alone is told.
+        """
+        self.connectionLost()
+
+    def connected(self, protocol: ConnectionProtocol) -> bool:
+        """
+        What has taken over is kept here.
+        """
+        return True
 
     def pauseProducing(self) -> None:
         """
@@ -275,13 +287,15 @@ class HttpProtocol(TransportProtocol):
         self._immediate = 0
         return True
 
-    def tunnel(self, rest: bytes) -> ConnectionProtocol:
+    def tunnel(self, request: Request, answer: bytes, rest: bytes) -> ConnectionProtocol:
         """
-        HTTP has ended: the connection is its handler's.
+        HTTP has ended: send the answer that says so, and give the connection to the handler.
 
         @param rest: what has come behind the request.
         """
-        self._tunnel = ConnectionProtocol.over(self, rest, TunnelEnd(self))
+        self.transmit(answer)
+        switched(self, request)
+        self._tunnel = ConnectionProtocol.over(self, rest, self)
         return self._tunnel
 
     # What is sent
@@ -330,16 +344,6 @@ class HttpProtocol(TransportProtocol):
         else:
             self._tunnel.taskFailed("the handler", error)
         return True
-
-    def logAnswer(
-        self, request: RequestHead | None, status: int, size: int, seconds: float, complete: bool = True
-    ) -> None:
-        """
-        Write a line of the access log.
-        """
-        accessLog = self.server.accessLog
-        if accessLog is not None:
-            accessLog.answered(peerOf(self._peer), request, status, size, seconds, complete)
 
     # The end
 
@@ -392,9 +396,3 @@ class HttpProtocol(TransportProtocol):
         """
         if self._puller is not None:
             self._puller.fail(error)
-
-    def flushExpired(self) -> None:
-        """
-        The peer has not taken what was queued before the connection closed.
-        """
-        self._closeExpired()

@@ -386,9 +386,12 @@ class Lifecycle:
 
     def _closeWithin(self, timeout: float) -> None:
         pending = self._pending = self._pending or Pending()
-        pending.closeWithin(self.reactor, timeout, self._closeExpired)
+        pending.closeWithin(self.reactor, timeout, self.closeExpired)
 
-    def _closeExpired(self) -> None:
+    def closeExpired(self) -> None:
+        """
+        The peer has not taken in time what was queued before the connection closed.
+        """
         also = "" if self.tls is None else ", or didn't answer its close_notify"
         log.warn(
             "{peer} didn't take what was queued before close(){also}; the connection is reset",
