@@ -213,7 +213,9 @@ class ServerConnection(RequestReceiver[R]):
         """
         No other response follows.
         """
-        if self.clock.finished == inf and (self.reader.isFull() or self.reader.hasUnparsed() or self.reader.inside):
+        reader = self.reader
+        # What follows malformed bytes has not been looked at, and may still come.
+        if self.clock.finished == inf and (reader.isFull() or reader.hasUnparsed() or reader.inside or reader.failed):
             self._linger(now)
         else:
             self._close(now)
