@@ -18,8 +18,8 @@ R = TypeVar("R", bound=RequestHead)
 
 # A body up to this length, in bytes, that has come with its head is there at once.
 SMALL = 64 * 1024
-# After so many pieces of bodies that nobody wants, others have their turn: one-byte chunks are cheap to send and dear to
-# read, whether they stand in one body or in many small ones.
+# After so many pieces of bodies that nobody wants, others have their turn: one-byte chunks are cheap to send and dear
+# to read, whether they stand in one body or in many small ones.
 _MOST_EVENTS = 512
 # What has arrived, while nothing has been kept. Nobody appends to it.
 _NOTHING = ByteQueue()
