@@ -69,9 +69,9 @@ class HttpProtocol(TransportProtocol):
         if self._tunnel is not None:
             self._tunnel.dataReceived(data)
             return
+        self.server.statistics.bytesReceived += len(data)
         if self.closing:
             return
-        self.server.statistics.bytesReceived += len(data)
         # A turn of the reactor's has begun.
         self._immediate = 0
         connection = self.connection
@@ -189,7 +189,7 @@ class HttpProtocol(TransportProtocol):
         self._pumping = True
         try:
             for _ in range(IMMEDIATE):
-                if self._writePaused or self.closing or self.lost or connection.closing is not KEEP:
+                if self._writePaused or self._pumpsLater or self.closing or self.lost or connection.closing is not KEEP:
                     break
                 try:
                     request = connection.receive(b"", self.reactor.seconds())
@@ -231,7 +231,9 @@ class HttpProtocol(TransportProtocol):
             self._puller.fail(ConnectionClosed("the request has been answered"))
         if closing is KEEP:
             self._flow()
-            if connection.reader.arrived.size or connection.finished or connection.needsTurn:
+            if connection.needsTurn:
+                self._pumpLater()
+            elif connection.reader.arrived.size or connection.finished:
                 self.pump()
         elif self._tunnel is None and not (self.closing or self.lost or self._pumping):
             if closing is LINGER:
