@@ -84,7 +84,9 @@ class Answered:
 class Pair:
     """
     @ivar asked: the latest request that the client has sent.
-    @ivar present: the one that the server has to answer.
+    @ivar unseen: those that the server has not seen. A HEAD is answered, for the client, by the head of its response;
+        so that there may be one while another is present.
+    @ivar present: the one that the server has to answer, and as the client has sent it.
     @ivar answering: the response that the server has begun and not ended.
     """
 
@@ -101,9 +103,12 @@ class Pair:
         # Was either side reset, so that what was in flight is lost?
         self.reset = False
         self.asked: Asked | None = None
+        self.unseen: deque[Asked] = deque()
         self.present: RequestHead | None = None
+        self.presentAsked: Asked | None = None
         self.answering: Answered | None = None
-        self.requests = 0
+        # How many interim responses there have been to the present request.
+        self.interims = 0
         # What the server has seen of the present request's body, and whether it is complete.
         self.serverGot = b""
         self.serverGotAll = False
@@ -175,7 +180,6 @@ class Pair:
             request = server.receive(data, self.now)
         except IncompleteRead:
             assert self.serverSawEnd
-            assert self.asked is not None
             self.refuse(400)
             return
         if request is not None:
@@ -183,10 +187,9 @@ class Pair:
             self.gotRequest(request)
 
     def gotRequest(self, request: RequestHead) -> None:
-        asked = self.asked
         assert self.present is None
-        assert asked is not None
-        self.requests += 1
+        asked = self.presentAsked = self.unseen.popleft()
+        self.interims = 0
         sent = asked.request
         assert (request.method, request.uri, request.version) == (sent.method, sent.uri, sent.version)
         assert request.fields() == asked.fields
@@ -203,7 +206,7 @@ class Pair:
 
         @return: was there one?
         """
-        asked = self.asked
+        asked = self.presentAsked
         assert asked is not None
         try:
             event = self.server.nextEvent()
@@ -289,7 +292,7 @@ class Pair:
     def request(self, request: WasiRequest) -> None:
         encoded = self.client.request(request, self.now)
         asked = Asked(request, request.framed().fields(), request.body, list(request.trailers.items()), True)
-        self.asked = asked
+        self._asks(asked)
         self.toServer += encoded
 
     def beginRequest(self, request: WasiRequest) -> None:
@@ -297,8 +300,12 @@ class Pair:
         fields = request.fields()
         if not {"content-length", "transfer-encoding"} & {name.lower() for name, _ in fields}:
             fields.append(("Transfer-Encoding", "chunked"))
-        self.asked = Asked(request, fields)
+        self._asks(Asked(request, fields))
         self.toServer += encoded
+
+    def _asks(self, asked: Asked) -> None:
+        self.asked = asked
+        self.unseen.append(asked)
 
     def requestPiece(self, piece: bytes) -> None:
         assert self.asked is not None
@@ -324,6 +331,7 @@ class Pair:
         encoded = self.server.begin(response, self.now)
         self.toClient += encoded
         self.answering = self._expect(encoded, response, b"", [])
+        self.answering.complete = self._isHead
 
     def responsePiece(self, piece: bytes) -> None:
         self.toClient += self.server.data(piece, self.now)
@@ -357,8 +365,9 @@ class Pair:
     def refuse(self, status: int) -> None:
         response = WasiResponse(status, {"Content-Type": "text/plain; charset=utf-8"})
         self.toClient += self.server.refuse(status, "no", self.now)[0]
-        assert self.asked is not None
-        body = b"" if self.asked.request.method == "HEAD" else b"no\n"
+        asked = self.presentAsked if self.present is not None else self.unseen.popleft()
+        assert asked is not None
+        body = b"" if asked.request.method == "HEAD" else b"no\n"
         self.expected.append(Answered(status, response.reason, response.fields(), False, body))
         self._answered(self.expected[-1])
 
@@ -399,6 +408,7 @@ class Pair:
         return answered
 
     def _expectInterim(self, status: int, fields: Pairs) -> None:
+        self.interims += 1
         self.expected.append(Answered(status, WasiResponse(status).reason, fields, complete=True))
 
     def _answered(self, answered: Answered) -> None:
