@@ -272,7 +272,10 @@ class Pair:
             assert fields[: len(seen.fields)] == seen.fields
             added = {name for name, _ in fields[len(seen.fields) :]}
             assert added <= {"Content-Length", "Transfer-Encoding", "Connection", "Content-Type", "Upgrade"}
-            if event.status >= 200 and self.client.exchange.state != TUNNEL:
+            if self.client.exchange.state != TUNNEL and event.status < 200:
+                # There is no end of it.
+                self.seen = None
+            elif self.client.exchange.state != TUNNEL:
                 assert self.client.exchange.goesOn == seen.goesOn
         elif isinstance(event, Data):
             assert self.seen is not None

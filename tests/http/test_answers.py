@@ -31,10 +31,12 @@ from wasinet_twisted.http.outgoing import (
 )
 
 DATE = b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
-# A space is no part of a name, nor is an empty one a name.
 NAMES = st.sampled_from(
-    "Content-Type X Content-Length content-length Connection Transfer-Encoding Date Set-Cookie Cookie Trailer é".split()
-) | st.sampled_from(["a b", ""])
+    (
+        "Content-Type", "X", "Content-Length", "content-length", "Connection", "Transfer-Encoding", "Date", "Set-Cookie",
+        "Cookie", "Trailer", "a b", "é", "",
+    )
+)  # fmt: skip
 VALUES = st.sampled_from(
     ["text/plain", "3", "0", "close", "keep-alive", "Close, x", "chunked", "", "x\r\ny", " x", "é", "\u20ac"]
 )
@@ -255,6 +257,12 @@ def test_howManyChunksAreTaken(count: int, taken: bool) -> None:
 # Heads of responses
 
 
+RESPONSE_LINES = (
+    b"A: 1", b"Content-Length: 3", b"content-length: x", b"Transfer-Encoding: chunked", b"Connection: close",
+    b"Connection: Upgrade", b"Upgrade: x", b" folded", b"no colon", b"Host: a b", b"Set-Cookie: s",
+)  # fmt: skip
+
+
 def slowly(data: bytes, method: str) -> ResponseHead | None:
     queue = ByteQueue()
     queue.append(data)
@@ -284,21 +292,7 @@ def said(head: ResponseHead) -> tuple[object, ...]:
     st.sampled_from([b"100", b"101", b"200", b"200", b"204", b"299", b"304", b"404", b"600", b"20"]),
     st.sampled_from([b" OK", b" ", b"", b" \xe9", b" \x00"]),
     st.lists(
-        st.sampled_from(
-            [
-                b"A: 1",
-                b"Content-Length: 3",
-                b"content-length: x",
-                b"Transfer-Encoding: chunked",
-                b"Connection: close",
-                b"Connection: Upgrade",
-                b"Upgrade: x",
-                b" folded",
-                b"no colon",
-                b"Host: a b",
-                b"Set-Cookie: s",
-            ]  # fmt: skip
-        ),
+        st.sampled_from(RESPONSE_LINES),
         max_size=4,
     ),
     st.sampled_from(["GET", "HEAD", "CONNECT", "POST"]),
