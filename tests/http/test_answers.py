@@ -33,8 +33,8 @@ from wasinet_twisted.http.outgoing import (
 DATE = b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
 NAMES = st.sampled_from(
     (
-        "Content-Type", "X", "Content-Length", "content-length", "Connection", "Transfer-Encoding", "Date", "Set-Cookie",
-        "Cookie", "Trailer", "a b", "é", "",
+        "X", "Content-Type", "Content-Length", "content-length", "Connection", "Transfer-Encoding", "Date",
+        "Set-Cookie", "Cookie", "Trailer", "a b", "é", "",
     )
 )  # fmt: skip
 VALUES = st.sampled_from(
