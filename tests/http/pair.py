@@ -88,6 +88,14 @@ class Answered:
     trailers: Pairs = field(default_factory=list)
     complete: bool = False
 
+    @property
+    def allSent(self) -> bool:
+        """
+        As for a request.
+        """
+        length = dict(self.fields).get("Content-Length")
+        return self.complete or (length is not None and len(self.body) == int(length))
+
 
 class Pair:
     """
@@ -264,7 +272,7 @@ class Pair:
             assert self.clientSawEnd
             # Only if the server has broken off: what it has sent whole is seen whole.
             assert not self.expected
-            assert self.seen is None or not self.seen.complete
+            assert self.seen is None or not self.seen.allSent
             assert client.closing is ABORT
         if client.exchange.state == TUNNEL:
             self.gotDown += client.takeRest()
@@ -293,7 +301,7 @@ class Pair:
             assert isinstance(event, EndOfMessage)
             seen = self.seen  # type: ignore[assignment]
             assert seen is not None
-            assert seen.complete
+            assert seen.allSent
             assert self.clientGot == seen.body
             assert list(event.trailers.items()) == seen.trailers
             self.seen = None
