@@ -123,8 +123,9 @@ class Pair:
         self.present: RequestHead | None = None
         self.presentAsked: Asked | None = None
         self.answering: Answered | None = None
-        # How many interim responses there have been to the present request.
+        # How many interim responses there have been to the present request, and whether a 100 was one of them.
         self.interims = 0
+        self.continued = False
         # What the server has seen of the present request's body, and whether it is complete.
         self.serverGot = b""
         self.serverGotAll = False
@@ -206,6 +207,7 @@ class Pair:
         assert self.present is None
         asked = self.presentAsked = self.unseen.popleft()
         self.interims = 0
+        self.continued = False
         sent = asked.request
         assert (request.method, request.uri, request.version) == (sent.method, sent.uri, sent.version)
         assert request.fields() == asked.fields
@@ -422,12 +424,36 @@ class Pair:
             trailers = []
         # What the head says: afterwards the server may still change its mind.
         goesOn = b"\r\nConnection: close\r\n" not in encoded.partition(b"\r\n\r\n")[0] + b"\r\n"
+        if goesOn:
+            assert not self.mustEnd(present, response)
+        else:
+            assert not self.mustGoOn(present, response)
         answered = Answered(response.status, response.reason, response.fields(), goesOn, body, trailers)
         self.expected.append(answered)
         return answered
 
+    def mustEnd(self, present: RequestHead, response: WasiResponse) -> bool:
+        """
+        Whatever the bounds are, has the connection to end after this response?
+        """
+        waits = present.getHeader("Expect") is not None and present.version == "HTTP/1.1"
+        begun = present._body is not None or self.serverGot or self.serverGotAll or self.continued
+        return not (present.keepAlive and response.keepAlive) or present.method == "CONNECT" or (waits and not begun)
+
+    def mustGoOn(self, present: RequestHead, response: WasiResponse) -> bool:
+        """
+        Is there nothing because of which it could end?
+        """
+        server = self.server
+        complete = present._body is not None or self.serverGotAll
+        bounded = server.draining or server.clock.timing.requests is not None
+        # In pieces, if there is no length; a whole response has one, and is not judged here.
+        untilClose = present.version == "HTTP/1.0" and response.getHeader("Content-Length") is None
+        return complete and not bounded and not untilClose and not self.mustEnd(present, response)
+
     def _expectInterim(self, status: int, fields: Pairs) -> None:
         self.interims += 1
+        self.continued = self.continued or status == 100
         self.expected.append(Answered(status, WasiResponse(status).reason, fields, complete=True))
 
     def _answered(self, answered: Answered) -> None:
