@@ -541,6 +541,14 @@ def test_theDeadlineOfABodyThatSomebodyWaitsFor() -> None:
     assert (connection.closing, connection.deadline()) == (KEEP, inf)
 
 
+def test_bytesThatWereKeptEndAWaitToo() -> None:
+    connection = asked(POST % 5)
+    connection.awaitBody(1.0)
+    connection.keep(b"he")
+    assert connection.receive(b"", 2.0) is None
+    assert (connection.deadline(), bodyOf(connection)) == (inf, b"he")
+
+
 def test_nobodyWaitsForABodyThatIsComplete() -> None:
     """
     Nor for that of no request: such a wait would never end.

@@ -131,6 +131,8 @@ class ServerConnection(Connection, Generic[R]):
             return None
         if data:
             reader.append(data)
+        if self.clock.waiting and not reader.hungry:
+            # Bytes have come, now or with keep().
             self.clock.waitNoMore(now)
         if exchange.state == UNREAD:
             self._forget(now)
