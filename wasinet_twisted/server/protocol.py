@@ -363,9 +363,8 @@ class HttpProtocol(TransportProtocol):
         """
         The server is about to end: no other request after the present one.
         """
-        if self._tunnel is None:
-            self.connection.drain(self.reactor.seconds())
-            self.follow()
+        self.connection.drain(self.reactor.seconds())
+        self.follow()
 
     def _linger(self) -> None:
         if self._readPaused:
