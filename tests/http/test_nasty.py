@@ -132,7 +132,7 @@ def test_whatATurnCosts() -> None:
     connection: ServerConnection[RequestHead] = ServerConnection()
     connection.receive(POST, 0.0)
     connection.respond(WasiResponse(), 0.0)
-    connection.keep(b"1\r\na\r\n" * 20_000)
+    connection.keep(b"1\r\na\r\n" * 20_000, 0.0)
     turns = [steps(lambda: connection.receive(b"", 0.0))]
     while connection.needsTurn:
         turns.append(steps(lambda: connection.receive(b"", 0.0)))
