@@ -549,6 +549,18 @@ def test_theEarliestTimeToCloseHolds() -> None:
     assert connection.closing is ABORT
 
 
+def test_theEndOfOurDirectionIsNoneOfClosing() -> None:
+    """
+    What is queued has the time that it had.
+    """
+    connection = made(Timing(lingerSeconds=2.0, responseRate=500.0))
+    connection.close(20.0, 0.0)
+    connection.taken(1_000, 0.0)
+    connection.taken(500, 10.0)
+    connection.sentEnd(11.0)
+    expires(connection, 21.0, Expired.FLUSH)
+
+
 def test_closingEndsLingeringWithATimeOfItsOwn() -> None:
     connection = lingering(Timing(unreadBody=0, flush=30.0))
     connection.close(60.0, 1.0)
