@@ -181,6 +181,7 @@ def test_interimResponses() -> None:
 def test_aBodyInPieces() -> None:
     connection = asked(GET)
     assert connection.begin(WasiResponse(), 0.0).endswith(b"\r\nTransfer-Encoding: chunked\r\n\r\n")
+    assert not connection.hasLength
     assert connection.data(b"abc", 0.0) == b"3\r\nabc\r\n"
     assert connection.sent == 3
     assert connection.end(0.0) == b"0\r\n\r\n"
@@ -189,6 +190,7 @@ def test_aBodyInPieces() -> None:
 
 def test_piecesHaveToAddUpToTheLength() -> None:
     connection = asked(GET)
+    assert not connection.hasLength
     connection.begin(WasiResponse(headers={"Content-Length": "3"}), 0.0)
     assert (connection.data(b"ab", 1.0), connection.hasLength) == (b"ab", True)
     with pytest.raises(LocalProtocolError):
@@ -372,6 +374,15 @@ def test_lingerUpToSoManyBytes(size: int, closing: object) -> None:
     connection.keep(b"abcde", 0.0)
     connection.receive(b"", 0.0)
     assert connection.closing is closing
+
+
+def test_lingerForgetsTheRequest() -> None:
+    connection = asked(POST % 10 + b"abc")
+    connection.refuse(413, "too large", 0.0)
+    assert (connection.closing, connection.request, connection.nextEvent()) == (LINGER, None, None)
+    assert not connection.reader.hasUnparsed()
+    with pytest.raises(LocalProtocolError):
+        connection.respond(WasiResponse(), 0.0)
 
 
 def test_lingerUntilThePeerEnds() -> None:

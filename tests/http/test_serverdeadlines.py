@@ -80,6 +80,14 @@ def test_aHeadThatIsCompleteHasNoDeadline() -> None:
     assert (connection.deadline(), connection.respond(WasiResponse(), 99.0)) == (inf, EMPTY)
 
 
+def test_aHeadIsNotPutOffByWhatIsTaken() -> None:
+    connection = made(Timing(head=10.0))
+    connection.taken(10, 0.0)
+    connection.receive(GET[:5], 1.0)
+    connection.taken(0, 5.0)
+    expires(connection, 11.0, Expired.HEAD)
+
+
 def test_eachHeadHasItsTimeAnew() -> None:
     connection = made(Timing(head=10.0))
     for begun in (0.0, 20.0, 40.0):
@@ -450,8 +458,9 @@ def test_aHalfClosedClientTakesItsTimeForAPiece() -> None:
     expires(connection, 15.0, Expired.HALF_CLOSED)
 
 
-def test_aHalfClosedClientGetsAResponseWithALength() -> None:
-    connection = streaming(GET, 0.0, **{"Content-Length": "2"})
+@pytest.mark.parametrize("length", ["0", "2"])
+def test_aHalfClosedClientGetsAResponseWithALength(length: str) -> None:
+    connection = streaming(GET, 0.0, **{"Content-Length": length})
     connection.eof(1.0)
     assert connection.deadline() == inf
 
@@ -549,6 +558,18 @@ def test_theEarliestTimeToCloseHolds() -> None:
     assert connection.closing is ABORT
 
 
+def test_theEndOfOurDirectionIsNoneOfClosing() -> None:
+    """
+    What is queued has the time that it had.
+    """
+    connection = made(Timing(lingerSeconds=2.0, responseRate=500.0))
+    connection.close(20.0, 0.0)
+    connection.taken(1_000, 0.0)
+    connection.taken(500, 10.0)
+    connection.sentEnd(11.0)
+    expires(connection, 21.0, Expired.FLUSH)
+
+
 def test_closingEndsLingeringWithATimeOfItsOwn() -> None:
     connection = lingering(Timing(unreadBody=0, flush=30.0))
     connection.close(60.0, 1.0)
@@ -593,6 +614,19 @@ def test_aDrainClosesTheIdleAtOnce() -> None:
     connection.drain(10.0)
     assert connection.closing is CLOSE
     expires(connection, 40.0, Expired.FLUSH)
+
+
+def test_aDrainLeavesARequestThatHasCome() -> None:
+    """
+    Nobody has looked at it yet.
+    """
+    connection = answered(GET + GET, 1.0)
+    assert not connection.isIdle(99.0)
+    connection.drain(10.0)
+    connection.closeIdle(10.0)
+    assert connection.closing is KEEP
+    assert connection.receive(b"", 10.0) is not None
+    assert connection.respond(WasiResponse(), 10.0) == LAST
 
 
 def test_aDrainWaitsForAResponseThatIsBeingTaken() -> None:

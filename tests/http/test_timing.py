@@ -4,7 +4,7 @@ The arithmetic of time: what a peer has earned by what it has taken, and what a 
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import FrozenInstanceError, fields
 from math import inf, nan
 
 import pytest
@@ -165,6 +165,16 @@ def test_countsAreWholeNumbers(name: str, least: int) -> None:
     for wrong in (least - 1, float(least), 2.5, inf):
         with pytest.raises(InvalidArgument, match=rf"must be a whole number of at least {least}, not {wrong}$"):
             Timing(**{name: wrong})
+
+
+def test_manyConnectionsShareOne() -> None:
+    """
+    So that it doesn't change; and twelve numbers in a row say nothing.
+    """
+    with pytest.raises(FrozenInstanceError):
+        Timing().head = 1.0  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        Timing(1.0)  # type: ignore[misc]
 
 
 def test_theDefaults() -> None:

@@ -169,7 +169,6 @@ class Connection:
             self._close(now)
             return
         self.closing = LINGER
-        self._writer = None
         self._clear()
         # Until our direction has ended; then sentEnd() sets this anew.
         self.clock.closeBy = now + self.clock.timing.flush
