@@ -47,7 +47,9 @@ class ChunkedDecoder:
     @ivar trailers: the trailer section, once the body is complete; else L{None}.
     """
 
-    __slots__ = ("_extensions", "_left", "_limits", "_section", "_total", "_trailerBytes", "_unfolds", "most", "trailers")
+    __slots__ = (
+        "_extensions", "_left", "_limits", "_section", "_total", "_trailerBytes", "_unfolds", "most", "trailers",
+    )  # fmt: skip
 
     def __init__(self, limits: Limits, unfolds: bool) -> None:
         """

@@ -128,6 +128,7 @@ class RequestReceiver(Connection, Generic[R]):
         """
         if self.exchange.isOpen():
             self.reader.append(data)
+            self.clock.waitNoMore(now)
         else:
             self._discard(len(data), now)
 
@@ -141,10 +142,9 @@ class RequestReceiver(Connection, Generic[R]):
         if request._asks & _UNUSUAL or request.version == "HTTP/1.0":
             goesOn = goesOn and persists(request._asks, request.version)
             self._expects = request._body != b"" and expectsContinue(request._asks, request.version)
-        if request._body is None:
-            exchange.request(request.method, goesOn)
-        else:
-            exchange.wholeRequest(request.method, goesOn)
+        exchange.request(request.method, goesOn)
+        if request._body is not None:
+            exchange.move(REQUEST_ENDS)
 
     def _discard(self, size: int, now: float) -> None:
         """
@@ -216,7 +216,9 @@ class RequestReceiver(Connection, Generic[R]):
 
         @return: what is to be sent: C{100 Continue}, if the client waits for it, else C{b""}.
         """
-        if self.request is None or self.bodyEnded:
+        request = self.request
+        if request is None or request._body is not None or self.bodyEnded:
+            # No more of it will come.
             return b""
         self.clock.wait(now)
         self.reader.hungry = True

@@ -78,10 +78,11 @@ class ServerConnection(RequestReceiver[R]):
                 self.request = None
                 self.clock.since = now
                 if goesOn:
-                    # What wholeResponse() does.
+                    # What the moves below do.
                     exchange.state = IDLE
                 else:
-                    exchange.wholeResponse()
+                    exchange.response(False)
+                    exchange.responseEnds()
                     self._last(now)
                 return encoded
         request = self._toAnswer()
@@ -214,7 +215,10 @@ class ServerConnection(RequestReceiver[R]):
         """
         No other response follows.
         """
-        if self.clock.finished == inf and (self.reader.isFull() or self.reader.hasUnparsed() or self.reader.inside):
+        reader = self.reader
+        # The client may still be sending: more than was read, or what follows a malformed body.
+        more = reader.isFull() or reader.hasUnparsed() or reader.inside or reader.failed
+        if more and self.clock.finished == inf:
             self._linger(now)
         else:
             self._close(now)

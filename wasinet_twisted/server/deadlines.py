@@ -38,7 +38,7 @@ class Ticked(Carrier, Protocol):
         Tell whoever waits for the body.
         """
 
-    def flushExpired(self) -> None:
+    def closeExpired(self) -> None:
         """
         The peer has not taken what was queued before the connection closed.
         """
@@ -68,6 +68,6 @@ def tick(protocol: Ticked, now: float) -> None:
     elif expired is Expired.HANDLER:
         protocol.server.cancel(protocol)
     elif expired is Expired.FLUSH:
-        protocol.flushExpired()
+        protocol.closeExpired()
     else:
         protocol.follow()

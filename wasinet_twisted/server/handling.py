@@ -19,22 +19,22 @@ from twisted.python.failure import Failure
 from ..errors import (
     ConnectionClosed,
     IncompleteRead,
-    InvalidResponse,
     LocalProtocolError,
     RemoteProtocolError,
     SlowBody,
 )
-from ..http import WasiResponse
+from ..http import RequestHead, WasiResponse
 from ..http.asks import UNKNOWN_EXPECTATION, expectsUnknown
 from ..http.exchange import HEAD
 from ..http.framing import isTunnel
 from ..http.messages import PieceSource
 from ..net.tasks.hints import withAsyncioHint
 from ..net.tasks.task import Task
-from .accesslog import CLIENT_CLOSED
+from .accesslog import CLIENT_CLOSED, peerOf
 from .interfaces import Carrier
 from .pieces import closePieces, inPieces
 from .request import Request
+from .returned import invalid
 
 log = Logger()
 
@@ -122,7 +122,7 @@ def handled(carrier: Carrier, request: Request, response: object) -> None:
     seconds = now - connection.clock.started
     server.statistics.answered(status, seconds, len(encoded))
     if server.accessLog is not None:
-        carrier.logAnswer(request, status, 0 if request.method == "HEAD" else len(body), seconds)
+        logAnswer(carrier, request, status, 0 if request.method == "HEAD" else len(body), seconds)
     carrier.answer(encoded)
 
 
@@ -215,7 +215,7 @@ def refuse(carrier: Carrier, status: int, reason: str, request: Request | None) 
         carrier.inFlight = None
         server.statistics.refusedRequests += 1
     server.statistics.refused(status, _REASONS.get(status, "malformed"))
-    carrier.logAnswer(request, status, size, now - since)
+    logAnswer(carrier, request, status, size, now - since)
     carrier.follow()
 
 
@@ -229,21 +229,29 @@ def brokenOff(carrier: Carrier, request: Request, sending: Task[Any] | None) -> 
     carrier.server.statistics.abandoned()
     status, sent = (sending.status, sending.sent) if isinstance(sending, Sending) else (CLIENT_CLOSED, 0)
     seconds = carrier.reactor.seconds() - carrier.connection.clock.started
-    carrier.logAnswer(request, status, sent, seconds, complete=False)
+    logAnswer(carrier, request, status, sent, seconds, complete=False)
 
 
-def invalid(given: object) -> InvalidResponse:
+def switched(carrier: Carrier, request: Request) -> None:
     """
-    Make the error for what a handler has given instead of a response.
+    A request has been answered by switching to another protocol.
     """
-    hint = {
-        str: "; return WasiResponse(body=...)",
-        bytes: "; return WasiResponse(body=...)",
-        dict: "; return WasiResponse(headers={'Content-Type': 'application/json'}, body=json.dumps(...))",
-        type(None): "; is a return missing?",
-        CoroutineType: "; is an await missing?",
-    }.get(type(given), "")
-    return InvalidResponse(f"a handler must give a WasiResponse, or something to await, not {given!r}{hint}")
+    carrier.inFlight = None
+    status = 200 if request.method == "CONNECT" else 101
+    seconds = carrier.reactor.seconds() - carrier.connection.clock.started
+    carrier.server.statistics.answered(status, seconds, 0)
+    logAnswer(carrier, request, status, 0, seconds)
+
+
+def logAnswer(
+    carrier: Carrier, request: RequestHead | None, status: int, size: int, seconds: float, complete: bool = True
+) -> None:
+    """
+    Write a line of the access log.
+    """
+    accessLog = carrier.server.accessLog
+    if accessLog is not None:
+        accessLog.answered(peerOf(carrier.peer()), request, status, size, seconds, complete)
 
 
 async def _wait(result: Any) -> object:
@@ -327,7 +335,7 @@ class Sending(_Owned):
             carrier.inFlight = None
             seconds = carrier.reactor.seconds() - carrier.connection.clock.started
             carrier.server.statistics.answered(self.status, seconds, 0)
-            carrier.logAnswer(self._request, self.status, self.sent, seconds)
+            logAnswer(carrier, self._request, self.status, self.sent, seconds)
             carrier.follow()
 
     def failed(self, error: BaseException) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..http import RequestHead, ServerConnection
+from ..http import ServerConnection
 from ..net.stream.owner import Owner
 from ..net.stream.protocol import ConnectionProtocol
 from ..net.tasks.awaited import Awaited
@@ -67,13 +67,6 @@ class Carrier(Protocol):
         A handler has ended; was it one that had switched to another protocol?
         """
 
-    def logAnswer(
-        self, request: RequestHead | None, status: int, size: int, seconds: float, complete: bool = True
-    ) -> None:
-        """
-        Write a line of the access log.
-        """
-
     async def awaitBody(self) -> None:
         """
         Wait until more of the present request's body has come, or its end.
@@ -84,9 +77,9 @@ class Carrier(Protocol):
         Some of the body has been taken. Have others to have their turn?
         """
 
-    def tunnel(self, rest: bytes) -> ConnectionProtocol:
+    def tunnel(self, request: Any, answer: bytes, rest: bytes) -> ConnectionProtocol:
         """
-        HTTP has ended: the connection is its handler's.
+        HTTP has ended: send the answer that says so, and give the connection to the handler.
         """
 
     def whenPeerFinished(self) -> Deferred[None]:

@@ -8,26 +8,23 @@ the turns that others have to have. What answers a request is in C{handling}.
 from __future__ import annotations
 
 from twisted.internet.protocol import connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from .._privates import sendDirectly
 from ..errors import BusyError, ConnectionClosed, IncompleteRead, NotSupported, RemoteProtocolError, SlowBody
-from ..http import RequestHead, ServerConnection
+from ..http import ServerConnection
 from ..http.connection import CLOSE, KEEP, LINGER
 from ..http.exchange import IDLE
 from ..http.timing import Timing
 from ..net.stream.lifecycle import CLOSE_TIMEOUT
-from ..net.stream.outgoing import unsent
+from ..net.stream.outgoing import unacknowledged
 from ..net.stream.protocol import ConnectionProtocol
 from ..net.stream.transportprotocol import TransportProtocol
 from ..net.tasks.awaited import IMMEDIATE, Awaited
-from .accesslog import peerOf
-from .direct import sendDirectly, sendsDirectly
-from .handling import Sending, brokenOff, handle, refuse
+from .direct import sendsDirectly
+from .handling import Sending, brokenOff, handle, refuse, switched
 from .interfaces import Serving
 from .request import Request
-
-log = Logger()
 
 
 class HttpProtocol(TransportProtocol):
@@ -61,7 +58,7 @@ class HttpProtocol(TransportProtocol):
         """
         There is a connection.
         """
-        self._direct = sendsDirectly(self.transport)
+        self._direct = bool(sendsDirectly(self.transport))
         super().connectionMade()
 
     def dataReceived(self, data: bytes) -> None:
@@ -71,14 +68,16 @@ class HttpProtocol(TransportProtocol):
         if self._tunnel is not None:
             self._tunnel.dataReceived(data)
             return
+        self.server.statistics.bytesReceived += len(data)
         if self.closing:
             return
-        self.server.statistics.bytesReceived += len(data)
         # A turn of the reactor's has begun.
         self._immediate = 0
         connection = self.connection
         if self._pumping or self._pumpsLater or self._writePaused:
             connection.keep(data, self.reactor.seconds())
+            if self._puller is not None:
+                self._puller.give(None)
         else:
             try:
                 request = connection.receive(data, self.reactor.seconds())
@@ -120,18 +119,32 @@ class HttpProtocol(TransportProtocol):
         """
         The connection is gone.
         """
+        if self.lost:
+            return
         if self.inFlight is not None:
             brokenOff(self, self.inFlight, self.server.taskOf(self))
         self.connection.abort()
-        if self._tunnel is not None:
-            self._tunnel.connectionLost(reason)
         super().connectionLost(reason)
+        if self._tunnel is not None and not self._tunnel.lost:
+            self._tunnel.connectionLost(reason)
         if self._puller is not None:
             assert self._broken is not None
             self._puller.fail(self._broken)
         if isinstance(self.server.taskOf(self), Sending):
             # What gives the pieces of its response may wait for the next one for ever.
             self.server.cancel(self)
+
+    def connectionGone(self, protocol: ConnectionProtocol) -> None:
+        """
+        What has taken over is gone. After startTLS() it alone is told.
+        """
+        self.connectionLost()
+
+    def connected(self, protocol: ConnectionProtocol) -> bool:
+        """
+        What has taken over is kept here.
+        """
+        return True
 
     def pauseProducing(self) -> None:
         """
@@ -176,7 +189,7 @@ class HttpProtocol(TransportProtocol):
         self._pumping = True
         try:
             for _ in range(IMMEDIATE):
-                if self._writePaused or self.closing or self.lost or connection.closing is not KEEP:
+                if self._writePaused or self._pumpsLater or self.closing or self.lost or connection.closing is not KEEP:
                     break
                 try:
                     request = connection.receive(b"", self.reactor.seconds())
@@ -218,7 +231,9 @@ class HttpProtocol(TransportProtocol):
             self._puller.fail(ConnectionClosed("the request has been answered"))
         if closing is KEEP:
             self._flow()
-            if connection.reader.arrived.size or connection.finished or connection.needsTurn:
+            if connection.needsTurn:
+                self._pumpLater()
+            elif connection.reader.arrived.size or connection.finished:
                 self.pump()
         elif self._tunnel is None and not (self.closing or self.lost or self._pumping):
             if closing is LINGER:
@@ -278,13 +293,15 @@ class HttpProtocol(TransportProtocol):
         self._immediate = 0
         return True
 
-    def tunnel(self, rest: bytes) -> ConnectionProtocol:
+    def tunnel(self, request: Request, answer: bytes, rest: bytes) -> ConnectionProtocol:
         """
-        HTTP has ended: the connection is its handler's.
+        HTTP has ended: send the answer that says so, and give the connection to the handler.
 
         @param rest: what has come behind the request.
         """
-        self._tunnel = ConnectionProtocol.over(self, rest)
+        self.transmit(answer)
+        switched(self, request)
+        self._tunnel = ConnectionProtocol.over(self, rest, self)
         return self._tunnel
 
     # What is sent
@@ -333,16 +350,6 @@ class HttpProtocol(TransportProtocol):
             self._tunnel.taskFailed("the handler", error)
         return True
 
-    def logAnswer(
-        self, request: RequestHead | None, status: int, size: int, seconds: float, complete: bool = True
-    ) -> None:
-        """
-        Write a line of the access log.
-        """
-        accessLog = self.server.accessLog
-        if accessLog is not None:
-            accessLog.answered(peerOf(self._peer), request, status, size, seconds, complete)
-
     # The end
 
     def close(self, timeout: float) -> None:
@@ -358,9 +365,8 @@ class HttpProtocol(TransportProtocol):
         """
         The server is about to end: no other request after the present one.
         """
-        if self._tunnel is None:
-            self.connection.drain(self.reactor.seconds())
-            self.follow()
+        self.connection.drain(self.reactor.seconds())
+        self.follow()
 
     def _linger(self) -> None:
         if self._readPaused:
@@ -384,9 +390,9 @@ class HttpProtocol(TransportProtocol):
 
     def untaken(self) -> int:
         """
-        Return how many bytes the peer has not taken of what was sent; of a full transport that doesn't tell, 1.
+        Return how many bytes the peer's system has not acknowledged; of a full transport that doesn't tell, 1.
         """
-        return max(unsent(self.transport, 0), int(self._writePaused))
+        return max(unacknowledged(self.transport), int(self._writePaused))
 
     def failBody(self, error: SlowBody) -> None:
         """
@@ -394,9 +400,3 @@ class HttpProtocol(TransportProtocol):
         """
         if self._puller is not None:
             self._puller.fail(error)
-
-    def flushExpired(self) -> None:
-        """
-        The peer has not taken what was queued before the connection closed.
-        """
-        self._closeExpired()

@@ -189,15 +189,8 @@ class Request(RequestHead):
             pass
         self._checkWaits()
         carrier = self._protocol
-        connection, now = carrier.connection, carrier.reactor.seconds()
-        encoded, rest = connection.upgrade(protocol, headers, now)
-        carrier.transmit(encoded)
-        status = 200 if protocol is None else 101
-        seconds = now - connection.clock.started
-        carrier.server.statistics.answered(status, seconds, 0)
-        carrier.inFlight = None
-        carrier.logAnswer(self, status, 0, seconds)
-        return WasiTcpConn(carrier.tunnel(rest))
+        encoded, rest = carrier.connection.upgrade(protocol, headers, carrier.reactor.seconds())
+        return WasiTcpConn(carrier.tunnel(self, encoded, rest))
 
     def _checkWaits(self) -> None:
         carrier = self._protocol

@@ -143,7 +143,7 @@ class Statistics:
     @property
     def inFlight(self) -> int:
         """
-        How many requests are without an answer yet. This is read rarely, and each request would have to count up and down.
+        How many requests are without an answer yet. Rarely asked for: counting down would cost each request.
         """
         return self.requests - sum(self.buckets) - self.abandonedRequests - self.refusedRequests
 

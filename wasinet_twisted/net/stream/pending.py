@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ..tasks.awaited import Awaited
-from ..tasks.child import Child, Owner
+from ..tasks.child import Child, Parent
 
 T = TypeVar("T")
 
@@ -82,13 +82,13 @@ class Pending:
 
     # The tasks
 
-    def newChild(self, coroutine: Coroutine[Any, Any, T], owner: Owner) -> Child[T]:
+    def newChild(self, coroutine: Coroutine[Any, Any, T], parent: Parent) -> Child[T]:
         """
         Return a task that has not been started.
         """
         if self._children is None:
             self._children = set()
-        return Child(coroutine, owner, self._children)
+        return Child(coroutine, parent, self._children)
 
     def cancelChildren(self, gone: bool) -> None:
         """

@@ -16,7 +16,7 @@ from .task import Task
 T = TypeVar("T")
 
 
-class Owner(Protocol):
+class Parent(Protocol):
     """
     What a task needs of the connection that owns it.
     """
@@ -41,15 +41,15 @@ class Child(Task[T]):
     @ivar result: fires with what the coroutine returns.
     """
 
-    __slots__ = ("_family", "_owner", "_starting", "result")
+    __slots__ = ("_family", "_parent", "_starting", "result")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T], owner: Owner, family: set[Child[Any]]) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, T], parent: Parent, family: set[Child[Any]]) -> None:
         """
         @param family: those of the connection's that run.
         """
-        super().__init__(coroutine, owner.reactor)
+        super().__init__(coroutine, parent.reactor)
         self.result: Awaited[T] = Awaited(self._giveUp)
-        self._owner = owner
+        self._parent = parent
         self._family = family
         self._starting = False
         family.add(self)
@@ -87,16 +87,16 @@ class Child(Task[T]):
         if self._starting and not result.called:
             # It had nothing to wait for, and nobody could await it yet.
             result.fail(error)
-            self._owner.reactor.callLater(0, self._reportUnlessTaken, error)
+            self._parent.reactor.callLater(0, self._reportUnlessTaken, error)
             return
         if not (self.wasCancelledBy(error) or result.isAwaited()):
-            self._owner.taskFailed("a task", error)
+            self._parent.taskFailed("a task", error)
         if not result.called:
             result.failQuietly(error)
 
     def _reportUnlessTaken(self, error: BaseException) -> None:
         if self.result.silence():
-            self._owner.taskFailed("a task", error)
+            self._parent.taskFailed("a task", error)
 
     def ended(self) -> None:
         """
