@@ -275,10 +275,11 @@ def slowly(data: bytes, method: str) -> ResponseHead | None:
 
 
 def fastly(data: bytes, method: str) -> ResponseHead | None:
-    queue = ByteQueue()
-    queue.append(data)
-    head = fastResponseHead(queue, Limits(), ResponseHead, method)
-    assert queue.taken == (0 if head is None else data.index(b"\r\n\r\n") + 4)
+    found = fastResponseHead(data, 0, Limits(), ResponseHead, method)
+    if found is None:
+        return None
+    head, end = found
+    assert end == data.index(b"\r\n\r\n") + 4
     return head
 
 

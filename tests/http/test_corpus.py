@@ -77,7 +77,7 @@ _PLANTED: dict[str, tuple[Any, str, Any]] = {
         "encodeFields",
         lambda pairs: encodeFields((n.upper(), v) for n, v in pairs),
     ),
-    "another exception": (grammar, "chunkExtensions", lambda content, start=0: 1 // len(content[start:])),
+    "another exception": (grammar, "chunkSize", lambda content: 1 // (len(content) - 1)),
 }
 
 _fastRequest, _fastResponse = machine.fastRequestHead, machine.fastResponseHead

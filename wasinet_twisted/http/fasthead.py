@@ -134,6 +134,7 @@ def fastResponseHead(
     head._headers = None
     head._length = length
     head._asks = found[2]
+    head._trailers = None
     return head, end + 4
 
 

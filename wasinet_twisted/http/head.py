@@ -56,7 +56,7 @@ class HeadReader:
         section = self._section
         while queue.size:
             # With nothing left even an empty line is too long: -1 lets none pass.
-            left = self._left if self._left > 0 else -1
+            left = max(self._left, -1)
             line = queue.takeLine(left)
             if line is None:
                 return None
