@@ -121,6 +121,9 @@ def _leftovers(calls: set[Any], selectables: set[Any], sockets: dict[str, str]) 
     for what in (*reactor.getReaders(), *reactor.getWriters()):
         if what not in selectables:
             found.append(f"reader or writer: {what!r}")
+    # The interpreter waits for such threads when it ends, for ever perhaps.
+    if reactor.threadpool is not None and (working := len(reactor.threadpool.working)):
+        found.append(f"{working} threads at work")
     found += [f"{target} (descriptor {fd})" for fd, target in _sockets().items() if sockets.get(fd) != target]
     return found
 
@@ -136,7 +139,8 @@ def runningReactor() -> None:
 @pytest.fixture(autouse=True)
 def nothingLeftBehind(runningReactor: None) -> Iterator[None]:
     """
-    Fail a test that leaves a delayed call, a reader, a writer or a socket: tasks and connections hold some of these.
+    Fail a test that leaves a delayed call, a reader, a writer, a socket or a thread at work: tasks and connections
+    hold some of these.
     """
     calls = set(reactor.getDelayedCalls())
     selectables = {*reactor.getReaders(), *reactor.getWriters()}

@@ -1,5 +1,7 @@
 """
 L{ServerConnection}, one scenario a test, without a reactor: bytes and times are written down, answers compared.
+
+Its deadlines stand in C{test_serverdeadlines.py}.
 """
 
 from __future__ import annotations
@@ -10,43 +12,13 @@ from math import inf
 import pytest
 
 from wasinet_twisted.errors import IncompleteRead, LocalProtocolError, RemoteProtocolError
-from wasinet_twisted.http import Data, EndOfMessage, RequestHead, ServerConnection, WasiResponse
+from wasinet_twisted.http import Data, EndOfMessage, WasiResponse
 from wasinet_twisted.http.asks import expectsUnknown
-from wasinet_twisted.http.connection import ABORT, CLOSE, KEEP, LINGER, Expired
-from wasinet_twisted.http.exchange import ANSWERING, ASKED, ASKING, CLOSED, HEAD, IDLE, TUNNEL, UNREAD
+from wasinet_twisted.http.connection import ABORT, CLOSE, KEEP, LINGER
+from wasinet_twisted.http.exchange import ASKED, ASKING, CLOSED, IDLE, TUNNEL, UNREAD
 from wasinet_twisted.http.timing import Timing
 
-GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
-CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-EXPECTS = b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
-UPGRADES = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x, y\r\n\r\n"
-EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
-LAST = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-
-
-def made(timing: Timing | None = None) -> ServerConnection[RequestHead]:
-    return ServerConnection(timing=timing or Timing())
-
-
-def asked(data: bytes, connection: ServerConnection[RequestHead] | None = None) -> ServerConnection[RequestHead]:
-    """
-    A connection on which a request has come.
-    """
-    connection = connection or made()
-    assert connection.receive(data, 0.0) is not None
-    return connection
-
-
-def bodyOf(connection: ServerConnection[RequestHead]) -> bytes:
-    """
-    All of the present body that has come.
-    """
-    pieces = []
-    while isinstance(event := connection.nextEvent(), Data):
-        pieces.append(event.data)
-    return b"".join(pieces)
-
+from .connections import CHUNKED, EMPTY, EXPECTS, GET, LAST, POST, UPGRADES, asked, bodyOf, made
 
 # Requests
 
@@ -209,6 +181,7 @@ def test_interimResponses() -> None:
 def test_aBodyInPieces() -> None:
     connection = asked(GET)
     assert connection.begin(WasiResponse(), 0.0).endswith(b"\r\nTransfer-Encoding: chunked\r\n\r\n")
+    assert not connection.hasLength
     assert connection.data(b"abc", 0.0) == b"3\r\nabc\r\n"
     assert connection.sent == 3
     assert connection.end(0.0) == b"0\r\n\r\n"
@@ -217,6 +190,7 @@ def test_aBodyInPieces() -> None:
 
 def test_piecesHaveToAddUpToTheLength() -> None:
     connection = asked(GET)
+    assert not connection.hasLength
     connection.begin(WasiResponse(headers={"Content-Length": "3"}), 0.0)
     assert (connection.data(b"ab", 1.0), connection.hasLength) == (b"ab", True)
     with pytest.raises(LocalProtocolError):
@@ -388,20 +362,6 @@ def test_anEndInsideAnUnreadBody() -> None:
     assert connection.closing is CLOSE
 
 
-def test_lingerThenClose() -> None:
-    timing = Timing(unreadBody=0, lingerSeconds=2.0, flush=30.0)
-    connection = asked(POST % 5, made(timing))
-    connection.respond(WasiResponse(), 0.0)
-    assert (connection.closing, connection.deadline(), connection.wantsBytes) == (LINGER, 30.0, True)
-    connection.sentEnd(1.0)
-    assert connection.deadline() == 3.0
-    assert connection.expire(2.9) is None
-    assert connection.expire(3.0) is Expired.LINGER
-    assert (connection.closing, connection.deadline(), connection.wantsBytes) == (CLOSE, 33.0, False)
-    assert connection.expire(33.0) is Expired.FLUSH
-    assert (connection.closing, connection.deadline()) == (ABORT, inf)
-
-
 @pytest.mark.parametrize(("size", "closing"), [(10, LINGER), (11, CLOSE)])
 def test_lingerUpToSoManyBytes(size: int, closing: object) -> None:
     """
@@ -414,6 +374,15 @@ def test_lingerUpToSoManyBytes(size: int, closing: object) -> None:
     connection.keep(b"abcde", 0.0)
     connection.receive(b"", 0.0)
     assert connection.closing is closing
+
+
+def test_lingerForgetsTheRequest() -> None:
+    connection = asked(POST % 10 + b"abc")
+    connection.refuse(413, "too large", 0.0)
+    assert (connection.closing, connection.request, connection.nextEvent()) == (LINGER, None, None)
+    assert not connection.reader.hasUnparsed()
+    with pytest.raises(LocalProtocolError):
+        connection.respond(WasiResponse(), 0.0)
 
 
 def test_lingerUntilThePeerEnds() -> None:
@@ -498,119 +467,3 @@ def test_aTunnel() -> None:
     declined = asked(head + b"rest")
     assert b"Connection: close" in declined.respond(WasiResponse(403), 0.0)
     assert declined.closing is LINGER
-
-
-# Deadlines
-
-
-def expires(connection: ServerConnection[RequestHead], at: float, expected: Expired) -> None:
-    """
-    The next deadline, from both sides.
-    """
-    assert connection.deadline() == at
-    assert connection.expire(at - 0.001) is None
-    assert connection.expire(at) is expected
-
-
-def test_theDeadlineOfAnIdleConnection() -> None:
-    connection = asked(GET)
-    connection.respond(WasiResponse(), 5.0)
-    expires(connection, 80.0, Expired.IDLE)
-    assert connection.closing is CLOSE
-
-
-def test_theDeadlineOfAHeadIsNotPutOffByMoreOfIt() -> None:
-    connection = made()
-    for index in range(5):
-        connection.receive(GET[index : index + 1], 1.0 + index)
-    assert connection.exchange.state == HEAD
-    expires(connection, 11.0, Expired.HEAD)
-    assert connection.refuse(408, "slow", 11.0)[0].startswith(b"HTTP/1.1 408 ")
-
-
-def test_theDeadlineOfABodyThatSomebodyWaitsFor() -> None:
-    connection = asked(POST % 5000)
-    assert connection.deadline() == inf
-    connection.awaitBody(1.0)
-    assert connection.deadline() == 21.0
-    # A thousand bytes buy two seconds; the time in which nobody waits doesn't count.
-    connection.receive(bytes(1000), 11.0)
-    assert (bodyOf(connection), connection.deadline()) == (bytes(1000), inf)
-    connection.awaitBody(50.0)
-    expires(connection, 62.0, Expired.BODY)
-    assert (connection.closing, connection.deadline()) == (KEEP, inf)
-
-
-def test_nobodyWaitsForABodyThatIsComplete() -> None:
-    """
-    Nor for that of no request: such a wait would never end.
-    """
-    connection = made()
-    assert (connection.awaitBody(50.0), connection.deadline()) == (b"", 75.0)
-    asked(POST % 1 + b"a", connection)
-    assert bodyOf(connection) == b"a"
-    assert (connection.awaitBody(50.0), connection.deadline()) == (b"", inf)
-
-
-def test_theDeadlineOfAHandler() -> None:
-    connection = asked(GET, made(Timing(handler=7.0)))
-    expires(connection, 7.0, Expired.HANDLER)
-    # It has been told, and may answer.
-    assert connection.deadline() == inf
-    assert connection.respond(WasiResponse(503), 8.0)
-
-
-def test_theDeadlineOfAnUnreadBody() -> None:
-    connection = asked(POST % 1000)
-    connection.respond(WasiResponse(), 1.0)
-    connection.receive(bytes(500), 2.0)
-    expires(connection, 22.0, Expired.UNREAD)
-    assert connection.closing is CLOSE
-
-
-def test_theDeadlineOfAResponseThatIsNotTaken() -> None:
-    connection = asked(GET)
-    connection.begin(WasiResponse(), 0.0)
-    connection.taken(10_000, 1.0)
-    assert connection.deadline() == 21.0
-    connection.taken(9_000, 11.0)
-    expires(connection, 23.0, Expired.RESPONSE)
-    assert connection.closing is ABORT
-
-
-def test_aConnectionIsNotIdleWhileItTakesItsResponse() -> None:
-    connection = asked(GET)
-    connection.respond(WasiResponse(), 0.0)
-    connection.taken(10_000, 0.0)
-    assert (connection.deadline(), connection.isIdle(1.0)) == (20.0, False)
-    connection.taken(0, 10.0)
-    assert (connection.deadline(), connection.isIdle(10.0)) == (85.0, True)
-
-
-def test_theDeadlineOfAResponseThatNobodyMayListenTo() -> None:
-    connection = asked(GET)
-    connection.begin(WasiResponse(), 0.0)
-    assert connection.deadline() == inf
-    connection.eof(1.0)
-    assert connection.deadline() == 6.0
-    connection.data(b"a", 4.0)
-    expires(connection, 9.0, Expired.HALF_CLOSED)
-    assert connection.closing is ABORT
-
-
-def test_aResponseMayOutliveTheEnd() -> None:
-    connection = asked(GET)
-    connection.begin(WasiResponse(), 0.0)
-    connection.eof(1.0)
-    connection.clock.outlive()
-    assert connection.deadline() == inf
-    assert (connection.end(99.0), connection.exchange.state != ANSWERING) == (b"0\r\n\r\n", True)
-
-
-def test_theEarliestTimeToCloseHolds() -> None:
-    connection = made()
-    connection.close(20.0, 0.0)
-    connection.close(5.0, 1.0)
-    connection.close(60.0, 2.0)
-    expires(connection, 6.0, Expired.FLUSH)
-    assert connection.closing is ABORT

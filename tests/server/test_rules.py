@@ -2,8 +2,7 @@
 What the server does in each situation: row by row, on real sockets, the server in a process of its own.
 
 C{ROWS} names, for each rule, the tests that hold it. The same rules by a
-Clock, and with handlers of all kinds, are in C{test_connection.py} and
-C{test_deadlines.py}.
+Clock, and with handlers of all kinds, are in the files beside this one.
 """
 
 from __future__ import annotations

@@ -169,7 +169,6 @@ class Connection:
             self._close(now)
             return
         self.closing = LINGER
-        self._writer = None
         self._clear()
         # Until our direction has ended; then sentEnd() sets this anew.
         self.clock.closeBy = now + self.clock.timing.flush
@@ -179,8 +178,10 @@ class Connection:
         Our direction has ended, and everything before has been sent; or it can't end without the other.
         """
         if self.closing is LINGER:
-            self.clock.closeBy = now + self.clock.timing.lingerSeconds
-            self.clock.taking = None
+            clock = self.clock
+            clock.closeBy = now + clock.timing.lingerSeconds
+            clock.taking = None
+            clock.ended = True
 
     def _clear(self) -> None:
         """
@@ -194,8 +195,7 @@ class Connection:
         Tell how much of what is to be sent the peer has not taken, in bytes: when the transport holds some, now and
         then until it holds none.
         """
-        self.clock.taken(unsent, now)
-        if not unsent and self.exchange.state == IDLE:
+        if self.clock.taken(unsent, now) and self.exchange.state == IDLE:
             # It was not idle while it took the last message.
             self.clock.since = now
 
@@ -235,7 +235,8 @@ class Connection:
     def _closingDeadline(self) -> tuple[float, Expired]:
         if self.closing is ABORT:
             return inf, Expired.FLUSH
-        return self.clock.closing(), Expired.LINGER if self.closing is LINGER else Expired.FLUSH
+        lingers = self.closing is LINGER and self.clock.ended
+        return self.clock.closing(), Expired.LINGER if lingers else Expired.FLUSH
 
 
 def sooner(*found: tuple[float, Expired]) -> tuple[float, Expired]:

@@ -129,6 +129,7 @@ class RequestReceiver(Connection, Generic[R]):
         """
         if self.exchange.isOpen():
             self.reader.append(data)
+            self.clock.waitNoMore(now)
         else:
             self._discard(len(data), now)
 
@@ -207,7 +208,9 @@ class RequestReceiver(Connection, Generic[R]):
 
         @return: what is to be sent: C{100 Continue}, if the client waits for it, else C{b""}.
         """
-        if self.request is None or self.bodyEnded:
+        request = self.request
+        if request is None or request._body is not None or self.bodyEnded:
+            # No more of it will come.
             return b""
         self.clock.wait(now)
         self.reader.hungry = True

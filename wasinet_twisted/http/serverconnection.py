@@ -214,8 +214,9 @@ class ServerConnection(RequestReceiver[R]):
         No other response follows.
         """
         reader = self.reader
-        # What follows malformed bytes has not been looked at, and may still come.
-        if self.clock.finished == inf and (reader.isFull() or reader.hasUnparsed() or reader.inside or reader.failed):
+        # The client may still be sending: more than was read, or what follows a malformed body.
+        more = reader.isFull() or reader.hasUnparsed() or reader.inside or reader.failed
+        if more and self.clock.finished == inf:
             self._linger(now)
         else:
             self._close(now)

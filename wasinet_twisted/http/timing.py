@@ -19,6 +19,8 @@ from ..errors import InvalidArgument
 # How long a connection that has brought no request may take to bring one while the server drains, in seconds: it may be
 # in the kernel's buffer.
 FRESH = 1.0
+# What is counted, in bytes or requests.
+_COUNTS = frozenset(("lingerBytes", "buffered", "unreadBody", "requests"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +62,12 @@ class Timing:
             value = getattr(self, each.name)
             if value is None and each.default is None:
                 continue
-            if type(value) not in (int, float) or not value >= 0:
+            whole = each.name in _COUNTS
+            least = 1 if each.name == "requests" else 0
+            if type(value) not in ((int,) if whole else (int, float)) or not value >= least:
+                kind = "whole number" if whole else "number"
                 raise InvalidArgument(
-                    f"{type(self).__name__}.{each.name} must be a number of at least 0, not {value!r}"
+                    f"{type(self).__name__}.{each.name} must be a {kind} of at least {least}, not {value!r}"
                 )
 
     def slowest(self, amount: int) -> float:
@@ -124,27 +129,35 @@ class Clock:
     @ivar finished: when the peer has ended its direction; C{inf}: it hasn't.
     @ivar taking: how the peer takes what is sent; L{None}: it has taken everything.
     @ivar closeBy: until when a connection that lingers or closes may take.
+    @ivar ended: has our direction ended, so that a connection that lingers waits for the peer alone?
     """
 
-    __slots__ = ("closeBy", "finished", "pieceAt", "since", "taking", "timing")
+    __slots__ = ("closeBy", "ended", "finished", "pieceAt", "since", "taking", "timing")
 
     def __init__(self, timing: Timing, now: float) -> None:
         self.timing = timing
         self.since = self.pieceAt = now
         self.finished = self.closeBy = inf
+        self.ended = False
         self.taking: Taking | None = None
 
-    def taken(self, left: int, now: float) -> None:
+    def taken(self, left: int, now: float) -> bool:
         """
         See L{Connection.taken<wasinet_twisted.http.connection.Connection.taken>}.
+
+        @return: has the peer taken the last of it only now? A caller may tell more often that nothing is left.
         """
-        if not left:
-            self.taking = None
-            self.pieceAt = now
-        elif self.taking is None:
-            self.taking = Taking(left, now)
-        else:
-            self.taking.look(left, now)
+        if left:
+            if self.taking is None:
+                self.taking = Taking(left, now)
+            else:
+                self.taking.look(left, now)
+            return False
+        if self.taking is None:
+            return False
+        self.taking = None
+        self.pieceAt = now
+        return True
 
     # Each of these: when is this over? C{inf}: never.
 

@@ -12,16 +12,17 @@ from math import inf
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
+from .._privates import sendDirectly
 from ..errors import BusyError, ConnectionClosed, IncompleteRead, NotSupported, RemoteProtocolError, SlowBody
 from ..http import ServerConnection
 from ..http.connection import CLOSE, KEEP, LINGER
 from ..http.timing import Timing
 from ..net.stream.lifecycle import CLOSE_TIMEOUT
-from ..net.stream.outgoing import unsent
+from ..net.stream.outgoing import unacknowledged
 from ..net.stream.protocol import ConnectionProtocol
 from ..net.stream.transportprotocol import TransportProtocol
 from ..net.tasks.awaited import IMMEDIATE, Awaited
-from .direct import sendDirectly, sendsDirectly
+from .direct import sendsDirectly
 from .handling import Sending, brokenOff, handle, refuse, switched
 from .interfaces import Serving
 from .request import Request
@@ -76,6 +77,8 @@ class HttpProtocol(TransportProtocol):
         connection = self.connection
         if self._pumping or self._pumpsLater or self._writePaused:
             connection.keep(data, self.reactor.seconds())
+            if self._puller is not None:
+                self._puller.give(None)
         else:
             try:
                 request = connection.receive(data, self.reactor.seconds())
@@ -360,9 +363,8 @@ class HttpProtocol(TransportProtocol):
         """
         The server is about to end: no other request after the present one.
         """
-        if self._tunnel is None:
-            self.connection.drain(self.reactor.seconds())
-            self.follow()
+        self.connection.drain(self.reactor.seconds())
+        self.follow()
 
     def _linger(self) -> None:
         if self._readPaused:
@@ -386,9 +388,9 @@ class HttpProtocol(TransportProtocol):
 
     def untaken(self) -> int:
         """
-        Return how many bytes the peer has not taken of what was sent; of a full transport that doesn't tell, 1.
+        Return how many bytes the peer's system has not acknowledged; of a full transport that doesn't tell, 1.
         """
-        return max(unsent(self.transport, 0), int(self._writePaused))
+        return max(unacknowledged(self.transport), int(self._writePaused))
 
     def failBody(self, error: SlowBody) -> None:
         """
