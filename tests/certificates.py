@@ -1,5 +1,7 @@
 """
 Certificate authorities and what they issue, for the tests of TLS.
+
+They follow RFC 5280 section 4.2, as Python's ssl module demands from 3.13 on (C{VERIFY_X509_STRICT}).
 """
 
 from __future__ import annotations
@@ -73,6 +75,24 @@ class Authority:
         return path
 
 
+def _usage(isAuthority: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not isAuthority,
+        key_cert_sign=isAuthority,
+        crl_sign=isAuthority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _authorityKey(key: ec.EllipticCurvePrivateKey) -> x509.AuthorityKeyIdentifier:
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
+
+
 def _build(
     subject: str,
     names: tuple[str, ...] | list[str],
@@ -93,6 +113,9 @@ def _build(
         .not_valid_before(now + start)
         .not_valid_after(now + end)
         .add_extension(x509.BasicConstraints(ca=isAuthority, path_length=None), critical=True)
+        .add_extension(_usage(isAuthority), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(_authorityKey(key if issuer is None else issuer._key), critical=False)
     )
     if names:
         alternatives = x509.SubjectAlternativeName([_alternative(name) for name in names])

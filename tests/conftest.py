@@ -18,11 +18,87 @@ from hypothesis import HealthCheck, settings
 from twisted.internet import reactor as _reactor
 from twisted.internet.task import deferLater
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import TestCase as AsynchronousTestCase
 
 reactor: Any = _reactor
 
+# What a reactor is asked for by whoever uses it.
+_ASKED = (
+    "addReader",
+    "addWriter",
+    "callFromThread",
+    "callInThread",
+    "callLater",
+    "callWhenRunning",
+    "connectTCP",
+    "connectUNIX",
+    "listenTCP",
+    "listenUNIX",
+    "run",
+    "spawnProcess",
+)
+
+# The room whose tests need neither a reactor nor a Clock.
+_HTTP = Path(__file__).parent / "http"
+
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("default")
+
+
+def _runsOnAClock(item: pytest.Item) -> bool:
+    """
+    Is this a test in which nothing waits for the reactor? L{noReactor} holds it to that.
+    """
+    case = getattr(item, "cls", None) or object
+    return issubclass(case, SynchronousTestCase) and not issubclass(case, AsynchronousTestCase)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    Mark what need not be run on several reactors, and what is quick: neither starts programs nor waits for sockets.
+    """
+    for item in items:
+        if _runsOnAClock(item):
+            item.add_marker(pytest.mark.reactorless)
+            item.add_marker(pytest.mark.quick)
+        elif item.path.is_relative_to(_HTTP) and not getattr(item.obj, "is_hypothesis_test", False):
+            item.add_marker(pytest.mark.quick)
+
+
+def pytest_collection_finish() -> None:
+    """
+    Take what there is by now out of what a collection looks at: there is one after each test, and most of the tests'
+    time would go there.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def noReactor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """
+    Fail a test on a Clock that uses the real reactor: it would have to be run on each of them.
+    """
+    if not _runsOnAClock(request.node):
+        yield
+        return
+    asked: list[str] = []
+
+    def refuse(name: str) -> Callable[..., None]:
+        def asking(*_: object, **__: object) -> None:
+            asked.append(name)
+            raise AssertionError(f"a SynchronousTestCase called reactor.{name}; give what it tests a Clock")
+
+        return asking
+
+    for name in _ASKED:
+        monkeypatch.setattr(reactor, name, refuse(name))
+    yield
+    # Before the fixtures that use it themselves.
+    monkeypatch.undo()
+    if asked:
+        pytest.fail(f"used the reactor, though it isn't to be run on several: {', '.join(asked)}")
 
 
 def _sockets() -> dict[str, str]:
@@ -45,6 +121,9 @@ def _leftovers(calls: set[Any], selectables: set[Any], sockets: dict[str, str]) 
     for what in (*reactor.getReaders(), *reactor.getWriters()):
         if what not in selectables:
             found.append(f"reader or writer: {what!r}")
+    # The interpreter waits for such threads when it ends, for ever perhaps.
+    if reactor.threadpool is not None and (working := len(reactor.threadpool.working)):
+        found.append(f"{working} threads at work")
     found += [f"{target} (descriptor {fd})" for fd, target in _sockets().items() if sockets.get(fd) != target]
     return found
 
@@ -60,7 +139,8 @@ def runningReactor() -> None:
 @pytest.fixture(autouse=True)
 def nothingLeftBehind(runningReactor: None) -> Iterator[None]:
     """
-    Fail a test that leaves a delayed call, a reader, a writer or a socket: tasks and connections hold some of these.
+    Fail a test that leaves a delayed call, a reader, a writer, a socket or a thread at work: tasks and connections
+    hold some of these.
     """
     calls = set(reactor.getDelayedCalls())
     selectables = {*reactor.getReaders(), *reactor.getWriters()}

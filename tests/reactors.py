@@ -56,7 +56,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """
     name = early_config.known_args_namespace.reactor
     if name in MODULES:
-        import_module(MODULES[name]).install()
+        if os.environ.get(_VARIABLE) != MODULES[name]:
+            # Among several processes that share a run, it was the first: the others are programs that tests start.
+            import_module(MODULES[name]).install()
         os.environ[_VARIABLE] = MODULES[name]
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (_STARTUP, os.environ.get("PYTHONPATH"))))
 

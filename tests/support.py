@@ -20,6 +20,14 @@ from wasinet_twisted.net.stream.protocol import ConnectionProtocol
 from wasinet_twisted.testing import Link
 
 
+def more(least: int, times: int) -> int:
+    """
+    How often something is tried: C{least} times, and so many C{times} as often where WASINET_LONG=1 says that there is
+    an hour.
+    """
+    return least * times if os.environ.get("WASINET_LONG") == "1" else least
+
+
 def needsTool(name: str) -> str:
     """
     The path of a program that a test needs. Without it the test is skipped; where WASINET_REQUIRE_TOOLS=1 says

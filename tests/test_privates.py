@@ -22,9 +22,9 @@ from twisted.internet.endpoints import (
     serverFromString,
 )
 from twisted.internet.epollreactor import EPollReactor
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
-from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.protocols.haproxy import proxyEndpoint
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.usage import UsageError
@@ -34,6 +34,7 @@ import wasinet_twisted
 from wasinet_twisted._privates import (
     certificateOptionsOf,
     interfaceOf,
+    plaintextBytes,
     portOf,
     protocolsOf,
     proxiedEndpoint,
@@ -99,6 +100,28 @@ class SendQueueTests(SynchronousTestCase):
 
     def test_aTransportThatDoesNotTell(self) -> None:
         self.assertIsNone(unsentBytes(object()))
+        self.assertEqual(plaintextBytes(object()), 0)
+
+    def test_plaintextBytes(self) -> None:
+        """
+        First the small writes of a turn wait for each other, then they wait for the handshake.
+        """
+        clock: Any = Clock()
+        settings: Any = TlsServer(Authority(temporaryDirectory(self)).issue("localhost"))
+        tls = TLSMemoryBIOFactory(settings, False, Factory.forProtocol(Protocol), clock).buildProtocol(None)
+        assert tls is not None
+        tls.makeConnection(StringTransport())
+        self.assertEqual(plaintextBytes(tls), 0)
+        tls.write(b"one")
+        tls.write(b"four")
+        self.assertEqual(plaintextBytes(tls), 7, "Twisted moved BufferingTLSTransport._aggregator or its _buffer")
+        clock.advance(0)
+        self.assertEqual(plaintextBytes(tls), 7, "Twisted moved TLSMemoryBIOProtocol._appSendBuffer")
+
+    def test_sendDirectly(self) -> None:
+        for kind in (tcp.Server, unix.Server):
+            self.assertFalse(kind.TLS, f"Twisted moved {kind}.TLS")
+        # And _tempDataLen, for which test_transports looks.
 
 
 class ProxiedEndpointTests(SynchronousTestCase):
@@ -194,7 +217,7 @@ class InterfaceTests(SynchronousTestCase):
         )
         for text in ("tcp:8001", "tcp:8001:127.0.0.1"):
             error = self.assertRaises(UsageError, Options().parseOptions, ["--app=x:y", f"--status={text}"])
-            self.assertIn(f"--status: {text}: TCP4ServerEndpoint doesn't say on which interface", str(error))
+            self.assertIn(f"--status: can't find out which interface {text} listens on", str(error))
         # This one says so itself.
         Options().parseOptions(["--app=x:y", "--status=tcp:8001:interface=127.0.0.1"])
 

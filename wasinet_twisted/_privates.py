@@ -48,6 +48,47 @@ def unsentBytes(transport: Any) -> int | None:
         return None
 
 
+def sendDirectly(transport: Any, data: bytes) -> bool:
+    """
+    Send C{data} at once, if nothing waits to be sent before it.
+
+    C{abstract.FileDescriptor._tempDataLen}, and C{dataBuffer} and C{TLS}, which aren't documented. No public name tells
+    that nothing waits, or sends at once. It stands here as a whole: it is called for each answer.
+
+    @param transport: one of those that L{sendsDirectly<wasinet_twisted.server.direct.sendsDirectly>} knows.
+    @return: has it been sent, or the rest of it been queued? Else nothing has happened.
+    """
+    if (
+        transport.dataBuffer
+        or transport._tempDataLen
+        or transport.disconnecting
+        or not transport.connected
+        # It may have gone over to TLS by itself, and is of the same class still.
+        or transport.TLS
+    ):
+        return False
+    try:
+        sent = transport.socket.send(data)
+    except OSError:
+        # The transport will meet it again, and knows what to do.
+        return False
+    if sent < len(data):
+        transport.write(data[sent:])
+    return True
+
+
+def plaintextBytes(tls: Any) -> int:
+    """
+    Return how many bytes wait in Twisted's TLS to be enciphered; 0 if it doesn't tell.
+
+    C{tls.TLSMemoryBIOProtocol._appSendBuffer}, for what OpenSSL can't take now, and
+    C{tls.BufferingTLSTransport._aggregator} with its C{_buffer}, for the small writes of this turn of the reactor. No
+    producer learns how much that is. OpenSSL's own queue is emptied into the transport after each record.
+    """
+    joined = getattr(getattr(tls, "_aggregator", None), "_buffer", ())
+    return sum(map(len, joined)) + sum(map(len, getattr(tls, "_appSendBuffer", ())))
+
+
 # Endpoints
 
 

@@ -23,6 +23,9 @@ class WasinetError(Exception):
     The root of all exceptions of this package.
     """
 
+    # Where a connection's reads and writes raise this because of the peer: an object that only this connection has.
+    _about: object = None
+
 
 class InvalidArgument(WasinetError, ValueError):
     """

@@ -5,14 +5,17 @@ The article's programs, as processes: they print what the article prints, and en
 from __future__ import annotations
 
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from cryptography.x509 import load_pem_x509_certificate
 
 from tests.certificates import Authority
-from tests.processes import ROOT, Client, freePort, run, running, script, takenPort, talk
+from tests.processes import PATIENCE, ROOT, Client, freePort, run, running, script, takenPort, talk
 
 SERVERS = ["net_echo", "net_timeout_echo", "http_echo"]
 
@@ -281,6 +284,22 @@ def test_tlsEcho(tmp_path: Path) -> None:
         distrustful = askByTls(tmp_path, "--connect", f"localhost:{port}")
         assert (distrustful.stdout, distrustful.returncode) == ("", 1)
         assert distrustful.stderr.endswith("it is self-signed, and not among those that are trusted\n")
+        parsed = load_pem_x509_certificate(Path(certificate).read_bytes())
+        assert {(each.oid._name, each.critical) for each in parsed.extensions} == {
+            ("authorityKeyIdentifier", False),
+            ("basicConstraints", True),
+            ("keyUsage", True),
+            ("subjectAltName", False),
+            ("subjectKeyIdentifier", False),
+        }
+        strict = ssl.create_default_context(cafile=certificate)
+        strict.verify_flags |= ssl.VERIFY_X509_STRICT
+        with (
+            socket.create_connection(("localhost", port), PATIENCE) as raw,
+            strict.wrap_socket(raw, server_hostname="localhost") as tls,
+        ):
+            tls.sendall(b"strict")
+            assert tls.recv(100) == b"echo:strict"
         mistaken = askByTls(tmp_path, "--connect", f"127.0.0.1:{port}", "--ca", certificate)
         assert mistaken.stderr.endswith("it is for localhost\n")
         process.waitForOutput("TLSv1.3")

@@ -65,6 +65,14 @@ class Asked:
     trailers: Pairs = field(default_factory=list)
     complete: bool = False
 
+    @property
+    def allSent(self) -> bool:
+        """
+        Is there nothing more to come? With a length the client need not have said so.
+        """
+        length = self.request.getHeader("Content-Length")
+        return self.complete or (length is not None and len(self.body) == int(length))
+
 
 @dataclass
 class Answered:
@@ -80,11 +88,21 @@ class Answered:
     trailers: Pairs = field(default_factory=list)
     complete: bool = False
 
+    @property
+    def allSent(self) -> bool:
+        """
+        As for a request.
+        """
+        length = dict(self.fields).get("Content-Length")
+        return self.complete or (length is not None and len(self.body) == int(length))
+
 
 class Pair:
     """
     @ivar asked: the latest request that the client has sent.
-    @ivar present: the one that the server has to answer.
+    @ivar unseen: those that the server has not seen. A HEAD is answered, for the client, by the head of its response;
+        so that there may be one while another is present.
+    @ivar present: the one that the server has to answer, and as the client has sent it.
     @ivar answering: the response that the server has begun and not ended.
     """
 
@@ -101,9 +119,13 @@ class Pair:
         # Was either side reset, so that what was in flight is lost?
         self.reset = False
         self.asked: Asked | None = None
+        self.unseen: deque[Asked] = deque()
         self.present: RequestHead | None = None
+        self.presentAsked: Asked | None = None
         self.answering: Answered | None = None
-        self.requests = 0
+        # How many interim responses there have been to the present request, and whether a 100 was one of them.
+        self.interims = 0
+        self.continued = False
         # What the server has seen of the present request's body, and whether it is complete.
         self.serverGot = b""
         self.serverGotAll = False
@@ -175,7 +197,6 @@ class Pair:
             request = server.receive(data, self.now)
         except IncompleteRead:
             assert self.serverSawEnd
-            assert self.asked is not None
             self.refuse(400)
             return
         if request is not None:
@@ -183,10 +204,10 @@ class Pair:
             self.gotRequest(request)
 
     def gotRequest(self, request: RequestHead) -> None:
-        asked = self.asked
         assert self.present is None
-        assert asked is not None
-        self.requests += 1
+        asked = self.presentAsked = self.unseen.popleft()
+        self.interims = 0
+        self.continued = False
         sent = asked.request
         assert (request.method, request.uri, request.version) == (sent.method, sent.uri, sent.version)
         assert request.fields() == asked.fields
@@ -195,7 +216,7 @@ class Pair:
         self.serverGotAll = False
         if request._body is not None:
             assert request._body == asked.body
-            assert asked.complete
+            assert asked.allSent
 
     def readBody(self) -> bool:
         """
@@ -203,13 +224,13 @@ class Pair:
 
         @return: was there one?
         """
-        asked = self.asked
+        asked = self.presentAsked
         assert asked is not None
         try:
             event = self.server.nextEvent()
         except IncompleteRead:
             assert self.serverSawEnd
-            assert not asked.complete
+            assert not asked.allSent
             self.cut()
             return False
         if isinstance(event, Data):
@@ -218,7 +239,7 @@ class Pair:
             assert asked.body.startswith(self.serverGot)
         elif isinstance(event, EndOfMessage):
             assert not self.serverGotAll
-            assert asked.complete
+            assert asked.allSent
             assert self.serverGot == asked.body
             assert list(event.trailers.items()) == asked.trailers
             self.serverGotAll = True
@@ -253,7 +274,7 @@ class Pair:
             assert self.clientSawEnd
             # Only if the server has broken off: what it has sent whole is seen whole.
             assert not self.expected
-            assert self.seen is None or not self.seen.complete
+            assert self.seen is None or not self.seen.allSent
             assert client.closing is ABORT
         if client.exchange.state == TUNNEL:
             self.gotDown += client.takeRest()
@@ -269,7 +290,10 @@ class Pair:
             assert fields[: len(seen.fields)] == seen.fields
             added = {name for name, _ in fields[len(seen.fields) :]}
             assert added <= {"Content-Length", "Transfer-Encoding", "Connection", "Content-Type", "Upgrade"}
-            if event.status >= 200 and self.client.exchange.state != TUNNEL:
+            if self.client.exchange.state != TUNNEL and event.status < 200:
+                # There is no end of it.
+                self.seen = None
+            elif self.client.exchange.state != TUNNEL:
                 assert self.client.exchange.goesOn == seen.goesOn
         elif isinstance(event, Data):
             assert self.seen is not None
@@ -279,7 +303,7 @@ class Pair:
             assert isinstance(event, EndOfMessage)
             seen = self.seen  # type: ignore[assignment]
             assert seen is not None
-            assert seen.complete
+            assert seen.allSent
             assert self.clientGot == seen.body
             assert list(event.trailers.items()) == seen.trailers
             self.seen = None
@@ -289,7 +313,7 @@ class Pair:
     def request(self, request: WasiRequest) -> None:
         encoded = self.client.request(request, self.now)
         asked = Asked(request, request.framed().fields(), request.body, list(request.trailers.items()), True)
-        self.asked = asked
+        self._asks(asked)
         self.toServer += encoded
 
     def beginRequest(self, request: WasiRequest) -> None:
@@ -297,8 +321,12 @@ class Pair:
         fields = request.fields()
         if not {"content-length", "transfer-encoding"} & {name.lower() for name, _ in fields}:
             fields.append(("Transfer-Encoding", "chunked"))
-        self.asked = Asked(request, fields)
+        self._asks(Asked(request, fields))
         self.toServer += encoded
+
+    def _asks(self, asked: Asked) -> None:
+        self.asked = asked
+        self.unseen.append(asked)
 
     def requestPiece(self, piece: bytes) -> None:
         assert self.asked is not None
@@ -324,6 +352,7 @@ class Pair:
         encoded = self.server.begin(response, self.now)
         self.toClient += encoded
         self.answering = self._expect(encoded, response, b"", [])
+        self.answering.complete = self._isHead
 
     def responsePiece(self, piece: bytes) -> None:
         self.toClient += self.server.data(piece, self.now)
@@ -357,8 +386,9 @@ class Pair:
     def refuse(self, status: int) -> None:
         response = WasiResponse(status, {"Content-Type": "text/plain; charset=utf-8"})
         self.toClient += self.server.refuse(status, "no", self.now)[0]
-        assert self.asked is not None
-        body = b"" if self.asked.request.method == "HEAD" else b"no\n"
+        asked = self.presentAsked if self.present is not None else self.unseen.popleft()
+        assert asked is not None
+        body = b"" if asked.request.method == "HEAD" else b"no\n"
         self.expected.append(Answered(status, response.reason, response.fields(), False, body))
         self._answered(self.expected[-1])
 
@@ -394,11 +424,36 @@ class Pair:
             trailers = []
         # What the head says: afterwards the server may still change its mind.
         goesOn = b"\r\nConnection: close\r\n" not in encoded.partition(b"\r\n\r\n")[0] + b"\r\n"
+        if goesOn:
+            assert not self.mustEnd(present, response)
+        else:
+            assert not self.mustGoOn(present, response)
         answered = Answered(response.status, response.reason, response.fields(), goesOn, body, trailers)
         self.expected.append(answered)
         return answered
 
+    def mustEnd(self, present: RequestHead, response: WasiResponse) -> bool:
+        """
+        Whatever the bounds are, has the connection to end after this response?
+        """
+        waits = present.getHeader("Expect") is not None and present.version == "HTTP/1.1"
+        begun = present._body is not None or self.serverGot or self.serverGotAll or self.continued
+        return not (present.keepAlive and response.keepAlive) or present.method == "CONNECT" or (waits and not begun)
+
+    def mustGoOn(self, present: RequestHead, response: WasiResponse) -> bool:
+        """
+        Is there nothing because of which it could end?
+        """
+        server = self.server
+        complete = present._body is not None or self.serverGotAll
+        bounded = server.draining or server.clock.timing.requests is not None
+        # In pieces, if there is no length; a whole response has one, and is not judged here.
+        untilClose = present.version == "HTTP/1.0" and response.getHeader("Content-Length") is None
+        return complete and not bounded and not untilClose and not self.mustEnd(present, response)
+
     def _expectInterim(self, status: int, fields: Pairs) -> None:
+        self.interims += 1
+        self.continued = self.continued or status == 100
         self.expected.append(Answered(status, WasiResponse(status).reason, fields, complete=True))
 
     def _answered(self, answered: Answered) -> None:

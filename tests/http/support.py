@@ -2,7 +2,7 @@
 Feeding a Buffer in every way there is, and comparing what comes of it.
 
 The contract is that the outcome never depends on how the bytes were cut, on the
-quick path, on what the field cache remembers, or on the view. So each case of
+fast path, on what the field cache remembers, or on the view. So each case of
 this folder goes through L{check}, which runs it all ways.
 """
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from wasinet_twisted.http import (
     WasiRequest,
     WasiResponse,
 )
+from wasinet_twisted.http.bytequeue import ByteQueue
 
 from .support import (
     accepted,
@@ -918,3 +920,57 @@ def test_aBodyInTinyPiecesTakesNoMoreThanItsSize() -> None:
     request = buffer.parseRequest()
     assert request is not None
     assert request.body == b"ab" * (size // 2)
+
+
+@pytest.mark.parametrize("sizes", [(1,), (2,), (1, 511), (1, 512), (511,), (3, 3, 3, 600)])
+def test_whatWaitsInSmallPiecesTakesLittleMoreThanItsSize(sizes: tuple[int, ...]) -> None:
+    """
+    As it comes by TLS, in records of any size, while nobody parses.
+    """
+    total = 256 * 1024
+    buffer = Buffer("request")
+    turn = cycle(sizes)
+    tracemalloc.start()
+    try:
+        while len(buffer) < total:
+            buffer.append(b"\n" * next(turn))
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert held < 2 * total + 32 * 1024
+
+
+def test_largePiecesAreKeptByReference() -> None:
+    queue = ByteQueue()
+    pieces = [b"a", b"b" * 512, b"c", b"d", b"e" * 512, b"f" * 100_000, b"g" * 511, b"h"]
+    for piece in pieces:
+        queue.append(piece)
+    assert queue.size == sum(map(len, pieces))
+    # One after the other, those that are small joined with their like.
+    taken = [queue.take(1 << 20) for _ in range(6)]
+    assert taken == [b"a", b"b" * 512, b"cd", b"e" * 512, b"f" * 100_000, b"g" * 511 + b"h"]
+    assert all(taken[i] is pieces[j] for i, j in ((0, 0), (1, 1), (3, 4), (4, 5)))
+    assert {type(piece) for piece in taken} == {bytes}
+    assert queue.take(1) == b""
+    assert queue.size == 0
+
+
+def test_joinedPiecesStayShort() -> None:
+    """
+    So that what has been read of one is let go soon, and none is copied over and over.
+    """
+    queue = ByteQueue()
+    data = bytes(range(256)) * 1024
+    for start in range(0, len(data), 3):
+        queue.append(data[start : start + 3])
+    taken = []
+    while piece := queue.take(1 << 20):
+        taken.append(piece)
+    assert b"".join(taken) == data
+    assert max(map(len, taken)) < 17 * 1024
+    assert len(taken) < 20
+    # As a whole, too.
+    for start in range(0, len(data), 3):
+        queue.append(data[start : start + 3])
+    queue.skip(2)
+    assert queue.takeAll() == data[2:]

@@ -4,6 +4,11 @@ Messages and their encoding.
 
 from __future__ import annotations
 
+import codecs
+import encodings
+import encodings.aliases
+import pkgutil
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -13,6 +18,7 @@ from multidict import CIMultiDict
 
 from wasinet_twisted.errors import LocalProtocolError
 from wasinet_twisted.http import REASONS, Buffer, ContentError, WasiRequest, WasiResponse, encodeChunk, encodeEnd
+from wasinet_twisted.http.charsets import LONGEST, codecOf
 
 HOST = {"Host": "a"}
 Message = WasiRequest | WasiResponse
@@ -697,6 +703,50 @@ def test_noText(contentType: str, body: bytes, status: int) -> None:
         saying(contentType, body).text()
     assert caught.value.statusHint == status
     assert isinstance(caught.value, ValueError)
+
+
+# What no peer has in mind: bytes to bytes, escapes of source code, host names, EBCDIC, systems' own, and what Apple
+# had once.
+NO_CHARSET = re.compile(
+    "base|bz2|charmap|hex|quo|rot|uu|z|idna|punycode|raw_|undefined|unicode_escape|utf_?7|u7|unicode_1_1_utf_7|ansi$|dbcs|mbcs|oem"
+    "|(cs)?(cp|ibm)?(037|039|1026|1140|1051|273|424|500|856|875|1006)$|ebcdic|cs(pc|ibm)|x_mac|mac_(arab|fars)|palmos"
+    "|utf8_ucs"
+)
+
+
+def test_everyCharsetInUse() -> None:
+    """
+    What Python knows is known, and is what Python has it to be; so is what browsers know in addition.
+    """
+    modules = {module.name for module in pkgutil.iter_modules(encodings.__path__)} - {"aliases"}
+    names = {*encodings.aliases.aliases, *encodings.aliases.aliases.values(), *modules}
+    for name in sorted(names):
+        if NO_CHARSET.match(name) or name != name.lower():
+            continue
+        for label in (name, name.upper(), name.replace("_", "-")):
+            # IANA's names are such as ISO_8859-1:1987, where Python's have none but "_".
+            label = re.sub("(?i)^(iso[-_](?:8859|646.irv).*)[-_]((?:19|20)[0-9]{2})$", r"\1:\2", label)
+            found = codecOf(label)
+            assert found is not None, label
+            assert codecs.lookup(found).name == codecs.lookup(name).name.removesuffix("-sig"), label
+    for label, name in (("x-cp1252", "cp1252"), ("x-sjis", "shift_jis"), ("x-gbk", "gbk"), ("dos-874", "cp874")):
+        assert codecs.lookup(codecOf(label) or "").name == name
+
+
+def test_charsetsThatNobodyKnowsLeaveNothing() -> None:
+    """
+    Python keeps each name that is looked up, for as long as the process runs.
+    """
+    before = set(encodings._cache)  # type: ignore[attr-defined]
+    for name in ("x" * 30_000, "x" * 41, "nonsense-1", "utf-8" + "-" * 40, "utf 8", "base64", "\xfc", "cp037"):
+        with pytest.raises(ContentError) as caught:
+            saying(f'text/plain; charset="{name}"', b"a").text()
+        assert caught.value.statusHint == 415
+        assert len(str(caught.value)) < 200
+    assert set(encodings._cache) == before  # type: ignore[attr-defined]
+    # The bound is on what is asked for, not on what is known.
+    assert codecOf("utf-8".ljust(LONGEST)) == "utf-8"
+    assert codecOf("utf-8".ljust(LONGEST + 1)) is None
 
 
 def test_json() -> None:

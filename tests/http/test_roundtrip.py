@@ -11,6 +11,7 @@ import httptools
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from tests.support import more
 from wasinet_twisted.errors import IncompleteRead, MessageTooLarge, RemoteProtocolError
 from wasinet_twisted.http import Limits, WasiRequest
 
@@ -19,9 +20,13 @@ from .support import Outcome, check, describe, outcomes
 
 # Time isn't what is tested here, and the same examples come each time: a failure in CI is one at home.
 usual = settings(
-    deadline=None, database=None, derandomize=True, max_examples=300, suppress_health_check=[HealthCheck.too_slow]
+    deadline=None,
+    database=None,
+    derandomize=True,
+    max_examples=more(200, 20),
+    suppress_health_check=[HealthCheck.too_slow],
 )
-few = settings(usual, max_examples=100)
+few = settings(usual, max_examples=more(70, 20))
 
 cuts = st.lists(st.floats(0, 1), max_size=8)
 

@@ -17,7 +17,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from tests.net.support import Case, Transport
-from wasinet_twisted.errors import ConnectionClosed, InvalidArgument
+from wasinet_twisted.errors import (
+    BusyError,
+    ConnectionClosed,
+    IncompleteRead,
+    InvalidArgument,
+    LimitExceeded,
+    TimedOut,
+)
 from wasinet_twisted.net import ConnectionFactory, WasiTcpConn
 from wasinet_twisted.net.server.factory import CANCEL_GRACE
 from wasinet_twisted.net.stream.protocol import ConnectionProtocol
@@ -71,6 +78,91 @@ class FactoryTests(SynchronousTestCase):
         self.assertTrue(transport.aborted)
         protocol.connectionLost(Failure(ConnectionLost()))
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+    def test_whatThePeerHasCausedIsOneLine(self) -> None:
+        """
+        A handler that lets pass what its reads have raised: its connection is reset, and the log has no traceback.
+        """
+
+        async def early(conn: WasiTcpConn) -> None:
+            conn.write(b"half an answer")
+            await conn.readExactly(10)
+
+        async def long(conn: WasiTcpConn) -> None:
+            await conn.readLine(10)
+
+        async def late(conn: WasiTcpConn) -> None:
+            await conn.read(timeout=3)
+
+        async def block(conn: WasiTcpConn) -> None:
+            async with conn:
+                await conn.readLine(10)
+
+        async def child(conn: WasiTcpConn) -> None:
+            conn.start(long(conn))
+            await Deferred()
+
+        cases: list[tuple[Any, bytes, str]] = [
+            (early, b"abc", "IncompleteRead: the stream ended after 3 of 10 bytes"),
+            (long, bytes(11), "LimitExceeded: no b'\\n' within 10 bytes"),
+            (late, b"", "TimedOut: timed out: nothing came from 192.0.2.1:54321 in 3 s"),
+            (block, bytes(11), "LimitExceeded: no b'\\n' within 10 bytes"),
+            (child, bytes(11), "LimitExceeded: no b'\\n' within 10 bytes"),
+        ]
+        messages = self.observe(LogLevel.info)
+        for handler, data, line in cases:
+            messages.clear()
+            _, protocol, transport = self.start(handler)
+            if data:
+                protocol.dataReceived(data)
+            if handler is early:
+                self.assertFalse(transport.aborted)
+                protocol.readConnectionLost()
+            self.clock.advance(3)
+            self.assertTrue(transport.aborted)
+            protocol.connectionLost(Failure(ConnectionLost()))
+            (message,) = messages
+            self.assertTrue(message.endswith(f" of the connection with 192.0.2.1:54321 ended: {line}"), message)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_whatIsNotThePeersDoingHasATraceback(self) -> None:
+        """
+        Errors of the same kinds that this connection's reads haven't raised: the handler's own, and another
+        connection's.
+        """
+        other = ConnectionProtocol(self.clock)
+        other.makeConnection(Transport())
+        upstream = WasiTcpConn(other)
+
+        async def own(conn: WasiTcpConn) -> None:
+            await conn.read()
+            raise IncompleteRead("of my own")
+
+        async def others(conn: WasiTcpConn) -> None:
+            await upstream.read(timeout=3)
+
+        async def busy(conn: WasiTcpConn) -> None:
+            waiting = conn.read()
+            try:
+                await conn.read()
+            finally:
+                waiting.addErrback(lambda _: None)
+
+        async def wrapped(conn: WasiTcpConn) -> None:
+            try:
+                await conn.readLine(1)
+            except LimitExceeded as error:
+                raise TimedOut("something else") from error
+
+        for handler, kind in ((own, IncompleteRead), (others, TimedOut), (busy, BusyError), (wrapped, TimedOut)):
+            _, protocol, transport = self.start(handler)
+            protocol.dataReceived(b"abc")
+            self.clock.advance(3)
+            self.assertTrue(transport.aborted)
+            protocol.connectionLost(Failure(ConnectionLost()))
+            self.assertEqual(len(self.flushLoggedErrors(kind)), 1, handler)
+        upstream.abort()
+        other.connectionLost()
 
     def test_stoppingCancelsAndWaits(self) -> None:
         seen: list[str] = []

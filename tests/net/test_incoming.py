@@ -5,7 +5,10 @@ doubled or reordered.
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
+from itertools import cycle
+from random import Random
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support import more
 from wasinet_twisted.errors import ConnectionClosed, IncompleteRead, LimitExceeded
 from wasinet_twisted.net.stream.incoming import Incoming
 from wasinet_twisted.net.stream.wants import Exactly, Line, ToEnd, Until, Want
@@ -174,17 +178,17 @@ class IncomingMachine(RuleBasedStateMachine):
         assert (self.incoming.waiting > 0 or self.incoming.want is not None) == (self.model is not None)
 
 
-IncomingMachine.TestCase.settings = settings(max_examples=1000, stateful_step_count=40, deadline=None)
+IncomingMachine.TestCase.settings = settings(max_examples=more(200, 20), stateful_step_count=40, deadline=None)
 
 
 class MachineTests(SynchronousTestCase):
     def test_manySteps(self) -> None:
         """
-        Whatever happens in whatever order, and that in 20,000 steps at the least.
+        Whatever happens in whatever order, and that in 4,000 steps at the least.
         """
         IncomingMachine.steps = 0
         run_state_machine_as_test(IncomingMachine, settings=IncomingMachine.TestCase.settings)
-        self.assertGreater(IncomingMachine.steps, 20_000)
+        self.assertGreater(IncomingMachine.steps, more(4000, 20))
 
 
 class IncomingTests(SynchronousTestCase):
@@ -216,3 +220,69 @@ class IncomingTests(SynchronousTestCase):
         incoming.discard()
         self.assertEqual(incoming.size, 0)
         self.assertIsNone(incoming.read(10))
+
+    def test_smallPiecesAreHeldInLittleMoreThanTheirSize(self) -> None:
+        """
+        As they come by TLS, in records of any size, while nobody reads, and while a read waits for all of them.
+        """
+        total = 256 * 1024
+        for sizes in ((1,), (2,), (1, 511), (1, 512), (511,), (3, 3, 3, 600)):
+            for waits in (False, True):
+                incoming = Incoming()
+                if waits:
+                    self.assertIsNone(incoming.ask(Exactly(total + 1000)))
+                turn = cycle(sizes)
+                tracemalloc.start()
+                try:
+                    while incoming.size < total:
+                        self.assertIsNone(incoming.arrived(bytes(next(turn))))
+                    held = tracemalloc.get_traced_memory()[0]
+                finally:
+                    tracemalloc.stop()
+                self.assertLess(held, 2 * total + 32 * 1024, sizes)
+
+    def test_joinedPiecesAreReadAsTheyCame(self) -> None:
+        """
+        Whatever the sizes, of what comes and of what is asked for.
+        """
+        random = Random(1)
+        for _ in range(50):
+            incoming = Incoming()
+            data = random.randbytes(60_000)
+            came = went = 0
+            while went < len(data):
+                for _ in range(random.choice((0, 1, 50))):
+                    size = random.choice((1, 2, 30, 511, 512, 600, 5000))
+                    if came < len(data):
+                        incoming.arrived(data[came : came + size])
+                        came = min(came + size, len(data))
+                if incoming.size:
+                    given = incoming.read(random.choice((1, 100, 511, 4096, 20_000, 100_000)))
+                    assert given is not None
+                    self.assertIs(type(given), bytes)
+                    self.assertEqual(given, data[went : went + len(given)])
+                    went += len(given)
+                    if random.random() < 0.1:
+                        incoming.unread(given)
+                        went -= len(given)
+                self.assertEqual(incoming.size, came - went)
+
+    def test_aWantSeesEachByteOnce(self) -> None:
+        shown: list[bytes] = []
+
+        class Watching(Exactly):
+            def show(self, piece: bytes) -> int | None:
+                shown.append(piece)
+                return super().show(piece)
+
+        incoming = Incoming()
+        data = bytes(range(256)) * 4
+        for byte in data[:500]:
+            incoming.arrived(bytes([byte]))
+        self.assertEqual(incoming.read(100), data[:100])
+        self.assertIsNone(incoming.ask(Watching(900)))
+        for byte in data[500:999]:
+            self.assertIsNone(incoming.arrived(bytes([byte])))
+        self.assertEqual(incoming.arrived(data[999:]), data[100:1000])
+        self.assertEqual(b"".join(shown), data[100:])
+        self.assertEqual({type(piece) for piece in shown}, {bytes})

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -1078,6 +1079,8 @@ async def test_anAsyncioClient(world: World) -> None:
     server = world.listen(TlsServer(world.certificate, clientCAs=world.ca))
     port = server.local().port
     context = ssl.create_default_context(cafile=str(world.ca))
+    # Python 3.13's default.
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
     context.load_cert_chain(world.authority.issue("asyncio"))
     data = os.urandom(MEBIBYTE)
 
@@ -1092,10 +1095,15 @@ async def test_anAsyncioClient(world: World) -> None:
 
     talking = deferToThread(asyncio.run, talk())
     conn = await server.accept(timeout=5)
-    received = await conn.readExactly(len(data), timeout=20)
-    await conn.write(received)
-    assert await conn.read(timeout=5) == b""
-    assert await talking == data
+    try:
+        received = await conn.readExactly(len(data), timeout=20)
+        await conn.write(received)
+        assert await conn.read(timeout=5) == b""
+    finally:
+        # Ends the client's thread too, should it still wait for us.
+        conn.abort()
+        got = await talking
+    assert got == data
     assert conn.tls is not None
     assert conn.tls.peerCertificate is not None
     assert conn.tls.peerCertificate.subject.rfc4514_string() == "CN=asyncio"
@@ -1109,9 +1117,12 @@ async def test_anAsyncioServer(world: World) -> None:
     context.verify_mode = ssl.CERT_REQUIRED
     port = freePort()
     listens = threading.Event()
+    # Ends the server's thread: the interpreter would wait for it at its own end.
+    stops: list[Callable[[], object]] = []
 
     async def serve() -> None:
         done = asyncio.Event()
+        stops.append(partial(asyncio.get_running_loop().call_soon_threadsafe, done.set))
 
         async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             while data := await reader.read(65536):
@@ -1128,13 +1139,21 @@ async def test_anAsyncioServer(world: World) -> None:
 
     serving = deferToThread(asyncio.run, serve())
     await deferToThread(listens.wait, PATIENCE)
-    conn = await world.connect(port, clientCertificate=world.authority.issue("wasinet"))
-    data = os.urandom(MEBIBYTE)
-    writing = conn.write(data)
-    assert await conn.readExactly(len(data), timeout=20) == data
-    await writing
-    await conn.close(timeout=5)
-    await serving
+    try:
+        conn = await world.connect(port, clientCertificate=world.authority.issue("wasinet"))
+        try:
+            data = os.urandom(MEBIBYTE)
+            writing = conn.write(data)
+            assert await conn.readExactly(len(data), timeout=20) == data
+            await writing
+            await conn.close(timeout=5)
+        finally:
+            conn.abort()
+    finally:
+        # The loop is closed once it has ended by itself.
+        with contextlib.suppress(RuntimeError):
+            stops[0]()
+        await serving
 
 
 # What can't be used

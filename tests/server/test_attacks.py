@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Iterator
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
-from tests.support import MemoryPeer
+from tests.support import MemoryPeer, more
 from wasinet_twisted.errors import BusyError, IncompleteRead, LocalProtocolError, WasinetError
 from wasinet_twisted.http import Buffer, Data, WasiResponse
 from wasinet_twisted.http.events import EndOfMessage, ResponseHead
@@ -288,7 +288,7 @@ class AttackTests(Handlers):
         self.assertEqual(self.server.tasks, set())
 
     def test_anything(self) -> None:
-        for seed in range(400):
+        for seed in range(more(200, 50)):
             with capturedLogs() as events:
                 try:
                     self.play(seed)

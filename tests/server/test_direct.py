@@ -19,9 +19,10 @@ from twisted.internet.ssl import DefaultOpenSSLContextFactory
 from twisted.internet.threads import deferToThread
 
 from tests.certificates import Authority
+from wasinet_twisted._privates import sendDirectly
 from wasinet_twisted.http import WasiResponse
 from wasinet_twisted.server import HttpServer
-from wasinet_twisted.server.direct import sendDirectly, sendsDirectly
+from wasinet_twisted.server.direct import sendsDirectly
 
 reactor: Any = _reactor
 

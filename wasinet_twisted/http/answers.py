@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ..errors import LocalProtocolError
 from .asks import offersUpgrade, takesTrailers
-from .checks import framingOf
+from .checks import checkStatus, framingOf
 from .events import HeadersLike, RequestHead
 from .framing import UNTIL_CLOSE, isInterim, isTunnel
 from .messages import WasiResponse
@@ -27,9 +27,7 @@ def checkFinal(response: WasiResponse, request: RequestHead) -> None:
     @raise LocalProtocolError: the response doesn't end an exchange, or ends HTTP.
     """
     status = response.status
-    if not isinstance(status, int):
-        raise LocalProtocolError(f"the status must be a whole number from 100 to 599, not {status!r}")
-    # An HTTPStatus is an int too.
+    checkStatus(status)
     if status < 200:
         raise LocalProtocolError(f"{response!r} is no final response; informational() sends others")
     if isTunnel(status, request.method):

@@ -10,6 +10,11 @@ from __future__ import annotations
 
 from collections import deque
 
+# Pieces below so many bytes are joined while they wait: a bytes object of two bytes takes twenty times as many.
+_SMALL = 512
+# Joined pieces are at most about so long: what has been read of one is let go with its end only.
+_JOINED = 16 * 1024
+
 
 class ByteQueue:
     """
@@ -47,22 +52,38 @@ class ByteQueue:
         self.chunk = b""
         self.position = 0
         self.size = 0
-        self._rest: deque[bytes] = deque()
+        # Those that are joined are bytearrays.
+        self._rest: deque[bytes | bytearray] = deque()
         # The beginning of a line whose end has not come. Only it is ever copied twice.
         self._line = bytearray()
 
     def append(self, data: bytes) -> None:
         """
-        Add C{data}, by reference.
+        Add C{data}, by reference unless it is small and waits behind another that is.
         """
         # What has been read is let go at once, so an empty chunk is one that has been.
         if not self.chunk:
             self.chunk = data
         elif data:
-            self._rest.append(data)
+            self._wait(data)
         size = len(data)
         self.size += size
         self._appended += size
+
+    def _wait(self, data: bytes) -> None:
+        rest = self._rest
+        if rest and len(data) < _SMALL:
+            last = rest[-1]
+            if isinstance(last, bytearray):
+                if len(last) < _JOINED:
+                    last += data
+                    return
+            elif len(last) < _SMALL:
+                joined = bytearray(last)
+                joined += data
+                rest[-1] = joined
+                return
+        rest.append(data)
 
     def takeLine(self, most: int) -> bytes | None:
         """
@@ -146,5 +167,5 @@ class ByteQueue:
         Let go of a chunk that has been read: it may be large, and the queue may live long.
         """
         if self.position == len(self.chunk):
-            self.chunk = self._rest.popleft() if self._rest else b""
+            self.chunk = bytes(self._rest.popleft()) if self._rest else b""
             self.position = 0

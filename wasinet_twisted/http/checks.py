@@ -37,6 +37,25 @@ def checkVersion(version: Any) -> None:
         raise LocalProtocolError(f"the version must be HTTP/1.1 or HTTP/1.0, not {version!r}")
 
 
+def checkStatus(status: Any) -> None:
+    """
+    @raise LocalProtocolError: it is not a whole number from 100 to 599.
+    """
+    # HTTPStatus is an int. bool is one too, and so True is refused as 1 is.
+    if not isinstance(status, int) or not 100 <= status <= 599:
+        # Who gives one argument alone nearly always means the body.
+        hint = "" if isinstance(status, int | float) else "; the body is given as body=..."
+        raise LocalProtocolError(f"the status must be a whole number from 100 to 599, not {shorten(status)}{hint}")
+
+
+def shorten(value: object) -> str:
+    """
+    Return how a value looks, for an error: at most 100 characters of it.
+    """
+    shown = repr(value)
+    return shown if len(shown) <= 100 else f"{shown[:100]}..."
+
+
 def framingOf(pairs: Iterable[tuple[Any, Any]], version: str, method: str | None) -> FramingFields:
     """
     What the fields say of the body, judged as the parser would.

@@ -4,17 +4,13 @@ What a body's bytes say: as text, as JSON.
 
 from __future__ import annotations
 
-import codecs
 import json
 import re
 from typing import Any, NoReturn
 
 from ..errors import ContentError
 from . import grammar
-
-# Python calls these charsets. Nobody sends them in good faith: they are escapes of source code, host names (some
-# decoded in quadratic time), or the one that hides "<" from filters.
-_NO_CHARSETS = frozenset(("idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"))
+from .charsets import codecOf
 
 
 def charsetOf(contentType: str | None) -> str:
@@ -38,16 +34,14 @@ def decodeText(body: bytes, contentType: str | None) -> str:
     @raise ContentError: nobody knows the charset, or the body isn't in it.
     """
     charset = charsetOf(contentType)
+    codec = codecOf(charset)
+    if codec is None:
+        raise ContentError(f"the charset {charset[:60]!r} is not known", statusHint=415)
     try:
-        codec = codecs.lookup(charset).name
-        if codec in _NO_CHARSETS:
-            raise LookupError
         # A BOM at the beginning is no part of the text.
         return body.decode("utf-8-sig" if codec == "utf-8" else codec)
     except UnicodeError as error:
         raise ContentError(f"the body is not in {charset[:60]}: {error}") from None
-    except (LookupError, ValueError):
-        raise ContentError(f"the charset {charset[:60]!r} is not known", statusHint=415) from None
 
 
 def decodeJson(body: bytes) -> Any:

@@ -29,6 +29,8 @@ def toHeaders(given: HeadersLike) -> CIMultiDict[str]:
     @param given: a mapping or pairs.
     @raise LocalProtocolError: a name is neither str nor bytes. Values are judged when they are encoded.
     """
+    if isinstance(given, str | bytes):
+        raise LocalProtocolError(f"headers must be a mapping or pairs, not {type(given).__name__}; is it the body?")
     pairs = given.items() if isinstance(given, Mapping) else given
     try:
         return CIMultiDict([(_text(name), _text(value)) for name, value in pairs])

@@ -1,7 +1,7 @@
 """
 Reading a head: its start line, its fields, and how long the body after it is.
 
-Line by line, each judged as soon as it is complete. C{quick.py} is the fast path
+Line by line, each judged as soon as it is complete. C{fasthead.py} is the fast path
 for the head that has come whole.
 """
 

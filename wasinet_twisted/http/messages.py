@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 
 from ..errors import LocalProtocolError
 from . import grammar
-from .checks import checkVersion, framingOf, targetFault, toWire
+from .checks import checkStatus, checkVersion, framingOf, targetFault, toWire
 from .content import decodeJson, decodeText
 from .events import Head, HeadersLike, RequestHead, ResponseHead, toHeaders
 from .fields import Pair
@@ -37,7 +37,8 @@ def toBody(given: object) -> bytes:
             raise LocalProtocolError(f"a body of str that has no UTF-8: {error}") from None
     if isinstance(given, bytearray | memoryview):
         return bytes(given)
-    raise LocalProtocolError(f"a body must be bytes or str, not {type(given).__name__}")
+    hint = "; json.dumps() makes JSON of it" if isinstance(given, Mapping) else ""
+    raise LocalProtocolError(f"a body must be bytes or str, not {type(given).__name__}{hint}")
 
 
 class _Message(Head):
@@ -242,7 +243,11 @@ class WasiResponse(_Message, ResponseHead):
             iterable of these, which a server sends piece by piece.
         """
         self.status = status
-        self.reason = REASONS.get(status, "") if reason is None else reason
+        try:
+            self.reason = REASONS.get(status, "") if reason is None else reason
+        except TypeError:
+            # It can't be looked up, nor sent: encode() says so.
+            self.reason = ""
         if body.__class__ is bytes or isinstance(body, _WHOLE) or not isinstance(body, Iterable | AsyncIterable):
             self._set(version, headers, body, trailers)
         else:
@@ -311,9 +316,7 @@ class WasiResponse(_Message, ResponseHead):
 
     def _check(self) -> tuple[list[Pair], FramingFields]:
         checkVersion(self.version)
-        # HTTPStatus is an int, and so is bool.
-        if not isinstance(self.status, int) or not 100 <= self.status <= 599:
-            raise LocalProtocolError(f"the status must be a whole number from 100 to 599, not {self.status!r}")
+        checkStatus(self.status)
         if grammar.reason(toWire("the reason", self.reason)) is None:
             raise LocalProtocolError(f"the reason holds a control character: {self.reason!r}")
         pairs = self.fields()

@@ -18,7 +18,8 @@ R = TypeVar("R", bound=RequestHead)
 
 # A body up to this length, in bytes, that has come with its head is there at once.
 SMALL = 64 * 1024
-# So many pieces of a body that nobody wants are read in one go: one-byte chunks are cheap to send and dear to read.
+# After so many pieces of bodies that nobody wants, others have their turn: one-byte chunks are cheap to send and dear
+# to read, whether they stand in one body or in many small ones.
 _MOST_EVENTS = 512
 # What has arrived, while nothing has been kept. Nobody appends to it.
 _NOTHING = ByteQueue()
@@ -42,7 +43,7 @@ class RequestReader:
     @ivar got: how much of the present body has been handed out, in bytes; -1: all of it, and its end.
     """
 
-    __slots__ = ("_full", "_limits", "arrived", "got", "hungry", "parser")
+    __slots__ = ("_full", "_leftEvents", "_limits", "arrived", "got", "hungry", "parser")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -51,6 +52,8 @@ class RequestReader:
         self.hungry = True
         self.got = 0
         self._full = False
+        # So many pieces forget() reads before the next turn of others.
+        self._leftEvents = _MOST_EVENTS
 
     def passed(self, size: int) -> None:
         """
@@ -118,7 +121,8 @@ class RequestReader:
         parser = self.parser
         assert parser is not None
         try:
-            for _ in range(_MOST_EVENTS):
+            while self._leftEvents:
+                self._leftEvents -= 1
                 event = parser.nextEvent()
                 if event is None:
                     self.hungry = True
@@ -132,6 +136,7 @@ class RequestReader:
         except (RemoteProtocolError, IncompleteRead):
             # What the request asked has been answered; what comes now is no request.
             return STOP
+        self._leftEvents = _MOST_EVENTS
         return TURN
 
     def clear(self) -> None:

@@ -8,6 +8,8 @@ takes. In general there is no better way, since nobody knows whether another wri
 follows. Of an answer that is written whole the server knows that none does.
 
 The transports of our own reactor gather what is written, and need no help.
+
+What sends is L{wasinet_twisted._privates.sendDirectly}: only Twisted's own names tell whether something waits.
 """
 
 from __future__ import annotations
@@ -21,31 +23,7 @@ _DIRECT = frozenset((tcp.Server, unix.Server))
 
 def sendsDirectly(transport: Any) -> bool:
     """
-    Can L{sendDirectly} be asked about C{transport}? Not if it enciphers, nor if it is one that we don't know.
+    Can L{sendDirectly<wasinet_twisted._privates.sendDirectly>} be asked about C{transport}? Not if it enciphers, nor if
+    it is one that we don't know.
     """
     return transport.__class__ in _DIRECT
-
-
-def sendDirectly(transport: Any, data: bytes) -> bool:
-    """
-    Send C{data} at once, if nothing waits to be sent before it.
-
-    @return: has it been sent, or the rest of it been queued? Else nothing has happened.
-    """
-    if (
-        transport.dataBuffer
-        or transport._tempDataLen
-        or transport.disconnecting
-        or not transport.connected
-        # It may have gone over to TLS by itself, and is of the same class still.
-        or transport.TLS
-    ):
-        return False
-    try:
-        sent = transport.socket.send(data)
-    except OSError:
-        # The transport will meet it again, and knows what to do.
-        return False
-    if sent < len(data):
-        transport.write(data[sent:])
-    return True

@@ -19,7 +19,6 @@ from twisted.python.failure import Failure
 from ..errors import (
     ConnectionClosed,
     IncompleteRead,
-    InvalidResponse,
     LocalProtocolError,
     RemoteProtocolError,
     SlowBody,
@@ -35,6 +34,7 @@ from .accesslog import CLIENT_CLOSED, peerOf
 from .interfaces import Carrier
 from .pieces import closePieces, inPieces
 from .request import Request
+from .returned import invalid
 
 log = Logger()
 
@@ -254,20 +254,6 @@ def logAnswer(
     accessLog = carrier.server.accessLog
     if accessLog is not None:
         accessLog.answered(peerOf(carrier.peer()), request, status, size, seconds, complete)
-
-
-def invalid(given: object) -> InvalidResponse:
-    """
-    Make the error for what a handler has given instead of a response.
-    """
-    hint = {
-        str: "; return WasiResponse(body=...)",
-        bytes: "; return WasiResponse(body=...)",
-        dict: "; return WasiResponse(headers={'Content-Type': 'application/json'}, body=json.dumps(...))",
-        type(None): "; is a return missing?",
-        CoroutineType: "; is an await missing?",
-    }.get(type(given), "")
-    return InvalidResponse(f"a handler must give a WasiResponse, or something to await, not {given!r}{hint}")
 
 
 async def _wait(result: Any) -> object:

@@ -17,7 +17,8 @@ class ServerLimits:
     """
     Bounds on connections, in seconds, bytes, and bytes a second.
 
-    Deadlines are looked at twice a second, not by a timer for each.
+    Deadlines are looked at twice a second, not by a timer for each. How long a
+    TLS handshake may take is L{ConnectionFactory<wasinet_twisted.net.ConnectionFactory>}'s affair: 10 seconds.
 
     @ivar head: how long a request's head may take, from its first byte on (408).
     @ivar idle: how long a connection may wait for its next request.

@@ -12,16 +12,17 @@ from math import inf
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
+from .._privates import sendDirectly
 from ..errors import BusyError, ConnectionClosed, IncompleteRead, NotSupported, RemoteProtocolError, SlowBody
 from ..http import ServerConnection
 from ..http.connection import CLOSE, KEEP, LINGER
 from ..http.timing import Timing
 from ..net.stream.lifecycle import CLOSE_TIMEOUT
-from ..net.stream.outgoing import unsent
+from ..net.stream.outgoing import unacknowledged
 from ..net.stream.protocol import ConnectionProtocol
 from ..net.stream.transportprotocol import TransportProtocol
 from ..net.tasks.awaited import IMMEDIATE, Awaited
-from .direct import sendDirectly, sendsDirectly
+from .direct import sendsDirectly
 from .handling import Sending, brokenOff, handle, refuse, switched
 from .interfaces import Serving
 from .request import Request
@@ -68,9 +69,9 @@ class HttpProtocol(TransportProtocol):
         if self._tunnel is not None:
             self._tunnel.dataReceived(data)
             return
+        self.server.statistics.bytesReceived += len(data)
         if self.closing:
             return
-        self.server.statistics.bytesReceived += len(data)
         # A turn of the reactor's has begun.
         self._immediate = 0
         connection = self.connection
@@ -188,7 +189,7 @@ class HttpProtocol(TransportProtocol):
         self._pumping = True
         try:
             for _ in range(IMMEDIATE):
-                if self._writePaused or self.closing or self.lost or connection.closing is not KEEP:
+                if self._writePaused or self._pumpsLater or self.closing or self.lost or connection.closing is not KEEP:
                     break
                 try:
                     request = connection.receive(b"", self.reactor.seconds())
@@ -230,7 +231,9 @@ class HttpProtocol(TransportProtocol):
             self._puller.fail(ConnectionClosed("the request has been answered"))
         if closing is KEEP:
             self._flow()
-            if connection.reader.arrived.size or connection.finished or connection.needsTurn:
+            if connection.needsTurn:
+                self._pumpLater()
+            elif connection.reader.arrived.size or connection.finished:
                 self.pump()
         elif self._tunnel is None and not (self.closing or self.lost or self._pumping):
             if closing is LINGER:
@@ -360,9 +363,8 @@ class HttpProtocol(TransportProtocol):
         """
         The server is about to end: no other request after the present one.
         """
-        if self._tunnel is None:
-            self.connection.drain(self.reactor.seconds())
-            self.follow()
+        self.connection.drain(self.reactor.seconds())
+        self.follow()
 
     def _linger(self) -> None:
         if self._readPaused:
@@ -386,9 +388,9 @@ class HttpProtocol(TransportProtocol):
 
     def untaken(self) -> int:
         """
-        Return how many bytes the peer has not taken of what was sent; of a full transport that doesn't tell, 1.
+        Return how many bytes the peer's system has not acknowledged; of a full transport that doesn't tell, 1.
         """
-        return max(unsent(self.transport, 0), int(self._writePaused))
+        return max(unacknowledged(self.transport), int(self._writePaused))
 
     def failBody(self, error: SlowBody) -> None:
         """

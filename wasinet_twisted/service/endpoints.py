@@ -72,10 +72,9 @@ def onLoopback(option: str, text: str) -> str:
         return text
     try:
         interface = interfaceOf(innermost(endpointFromString(None, text)))
-    except NotSupported as error:
+    except NotSupported:
         raise UsageError(
-            f"--{option}: can't find out which interface {text} listens on; name it, as in :interface=127.0.0.1 "
-            f"({error})"
+            f"--{option}: can't find out which interface {text} listens on; name it, as in :interface=127.0.0.1"
         ) from None
     if interface not in ("", "::"):
         return text

@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from zope.interface import alsoProvides
 
 from ...errors import InvalidArgument
-from ..addresses import checkSize
+from ..addresses import checkSize, checkTimeout
 from ..reactors import theReactor
 from ..stream.handle import WasiTcpConn
 from ..stream.lifecycle import CLOSE_TIMEOUT
@@ -40,6 +40,9 @@ Handler = Callable[[WasiTcpConn], Awaitable[object]]
 _GRACE = 0.1
 # How long handlers that have been cancelled may take to end, in seconds.
 CANCEL_GRACE = 1.0
+
+# How long the handshake of an accepted TLS connection may take, in seconds: ample for its two round trips.
+HANDSHAKE_TIMEOUT = 10.0
 
 # The factories that have connections. They may stand in none of the reactor's tables; see stream/lifecycle.py.
 _serving: set[ConnectionFactory] = set()
@@ -98,6 +101,7 @@ class ConnectionFactory(Factory):
         *,
         maxConnections: int | None = None,
         alpn: Sequence[str] = (),
+        handshakeTimeout: float | None = HANDSHAKE_TIMEOUT,
         reactor: Any = None,
     ) -> None:
         """
@@ -106,12 +110,17 @@ class ConnectionFactory(Factory):
             wait in the kernel's queue. It holds for ports that L{listen} has
             opened. L{None}: as many as there are descriptors.
         @param alpn: the application protocols to agree to over TLS, such as C{"http/1.1"} (RFC 7301).
+        @param handshakeTimeout: how many seconds the TLS handshake of an accepted
+            connection may take; then the connection is reset. L{None}: no bound.
         """
+        checkTimeout(handshakeTimeout)
         if maxConnections is not None:
             checkSize("maxConnections", maxConnections, 1)
         # Those that are open, or whose handler still runs; with the handler's task, once there is one.
         self._served: dict[TransportProtocol, Task[object] | None] = {}
         self._handler = handler
+        # Lifecycle and ProxiedProtocol ask for it.
+        self.handshakeTimeout = handshakeTimeout
         self._maxConnections = maxConnections
         self._open = 0
         # From drain() or stop() on; those whose PROXY header comes as late as that find nobody.

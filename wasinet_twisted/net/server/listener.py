@@ -22,7 +22,7 @@ from ..stream.protocol import ConnectionProtocol
 from ..stream.transportprotocol import TransportProtocol
 from ..tasks.awaited import Awaited, again, succeedAll
 from .endpoints import endpointOf, listenFailed
-from .factory import CANCEL_GRACE, ConnectionFactory, Handler
+from .factory import CANCEL_GRACE, HANDSHAKE_TIMEOUT, ConnectionFactory, Handler
 
 # How many connections are kept for accept().
 WAITING = 128
@@ -33,8 +33,8 @@ class _AcceptFactory(ConnectionFactory):
     Hands connections over, unless it has been given a handler.
     """
 
-    def __init__(self, server: WasiTcpServer, maxConnections: int | None, reactor: Any) -> None:
-        super().__init__(None, maxConnections=maxConnections, reactor=reactor)
+    def __init__(self, server: WasiTcpServer, reactor: Any, **bounds: Any) -> None:
+        super().__init__(None, reactor=reactor, **bounds)
         self._server = server
 
     def serve(self, handler: Handler, waiting: Iterable[WasiTcpConn]) -> None:
@@ -73,6 +73,7 @@ class WasiTcpServer:
         interface: str = "",
         *,
         maxConnections: int | None = None,
+        handshakeTimeout: float | None = HANDSHAKE_TIMEOUT,
         reactor: Any = None,
     ) -> None:
         """
@@ -84,6 +85,8 @@ class WasiTcpServer:
         @param maxConnections: how many connections may be open at a time; exactly
             so many are accepted, others wait in the kernel's queue of 1,024.
             L{None}: no bound but the descriptors.
+        @param handshakeTimeout: how many seconds the TLS handshake of an accepted
+            connection may take; then the connection is reset. L{None}: no bound.
         @raise ListenFailed: the endpoint can't be listened on. If that turns
             out only later, C{accept} raises it.
         @raise InvalidArgument: there is no such port, or no such endpoint.
@@ -102,7 +105,9 @@ class WasiTcpServer:
         # Why accept() can't give a connection any more, and whether somebody has been told.
         self._failure: WasinetError | None = None
         self._told = False
-        self._factory = _AcceptFactory(self, maxConnections, self._reactor)
+        self._factory = _AcceptFactory(
+            self, self._reactor, maxConnections=maxConnections, handshakeTimeout=handshakeTimeout
+        )
         self._listening = self._factory.listen(endpointOf(self._reactor, endpoint, interface))
         self._listening.addCallbacks(self._started, self._failed)
         if isinstance(self._failure, ListenFailed):

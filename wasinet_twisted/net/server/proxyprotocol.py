@@ -17,9 +17,11 @@ from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
     IHalfCloseableProtocol,
+    IHandshakeListener,
     IListeningPort,
     ILoggingContext,
     IProtocolFactory,
+    ISSLTransport,
     IStreamServerEndpoint,
 )
 from twisted.internet.protocol import Protocol, connectionDone
@@ -75,7 +77,7 @@ def innermost(endpoint: IStreamServerEndpoint) -> IStreamServerEndpoint:
     return endpoint.inner if isinstance(endpoint, ProxiedEndpoint) else endpoint
 
 
-@implementer(IHalfCloseableProtocol)
+@implementer(IHalfCloseableProtocol, IHandshakeListener)
 class ProxiedProtocol(ProtocolWrapper):
     """
     Between the transport and the Protocol: takes the header off, then stands aside.
@@ -90,6 +92,8 @@ class ProxiedProtocol(ProtocolWrapper):
         # None until the header has come.
         self._addresses: Addresses | None = None
         self._timer: IDelayedCall | None = None
+        # Is the handshake's end still to come, where this waits for it?
+        self._shakesHands = False
 
     def makeConnection(self, transport: Any) -> None:
         """
@@ -97,7 +101,24 @@ class ProxiedProtocol(ProtocolWrapper):
         """
         Protocol.makeConnection(self, transport)
         self.factory.registerProtocol(self)
-        self._timer = self.factory.reactor.callLater(HEADER_TIMEOUT, self._refuse, "it did not come in time")
+        timeout: float | None = getattr(self.factory.wrappedFactory, "handshakeTimeout", None)
+        if timeout is not None and ISSLTransport.providedBy(transport):
+            self._shakesHands = True
+            self._wait(timeout, f"the TLS handshake was not complete after {timeout:g} s")
+        else:
+            self._wait(HEADER_TIMEOUT, "it did not come in time")
+
+    def handshakeCompleted(self) -> None:
+        """
+        The header comes by TLS, and the TLS handshake has ended.
+        """
+        if self._shakesHands and self._timer is not None:
+            self._stopTimer()
+            self._wait(HEADER_TIMEOUT, "it did not come in time")
+        self._shakesHands = False
+
+    def _wait(self, timeout: float, otherwise: str) -> None:
+        self._timer = self.factory.reactor.callLater(timeout, self._refuse, otherwise)
 
     def dataReceived(self, data: bytes) -> None:
         """

@@ -19,6 +19,11 @@ from collections.abc import Iterator
 from ...errors import IncompleteRead, LimitExceeded
 from .wants import Want
 
+# Pieces below so many bytes are joined while they wait: a bytes object of two bytes takes twenty times as many.
+_SMALL = 512
+# Joined pieces are at most about so long: what has been read of one is let go with its end only.
+_JOINED = 16 * 1024
+
 
 class Incoming:
     """
@@ -34,7 +39,8 @@ class Incoming:
 
     def __init__(self) -> None:
         # Made for the first bytes that nobody waits for: most connections never have any.
-        self._chunks: deque[bytes] | None = None
+        # Small ones that have been joined are bytearrays.
+        self._chunks: deque[bytes | bytearray] | None = None
         # How much of the first of them has been read.
         self._offset = 0
         self._failure: Exception | None = None
@@ -96,10 +102,7 @@ class Incoming:
         most, self.waiting = self.waiting, 0
         if most >= len(data) and not self.size:
             return data
-        if self._chunks is None:
-            self._chunks = deque()
-        self._chunks.append(data)
-        self.size += len(data)
+        self._keep(data)
         if want is None:
             return self._take(most) if most else None
         try:
@@ -111,6 +114,24 @@ class Incoming:
             return None
         self.want = None
         return self._take(count)
+
+    def _keep(self, data: bytes) -> None:
+        self.size += len(data)
+        chunks = self._chunks
+        if chunks is None:
+            chunks = self._chunks = deque()
+        if chunks and len(data) < _SMALL:
+            last = chunks[-1]
+            if isinstance(last, bytearray):
+                if len(last) < _JOINED:
+                    last += data
+                    return
+            elif len(last) < _SMALL:
+                joined = bytearray(last)
+                joined += data
+                chunks[-1] = joined
+                return
+        chunks.append(data)
 
     def unread(self, data: bytes) -> None:
         """
@@ -158,7 +179,7 @@ class Incoming:
     def _pieces(self) -> Iterator[bytes]:
         offset = self._offset
         for chunk in self._chunks or ():
-            yield chunk[offset:] if offset else chunk
+            yield bytes(chunk[offset:] if offset else chunk)
             offset = 0
 
     def _take(self, most: int) -> bytes:
@@ -168,7 +189,7 @@ class Incoming:
         assert chunks
         if len(chunks) == 1 and not offset and self.size <= most:
             self.size = 0
-            return chunks.popleft()
+            return bytes(chunks.popleft())
         taken = []
         left = most
         while chunks and left:

@@ -4,8 +4,8 @@ The life of one connection: it is made, it may go over to TLS, either side ends 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone
@@ -23,7 +23,6 @@ from .owner import Owner
 from .pending import Pending, What
 
 log = Logger()
-T = TypeVar("T")
 
 # How long close() waits for the peer to take what is queued, in seconds.
 CLOSE_TIMEOUT = 30.0
@@ -109,6 +108,18 @@ class Lifecycle:
         @param failure: why; L{None} if all that was queued has been sent.
         """
 
+    def byPeer(self, error: WasinetError) -> WasinetError:
+        """
+        Return C{error}, which the peer has caused. A subclass may mark it, for L{causedByPeer}.
+        """
+        return error
+
+    def causedByPeer(self, error: BaseException) -> bool:
+        """
+        Return whether C{error} is marked as caused by this connection's peer.
+        """
+        return False
+
     # Twisted calls these
 
     def logPrefix(self) -> str:
@@ -135,6 +146,8 @@ class Lifecycle:
             transport.setTcpNoDelay(True)
         if (tls := overTls(self, transport)) is not None:
             transport = self._goOver(tls)
+            # Factories have it, and own accepted connections. An attempt to connect has a timeout of its own.
+            tls.limit(getattr(self._owner, "handshakeTimeout", None))
         transport.registerProducer(self, True)
         kept = self._owner is not None and self._owner.connected(self)
         if not kept and not self.lost:
@@ -177,24 +190,6 @@ class Lifecycle:
 
     # The handle and servers call these
 
-    def start(self, coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
-        """
-        See L{WasiTcpConn.start<wasinet_twisted.net.stream.handle.WasiTcpConn.start>}.
-        """
-        if self.closing or self.lost:
-            coroutine.close()
-            raise ConnectionClosed(f"start() after the connection with {self.peerName()} was closed")
-        pending = self._pending = self._pending or Pending()
-        child = pending.newChild(coroutine, self)
-        self._immediate += 1
-        if self._immediate > IMMEDIATE:
-            # Whoever starts one after the other would keep the reactor from its turn.
-            self._immediate = 0
-            self.reactor.callLater(0, child.startUnlessCancelled)
-        else:
-            child.startUnlessCancelled()
-        return child.result
-
     def close(self, timeout: float) -> None:
         """
         Send what is queued, then close; reset after C{timeout} seconds if the peer doesn't take it.
@@ -225,6 +220,14 @@ class Lifecycle:
         if not self.closing:
             self._stop("aborted")
         self.transport.abortConnection()
+
+    def abortFor(self, error: WasinetError) -> None:
+        """
+        Reset; C{error} is what those who go on with the connection get.
+        """
+        if self._broken is None:
+            self._broken = error
+        self.abort()
 
     def whenClosed(self) -> Deferred[None]:
         """
@@ -269,24 +272,6 @@ class Lifecycle:
             self._local = self.transport.getHost()
         assert self._local is not None
         return self._local
-
-    def taskFailed(self, what: str, error: BaseException) -> None:
-        """
-        A task of this connection's has ended with C{error}, and nobody else is
-        there to be told: it is logged, once, and the connection reset. A FIN
-        would make half an answer look like a whole one.
-
-        @param what: which task.
-        """
-        if isinstance(error, ConnectionClosed) and (self.lost or self.closing):
-            # It let pass what it had been told, that the connection had ended: that is nobody's failure, not worth a
-            # traceback, and what is queued is still to be sent.
-            log.info("{what} ended: {error}", what=what, error=error)
-            return
-        log.failure(
-            "{what} of the connection with {peer} failed", failure=Failure(error), what=what, peer=self.peerName()
-        )
-        self.abort()
 
     def killChildren(self) -> None:
         """

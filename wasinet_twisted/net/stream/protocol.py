@@ -16,7 +16,7 @@ from ...errors import BusyError, ConnectionClosed, LimitExceeded, TimedOut, Wasi
 from ..addresses import checkTimeout
 from ..tasks.awaited import IMMEDIATE, Awaited, again
 from ..tls.contexts import TlsClient, TlsServer
-from ..tls.transport import startTls
+from ..tls.starttls import startTls
 from .incoming import Incoming
 from .owner import Owner
 from .transportprotocol import TransportProtocol
@@ -88,7 +88,7 @@ class ConnectionProtocol(TransportProtocol):
         try:
             given = incoming.arrived(data)
         except LimitExceeded as error:
-            self._takeReader().fail(error)
+            self._takeReader().fail(self.byPeer(error))
             return
         if given is not None:
             self._immediate = 0
@@ -126,7 +126,7 @@ class ConnectionProtocol(TransportProtocol):
         try:
             given = self._ask(asked)
         except WasinetError as error:
-            return self._failRead(again(error))
+            return self._failRead(self.byPeer(again(error)))
         if given is not None:
             reader.callback(given)
             self._resumeReading()
@@ -172,6 +172,20 @@ class ConnectionProtocol(TransportProtocol):
         self._goOver(startTls(self, settings, done, timeout))
 
     # The connection tells
+
+    def byPeer(self, error: WasinetError) -> WasinetError:
+        """
+        Mark C{error} as caused by this connection's peer, and return it.
+        """
+        # Not the Protocol itself, which keeps the error that has ended the connection: they would be a cycle.
+        error._about = self._incoming
+        return error
+
+    def causedByPeer(self, error: BaseException) -> bool:
+        """
+        Return whether a read, a write or the handshake of this very connection has raised C{error} because of the peer.
+        """
+        return isinstance(error, WasinetError) and error._about is self._incoming
 
     def forgetInput(self) -> None:
         """
@@ -227,7 +241,7 @@ class ConnectionProtocol(TransportProtocol):
         try:
             given = self._ask(self._asked)
         except WasinetError as error:
-            reader.fail(again(error))
+            reader.fail(self.byPeer(again(error)))
             return
         if given is None:
             # It was put off, and what it asks for is not there yet.
@@ -238,7 +252,8 @@ class ConnectionProtocol(TransportProtocol):
 
     def _expire(self, timeout: float) -> None:
         self._incoming.cancel()
-        self._takeReader().fail(TimedOut(f"timed out: nothing came from {self.peerName()} in {timeout:g} s"))
+        error = TimedOut(f"timed out: nothing came from {self.peerName()} in {timeout:g} s")
+        self._takeReader().fail(self.byPeer(error))
 
     def _resumeReading(self) -> None:
         if self._readPaused and self._incoming.size <= READ_BUFFER // 4:

@@ -1,5 +1,5 @@
 """
-Twisted's side of a connection, but for what arrives: its life, and what is written to it.
+Twisted's side of a connection, but for what arrives: its life, what is written to it, and the tasks that run for it.
 
 The Protocol is private to the rooms that build on it; what users hold is a
 L{WasiTcpConn<wasinet_twisted.net.stream.handle.WasiTcpConn>}. The Protocol never
@@ -8,6 +8,10 @@ refers to it, so that a connection which nobody holds any more can be closed.
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IHalfCloseableDescriptor,
     IHalfCloseableProtocol,
@@ -18,6 +22,7 @@ from twisted.internet.interfaces import (
     ISSLTransport,
 )
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ...errors import ConnectionClosed, LimitExceeded, NotSupported, WasinetError
@@ -25,8 +30,10 @@ from ..tasks.awaited import IMMEDIATE, Awaited, Done, again, failAll, succeedAll
 from .lifecycle import Lifecycle
 from .outgoing import unsent
 from .owner import Owner
+from .pending import Pending
 
 log = Logger()
+T = TypeVar("T")
 
 # What may wait to be sent by callers who never await their writes.
 WRITE_BUFFER = 16 * 1024 * 1024
@@ -148,6 +155,60 @@ class TransportProtocol(Lifecycle):
             transport.loseWriteConnection()
         return done
 
+    # The tasks that run for it
+
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
+        """
+        See L{WasiTcpConn.start<wasinet_twisted.net.stream.handle.WasiTcpConn.start>}.
+        """
+        if self.closing or self.lost:
+            coroutine.close()
+            raise ConnectionClosed(f"start() after the connection with {self.peerName()} was closed")
+        pending = self._pending = self._pending or Pending()
+        child = pending.newChild(coroutine, self)
+        self._immediate += 1
+        if self._immediate > IMMEDIATE:
+            # Whoever starts one after the other would keep the reactor from its turn.
+            self._immediate = 0
+            self.reactor.callLater(0, child.startUnlessCancelled)
+        else:
+            child.startUnlessCancelled()
+        return child.result
+
+    def taskFailed(self, what: str, error: BaseException) -> None:
+        """
+        A task of this connection's has ended with C{error}, and nobody else is
+        there to be told: it is logged, once, and the connection reset. A FIN
+        would make half an answer look like a whole one.
+
+        The log has one line where the peer has caused C{error}: it was raised by
+        a read, a write or the handshake of this very connection. Every other
+        error, be it of the same class and of another connection, has its traceback.
+
+        @param what: which task.
+        """
+        if isinstance(error, ConnectionClosed) and (self.lost or self.closing):
+            # It let pass what it had been told, that the connection had ended: that is nobody's failure, not worth a
+            # traceback, and what is queued is still to be sent.
+            log.info("{what} ended: {error}", what=what, error=error)
+            return
+        if self.causedByPeer(error):
+            log.info(
+                "{what} of the connection with {peer} ended: {kind}: {error}",
+                what=what,
+                peer=self.peerName(),
+                kind=type(error).__name__,
+                error=error,
+            )
+            self.abort()
+            return
+        log.failure(
+            "{what} of the connection with {peer} failed", failure=Failure(error), what=what, peer=self.peerName()
+        )
+        self.abort()
+
+    # Its ends
+
     def _takeOver(self, carrier: Lifecycle) -> None:
         super()._takeOver(carrier)
         assert isinstance(carrier, TransportProtocol)
@@ -174,6 +235,7 @@ class TransportProtocol(Lifecycle):
         self._broken = LimitExceeded(
             f"{self._queued + size} bytes wait to be sent to {self.peerName()}, the bound is {WRITE_BUFFER}"
         )
+        self.byPeer(self._broken)
         log.error("{error}; the connection is reset", error=self._broken)
         self.abort()
         return True

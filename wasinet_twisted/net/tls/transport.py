@@ -1,5 +1,5 @@
 """
-TLS under a connection: the transport that its Protocol has then, and the switch to it.
+TLS under a connection: the transport that its Protocol has then.
 
 Twisted's TLS leaves open what matters to those who await:
 
@@ -26,24 +26,19 @@ from twisted.internet.interfaces import (
     IReactorTime,
     ISSLTransport,
 )
-from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.logger import Logger
 from zope.interface import alsoProvides, implementer
 
+from ..._privates import plaintextBytes
 from ...errors import (
-    BusyError,
     ConnectionClosed,
     HandshakeFailed,
-    InvalidArgument,
-    NotSupported,
     TimedOut,
-    UnreadPlaintext,
     WasinetError,
 )
-from ..addresses import checkTimeout
 from ..server.proxyprotocol import ProxiedProtocol
 from ..tasks.awaited import Awaited, failAll, succeedAll
-from .contexts import TlsClient, TlsServer, takeAnyOffer, verdictOf
+from .contexts import takeAnyOffer, verdictOf
 from .info import TlsInfo, agreedOn, reasonText
 
 log = Logger()
@@ -76,25 +71,19 @@ class Secured(Protocol):
         Tell somebody that all is well, or what is wrong.
         """
 
+    def byPeer(self, error: WasinetError) -> WasinetError:
+        """
+        Return C{error}, which the peer has caused. It may be marked as such.
+        """
+
     def abort(self) -> None:
         """
         Reset.
         """
 
-
-class Readable(Secured, Protocol):
-    """
-    What the switch to TLS has to know beside that.
-    """
-
-    def waits(self) -> bool:
+    def abortFor(self, error: WasinetError) -> None:
         """
-        Is a read waiting?
-        """
-
-    def unreadBytes(self) -> int:
-        """
-        How many bytes have arrived that nobody has read.
+        Reset; C{error} is what those who go on with the connection get.
         """
 
 
@@ -146,6 +135,8 @@ class TlsTransport:
         self._held: list[bytes] | None = []
         self._producer: Any = None
         self._waiting: list[tuple[Awaited[None], bool]] = []
+        # Resets an accepted connection whose handshake takes too long.
+        self._deadline: IDelayedCall | None = None
         # What those get who come too late.
         self._closed: WasinetError | None = None
 
@@ -209,6 +200,14 @@ class TlsTransport:
         """
         return self._tls.transport if self._held is None else None
 
+    def plaintext(self) -> tuple[int, Any]:
+        """
+        Return how many bytes wait to be enciphered, and the transport that carries the rest.
+
+        Before the handshake's end they wait here, later in Twisted's TLS.
+        """
+        return sum(map(len, self._held or ())) + plaintextBytes(self._tls), self._tls.transport
+
     def _handOver(self) -> None:
         held, self._held = self._held, None
         for data in held or ():
@@ -240,11 +239,34 @@ class TlsTransport:
         return result
 
     def _expire(self, written: Awaited[None], timeout: float, attempt: bool) -> None:
-        peer = self._protocol.peerName()
-        written.failQuietly(TimedOut(f"timed out: no TLS with {peer} in {timeout:g} s"))
+        written.failQuietly(self._late(timeout))
         if attempt:
             # Neither plaintext nor TLS can be spoken over it any more.
             self._protocol.abort()
+
+    def _late(self, timeout: float) -> WasinetError:
+        error = TimedOut(f"timed out: no TLS with {self._protocol.peerName()} in {timeout:g} s")
+        return self._protocol.byPeer(error)
+
+    def limit(self, timeout: float | None) -> None:
+        """
+        Reset the connection unless the handshake has ended C{timeout} seconds from now; L{None}: never.
+        """
+        if self.info is None and timeout is not None:
+            self._deadline = self._protocol.reactor.callLater(timeout, self._tooLate, timeout)
+
+    def _tooLate(self, timeout: float) -> None:
+        self._deadline = None
+        late = self._late(timeout)
+        log.info("{late}; the connection is reset", late=late)
+        closed = ConnectionClosed(f"the connection with {self._protocol.peerName()} is gone: {late}")
+        closed.__cause__ = late
+        self._protocol.abortFor(closed)
+
+    def _inTime(self) -> None:
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None:
+            deadline.cancel()
 
     def handshakeCompleted(self) -> None:
         """
@@ -260,6 +282,7 @@ class TlsTransport:
             # OpenSSL would have refused it; but this is not to be left to chance.
             self._protocol.abort()
             return
+        self._inTime()
         self.info = agreedOn(self._tls.getHandle())
         if self._producer is None:
             # Closed meanwhile; Twisted has the rest.
@@ -280,6 +303,7 @@ class TlsTransport:
         @param broken: why, if our side has ended it.
         @return: what those get who go on with the connection; and what tells those who wait for the handshake.
         """
+        self._inTime()
         peer = self._protocol.peerName()
         if broken is not None:
             self._closed = broken
@@ -299,6 +323,7 @@ class TlsTransport:
                 text = f"the peer has ended the connection ({text})"
             failure = HandshakeFailed(f"no TLS with {peer}: {text}", [(peer, reason)])
             failure.__cause__ = reason
+        self._protocol.byPeer(failure)
         self._closed = ConnectionClosed(f"the connection with {peer} is gone: {failure}")
         self._closed.__cause__ = failure
         if not any(attempt for _, attempt in self._waiting):
@@ -337,47 +362,4 @@ def overTls(protocol: Secured, transport: Any) -> TlsTransport | None:
         alsoProvides(listener, IHandshakeListener)
     tls = TlsTransport(protocol)
     tls.over(transport)
-    return tls
-
-
-def startTls(
-    protocol: Readable, settings: TlsClient | TlsServer, written: Awaited[None], timeout: float | None
-) -> TlsTransport:
-    """
-    Begin TLS on an open plain connection. What was written before goes first, as it is.
-
-    @param written: fires when the handshake has ended.
-    @return: the transport from now on.
-    @raise InvalidArgument: these are no settings.
-    @raise BusyError: a read is waiting, for plaintext.
-    @raise UnreadPlaintext: there is some.
-    @raise NotSupported: it is over TLS already, or the transport can't.
-    """
-    isClient = isinstance(settings, TlsClient)
-    if not isClient and not isinstance(settings, TlsServer):
-        raise InvalidArgument(f"startTLS() takes a TlsClient or a TlsServer, not {settings!r}")
-    checkTimeout(timeout)
-    peer = protocol.peerName()
-    if protocol.tls is not None:
-        raise NotSupported(f"startTLS(): the connection with {peer} is over TLS already")
-    if protocol.waits():
-        raise BusyError(f"startTLS() while a read of the connection with {peer} is waiting")
-    if unread := protocol.unreadBytes():
-        raise UnreadPlaintext(f"startTLS(): {unread} bytes have come in the clear from {peer} and have not been read")
-    beneath: Any = protocol.transport
-    # A wrapper passes the question on, but not what is set: it would go on to give us what isn't deciphered.
-    if vars(beneath).get("protocol") is None or isinstance(beneath, TwistedProtocol):
-        raise NotSupported(f"startTLS(): {type(beneath).__name__} can't switch to TLS")
-    from twisted.protocols.tls import TLSMemoryBIOFactory
-
-    # It is Twisted's own startTLS(), for every transport and in either role, with our clock.
-    factory: Any = TLSMemoryBIOFactory(settings, isClient, None, protocol.reactor)  # type: ignore[arg-type]
-    tls = TlsTransport(protocol)
-    twisteds = factory.protocol(factory, protocol, False)
-    beneath.unregisterProducer()
-    beneath.protocol = twisteds
-    twisteds.makeConnection(beneath)
-    tls.over(twisteds)
-    tls.registerProducer(protocol, True)
-    tls.handshake(written, timeout, attempt=True)
     return tls

@@ -1,0 +1,114 @@
+"""
+What a handler returns that is no response: the log says what to return, the client gets a 500 without a word of why.
+"""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+
+from wasinet_twisted.errors import InvalidResponse, LocalProtocolError
+from wasinet_twisted.http import WasiResponse
+from wasinet_twisted.server import Request
+
+from .support import MemoryServerCase, get, parse
+
+SECRET = "hunter2"
+
+
+async def coroutine() -> WasiResponse:
+    return WasiResponse(body=SECRET)
+
+
+def generator() -> Iterator[str]:
+    yield SECRET
+
+
+async def asynchronousGenerator() -> AsyncIterator[str]:
+    yield SECRET
+
+
+class ReturnTests(MemoryServerCase):
+    def assertHint(self, give: Callable[[], Any], hint: str, error: type[Exception] = InvalidResponse) -> None:
+        """
+        The same for a plain function, an C{async def}, and a Deferred.
+        """
+
+        async def asynchronous(request: Request) -> Any:
+            return give()
+
+        async def later(request: Request) -> Any:
+            await self.sleep(1)
+            return give()
+
+        def plain(request: Request) -> Any:
+            return give()
+
+        def deferred(request: Request) -> Deferred[Any]:
+            return succeed(None).addCallback(lambda _: Deferred.fromCoroutine(later(request)))
+
+        for handler in (plain, asynchronous, later, deferred):
+            if handler is plain and give is coroutine:
+                # It is awaited.
+                continue
+            self.serve(handler)
+            peer = self.connect(get())
+            self.advance(1)
+            (failure,) = self.flushLoggedErrors()
+            self.assertIsInstance(failure.value, error)
+            self.assertIn(hint, str(failure.value))
+            self.assertLess(len(str(failure.value)), 300)
+            got = peer.take()
+            self.assertNotIn(SECRET.encode(), got)
+            (response,) = parse(got, ended=True)
+            self.assertEqual((response.status, response.body), (500, b"Internal Server Error\n"))
+            self.assertEqual(response.headers["Connection"], "close")
+            self.assertClosed(peer)
+            self.assertEqual(self.server.statistics.statuses[500], 1)
+
+    def test_text(self) -> None:
+        for text in (SECRET, SECRET.encode(), bytearray(b"x"), SECRET * 100_000):
+            self.assertHint(lambda text=text: text, "; return WasiResponse(body=...)")
+
+    def test_json(self) -> None:
+        for data in ({"a": SECRET}, [SECRET], {}, [1] * 100_000):
+            self.assertHint(lambda data=data: data, "body=json.dumps(...))")
+
+    def test_nothing(self) -> None:
+        self.assertHint(lambda: None, "; is a return missing?")
+
+    def test_aCoroutine(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            self.assertHint(coroutine, "; is an await missing?")
+            gc.collect()
+
+    def test_generators(self) -> None:
+        for give in (generator, asynchronousGenerator):
+            self.assertHint(give, "; return WasiResponse(body=...) to send what it yields, piece by piece")
+
+    def test_others(self) -> None:
+        self.assertHint(lambda: (SECRET, 200), "; return WasiResponse(status, headers, body)")
+        self.assertHint(lambda: 404, "; return WasiResponse(status)")
+        self.assertHint(object, "a handler must return a WasiResponse, not <object object at 0x")
+
+    def test_theBodyForTheStatus(self) -> None:
+        for body in (SECRET, SECRET.encode(), {"a": 1}, None, [SECRET], coroutine):
+            self.assertHint(
+                lambda body=body: WasiResponse(body), "; the body is given as body=...", error=LocalProtocolError
+            )
+        for status in (99, 600, 200.0, True):
+            self.assertHint(
+                lambda status=status: WasiResponse(status), f"from 100 to 599, not {status}", error=LocalProtocolError
+            )
+
+    def test_theBodyForTheHeaders(self) -> None:
+        for body in (SECRET, SECRET.encode()):
+            self.assertHint(lambda body=body: WasiResponse(200, body), "; is it the body?", error=LocalProtocolError)
+
+    def test_aMappingForTheBody(self) -> None:
+        self.assertHint(lambda: WasiResponse(body={"a": 1}), "; json.dumps() makes JSON", error=LocalProtocolError)

@@ -1,0 +1,74 @@
+"""
+The switch to TLS of a connection that has begun in the clear.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from twisted.internet.protocol import Protocol as TwistedProtocol
+
+from ...errors import BusyError, InvalidArgument, NotSupported, UnreadPlaintext
+from ..addresses import checkTimeout
+from ..tasks.awaited import Awaited
+from .contexts import TlsClient, TlsServer
+from .transport import Secured, TlsTransport
+
+
+class Readable(Secured, Protocol):
+    """
+    What the switch has to know of the Protocol, beside what TLS needs of it.
+    """
+
+    def waits(self) -> bool:
+        """
+        Is a read waiting?
+        """
+
+    def unreadBytes(self) -> int:
+        """
+        How many bytes have arrived that nobody has read.
+        """
+
+
+def startTls(
+    protocol: Readable, settings: TlsClient | TlsServer, written: Awaited[None], timeout: float | None
+) -> TlsTransport:
+    """
+    Begin TLS on an open plain connection. What was written before goes first, as it is.
+
+    @param written: fires when the handshake has ended.
+    @return: the transport from now on.
+    @raise InvalidArgument: these are no settings.
+    @raise BusyError: a read is waiting, for plaintext.
+    @raise UnreadPlaintext: there is some.
+    @raise NotSupported: it is over TLS already, or the transport can't.
+    """
+    isClient = isinstance(settings, TlsClient)
+    if not isClient and not isinstance(settings, TlsServer):
+        raise InvalidArgument(f"startTLS() takes a TlsClient or a TlsServer, not {settings!r}")
+    checkTimeout(timeout)
+    peer = protocol.peerName()
+    if protocol.tls is not None:
+        raise NotSupported(f"startTLS(): the connection with {peer} is over TLS already")
+    if protocol.waits():
+        raise BusyError(f"startTLS() while a read of the connection with {peer} is waiting")
+    if unread := protocol.unreadBytes():
+        raise UnreadPlaintext(f"startTLS(): {unread} bytes have come in the clear from {peer} and have not been read")
+    beneath: Any = protocol.transport
+    # A wrapper passes the question on, but not what is set: it would go on to give us what isn't deciphered.
+    if vars(beneath).get("protocol") is None or isinstance(beneath, TwistedProtocol):
+        raise NotSupported(f"startTLS(): {type(beneath).__name__} can't switch to TLS")
+    from twisted.protocols.tls import TLSMemoryBIOFactory
+
+    # It is Twisted's own startTLS(), for every transport and in either role, with our clock.
+    factory: Any = TLSMemoryBIOFactory(settings, isClient, None, protocol.reactor)  # type: ignore[arg-type]
+    tls = TlsTransport(protocol)
+    twisteds = factory.protocol(factory, protocol, False)
+    beneath.unregisterProducer()
+    beneath.protocol = twisteds
+    twisteds.makeConnection(beneath)
+    tls.over(twisteds)
+    tls.registerProducer(protocol, True)
+    tls.handshake(written, timeout, attempt=True)
+    return tls
