@@ -33,9 +33,7 @@ reactor: Any = _reactor
 LOCAL = "127.0.0.1"
 BODY = bytes(30 << 20)
 GRACE = 1.0
-# What the kernels hold shows as taken or not in steps of a good part of it; a small one in small steps.
-BUFFER = 1 << 16
-LIMITS = ServerLimits(bodyGrace=GRACE, responseRate=20_000, drain=PATIENCE)
+LIMITS = ServerLimits(bodyGrace=GRACE, drain=PATIENCE)
 
 
 async def pieces() -> AsyncIterator[bytes]:
@@ -60,28 +58,20 @@ def certificate(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
     return Authority(tmp_path).issue(LOCAL) if request.param == "tls" else None
 
 
-async def serving(handler: Any, certificate: Path | None, buffer: int | None = None) -> HttpServer:
-    """
-    @param buffer: how many bytes the kernel holds of what is sent; L{None}: up to some megabytes, as it does by itself.
-    """
+async def serving(handler: Any, certificate: Path | None) -> HttpServer:
     server = HttpServer(handler, limits=LIMITS)
     endpoint: Any = f"tcp:0:interface={LOCAL}"
     if certificate is not None:
         endpoint = SSL4ServerEndpoint(reactor, 0, TlsServer(certificate), interface=LOCAL)
     await server.listenOn(endpoint)
-    if buffer is not None:
-        # Connections inherit it.
-        server.ports[0].socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)  # type: ignore[attr-defined]
     return server
 
 
-def connect(port: int, secure: bool, buffer: int | None = None) -> socket.socket:
+def connect(port: int, secure: bool) -> socket.socket:
     """
     A client that has asked, and reads nothing by itself.
     """
     client = socket.socket()
-    if buffer is not None:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     client.settimeout(PATIENCE)
     client.connect((LOCAL, port))
     if secure:
@@ -116,7 +106,7 @@ async def test_whoNeverReadsIsDropped(handler: Any, certificate: Path | None) ->
         while server.statistics.openConnections:
             assert reactor.seconds() < began + PATIENCE
             await deferLater(reactor, 0.05)
-        # 30 MiB at the least rate would be 26 minutes.
+        # A megabyte at the least rate would be half an hour.
         assert reactor.seconds() - began > GRACE / 2
     await server.drain(0)
     assertAddsUp(server.statistics)
@@ -128,8 +118,8 @@ async def test_whoReadsSteadilyStays(handler: Any, certificate: Path | None) -> 
     """
     Faster than the least rate, for several times the grace.
     """
-    server = await serving(handler, certificate, BUFFER)
-    client = await deferToThread(connect, server.local().port, certificate is not None, BUFFER)
+    server = await serving(handler, certificate)
+    client = await deferToThread(connect, server.local().port, certificate is not None)
     with closed(client):
         began = reactor.seconds()
         got = 0

@@ -99,8 +99,8 @@ class Taking:
         """
         if left < self.left:
             self._progress = now
-        elif left > self.left:
-            # More has been queued meanwhile.
+        else:
+            # More may have been queued meanwhile.
             self._first += left - self.left
         self.left = left
 
