@@ -97,7 +97,7 @@ class ChunkedDecoder:
         end = queue.take(self._left)
         if not expected.startswith(end):
             # Which of the two is wrong?
-            queue.mark += end[0] == expected[0]
+            queue.mark += end[:1] == expected[:1]
             raise RemoteProtocolError("the data of a chunk is not followed by CRLF (RFC 9112 section 7.1)")
         self._left -= len(end)
 
