@@ -60,14 +60,14 @@ def fastPath(name: str, *, slow: str, why: str) -> Callable[[F], F]:
     return register
 
 
-def fastPathOf(slow: F, *, name: str, why: str) -> Callable[[F], F]:
+def fastPathOf(slow: Callable[..., Any], *, name: str, why: str) -> Callable[[F], F]:
     """
     Register the decorated function as the fast path of C{slow}, which it calls itself for what it doesn't know.
     Switched off, it is C{slow}.
     """
 
     def register(function: F) -> F:
-        return function if _add(name, slow.__qualname__, why) else slow
+        return function if _add(name, slow.__qualname__, why) else slow  # type: ignore[return-value]
 
     return register
 

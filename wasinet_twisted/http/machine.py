@@ -111,10 +111,10 @@ class Machine:
             self._handedOut = queue.taken
             found: Any
             if self._role == "request":
-                found = fastRequestHead(queue.chunk, queue.position, self._limits, kind)  # type: ignore[type-var]
+                found = fastRequestHead(queue.chunk, queue.position, self._limits, kind)
             else:
                 method = self._method or "GET"
-                found = fastResponseHead(queue.chunk, queue.position, self._limits, kind, method)  # type: ignore[type-var]
+                found = fastResponseHead(queue.chunk, queue.position, self._limits, kind, method)
             if found is not None:
                 found, end = found
                 queue.skip(end - queue.position)

@@ -270,7 +270,8 @@ class HttpProtocol(TransportProtocol):
         self.transmit(connection.awaitBody(self.reactor.seconds()))
         if self._readPaused:
             self._flow()
-        self._puller = puller = Awaited()
+        puller: Awaited[None] = Awaited()
+        self._puller = puller
         try:
             await puller
         finally:
