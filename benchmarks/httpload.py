@@ -32,6 +32,8 @@ class Exchange(NamedTuple):
 
     wire: bytes
     body: bytes
+    # Where the rest begins that our own load sends later; 0: it sends all at once.
+    cut: int = 0
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Case:
     @ivar depth: how many are sent at once.
     @ivar closes: does each request end its connection?
     @ivar factor: how many connections there are for each that was asked for.
+    @ivar shape: is it an unusual form of "post", to be compared with that? These are measured when they are asked for.
     @ivar exact: are messages counted by our own load, which opens all connections before and leaves none unanswered? It
         sends a POST at a time.
     """
@@ -56,6 +59,7 @@ class Case:
     closes: bool = False
     factor: int = 1
     exact: bool = False
+    shape: bool = False
 
 
 def _post(rng: random.Random, body: bytes) -> Exchange:
@@ -65,6 +69,36 @@ def _post(rng: random.Random, body: bytes) -> Exchange:
 
 def _smallPost(rng: random.Random) -> Exchange:
     return _post(rng, rng.randbytes(rng.randint(8, 64)))
+
+
+def _oldPost(rng: random.Random) -> Exchange:
+    plain = _smallPost(rng).wire
+    return _reshaped(plain, b" HTTP/1.1\r\n", b" HTTP/1.0\r\nConnection: keep-alive\r\n")
+
+
+def _absolutePost(rng: random.Random) -> Exchange:
+    return _reshaped(_smallPost(rng).wire, b"POST /", b"POST http://www.example.com/")
+
+
+def _chunkedPost(rng: random.Random) -> Exchange:
+    target, body = f"/items/{rng.randrange(10**5):05d}", rng.randbytes(rng.randint(8, 64))
+    chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    return Exchange(wire("POST", target, postFields(None), chunks), b"echo:" + body)
+
+
+def _reshaped(plain: bytes, old: bytes, new: bytes) -> Exchange:
+    return Exchange(plain.replace(old, new, 1), b"echo:" + plain.partition(b"\r\n\r\n")[2])
+
+
+def _cutPost(rng: random.Random) -> Exchange:
+    # Within a field line.
+    plain = _smallPost(rng)
+    return plain._replace(cut=plain.wire.index(b"example"))
+
+
+def _latePost(rng: random.Random) -> Exchange:
+    plain = _smallPost(rng)
+    return plain._replace(cut=plain.wire.index(b"\r\n\r\n") + 4)
 
 
 def _bigPost(rng: random.Random) -> Exchange:
@@ -94,6 +128,11 @@ CASES = {
     "close": Case("GET, 3 fields, a new connection each", 4096, _closingGet, closes=True),
     "many": Case("POST echo, 8 to 64 bytes, keep-alive", 4096, _smallPost, factor=10, exact=True),
     "most": Case("POST echo, 8 to 64 bytes, keep-alive", 4096, _smallPost, factor=100, exact=True),
+    "old": Case("The same in HTTP/1.0 with keep-alive", 4096, _oldPost, shape=True),
+    "absolute": Case("The same with an absolute target", 4096, _absolutePost, shape=True),
+    "chunked": Case("The same in a chunk", 4096, _chunkedPost, shape=True),
+    "cut": Case("The same, its head cut in two", 4096, _cutPost, exact=True, shape=True),
+    "late": Case("The same, its body after its head", 4096, _latePost, exact=True, shape=True),
 }
 
 
@@ -101,7 +140,8 @@ class Load:
     """
     A case's requests.
 
-    @ivar path: the file that has them, for wrk and for our own load: for each batch its size, a line feed, its bytes.
+    @ivar path: the file that has them, for wrk and for our own load: for each batch its size, for our own load
+        where it is cut, a line feed, its bytes.
     """
 
     def __init__(self, name: str, path: Path) -> None:
@@ -114,7 +154,8 @@ class Load:
         with self.path.open("wb") as file:
             for batch in self._batches:
                 together = b"".join(exchange.wire for exchange in batch)
-                file.write(b"%d\n%b" % (len(together), together))
+                cut = b" %d" % batch[0].cut if case.exact else b""
+                file.write(b"%d%b\n%b" % (len(together), cut, together))
 
     def awaitReady(self, server: Server) -> None:
         """

@@ -5,9 +5,10 @@
  *     load PORT CONNECTIONS WARM_UP SECONDS echo SIZE
  *     load PORT CONNECTIONS WARM_UP SECONDS http FILE
  *
- * Echo: messages of that size, each of which comes back. HTTP: the POSTs in a file (for each its size in bytes, a line
- * feed, the bytes); what comes back is a 200 with "echo:" and the POST's body. Every message differs from the one before
- * and from those of most other connections, and every answer is compared with what it should be.
+ * Echo: messages of that size, each of which comes back. HTTP: the POSTs in a file (for each its size in bytes and where
+ * it is cut, a line feed, the bytes); what comes back is a 200 with "echo:" and the POST's body. What follows the cut is
+ * sent a millisecond later, when the server has read what is before it; a cut at 0 is none. Every message differs from
+ * the one before and from those of most other connections, and every answer is compared with what it should be.
  *
  * After the warm-up no message is under way; it says "ready" and waits for a line. Then it sends for so many seconds,
  * waits for the last answers, and prints what it counted as a line of JSON. Between the two nothing but those messages
@@ -41,15 +42,21 @@
 #define PRECISION 7
 #define BUCKETS ((64 - PRECISION + 1) << PRECISION)
 
-/* What is sent; body: where that of a request begins. */
+/* How long after its first part the rest of a message is sent, in ns. */
+#define LATER 1000000u
+
+/* What is sent; body: where that of a request begins; cut: where its second part does. */
 struct message {
     const char *data;
-    size_t size, body;
+    size_t size, body, cut;
 };
 
-/* next: which message; step: what is added to that each time; answer: what has come of HTTP's. */
+/* next: which message; step: what is added to that each time; answer: what has come of HTTP's; due: when the rest of a
+ * message that is cut is to be sent; after: who comes next of those that wait for that. */
 struct conn {
     int fd;
+    uint64_t due;
+    struct conn *after;
     struct message message;
     size_t sent, got;
     uint64_t began;
@@ -63,6 +70,8 @@ static struct message requests[REQUESTS];
 static uint32_t several;
 static size_t echoed;
 static int queue;
+/* Those whose message is sent in part, in the order in which the rest is due. */
+static struct conn *firstDue, *lastDue;
 static uint64_t buckets[BUCKETS], messages;
 
 static void fail(const char *what)
@@ -115,9 +124,9 @@ static double percentile(double percent)
 /* Send as much as is taken. */
 static void push(struct conn *conn, int watched)
 {
-    while (conn->sent < conn->message.size) {
-        ssize_t sent =
-            send(conn->fd, conn->message.data + conn->sent, conn->message.size - conn->sent, MSG_NOSIGNAL);
+    size_t end = conn->sent < conn->message.cut ? conn->message.cut : conn->message.size;
+    while (conn->sent < end) {
+        ssize_t sent = send(conn->fd, conn->message.data + conn->sent, end - conn->sent, MSG_NOSIGNAL);
         if (sent < 0 && errno == EAGAIN) {
             if (!watched) watch(EPOLL_CTL_MOD, conn, EPOLLIN | EPOLLOUT);
             return;
@@ -126,12 +135,28 @@ static void push(struct conn *conn, int watched)
         conn->sent += (size_t)sent;
     }
     if (watched) watch(EPOLL_CTL_MOD, conn, EPOLLIN);
+    if (end == conn->message.size) return;
+    conn->due = now(CLOCK_MONOTONIC) + LATER;
+    conn->after = NULL;
+    if (firstDue) lastDue->after = conn;
+    else firstDue = conn;
+    lastDue = conn;
+}
+
+/* Send the rest of those messages for which it is time. */
+static void pushDue(void)
+{
+    while (firstDue && firstDue->due <= now(CLOCK_MONOTONIC)) {
+        struct conn *conn = firstDue;
+        firstDue = conn->after;
+        push(conn, 0);
+    }
 }
 
 static void begin(struct conn *conn, uint64_t time)
 {
     conn->next = (conn->next + conn->step) % several;
-    if (echoed) conn->message = (struct message){pool + conn->next, echoed, 0};
+    if (echoed) conn->message = (struct message){pool + conn->next, echoed, 0, 0};
     else conn->message = requests[conn->next];
     conn->sent = conn->got = 0;
     conn->began = time;
@@ -182,9 +207,10 @@ static void exchange(struct conn *first, int many, uint64_t until)
     int under = many;
     for (int at = 0; at < many; at++) begin(first + at, now(CLOCK_MONOTONIC));
     while (under) {
-        int ready = epoll_wait(queue, events, 256, PATIENCE);
+        int ready = epoll_wait(queue, events, 256, firstDue ? 1 : PATIENCE);
         if (ready < 0) fail("epoll_wait");
-        if (!ready) complain("an answer doesn't come");
+        if (!ready && !firstDue) complain("an answer doesn't come");
+        pushDue();
         for (int at = 0; at < ready; at++) {
             struct conn *conn = events[at].data.ptr;
             if (events[at].events & EPOLLOUT) push(conn, 1);
@@ -225,14 +251,14 @@ static void makeEchoed(const char *given)
 static void readRequests(const char *path)
 {
     FILE *file = fopen(path, "rb");
-    size_t size;
+    size_t size, cut;
     if (!file) fail(path);
-    while (several < REQUESTS && fscanf(file, "%zu", &size) == 1 && getc(file) == '\n') {
+    while (several < REQUESTS && fscanf(file, "%zu %zu", &size, &cut) == 2 && getc(file) == '\n') {
         char *data = malloc(size), *end;
         if (!data || fread(data, 1, size, file) != size) complain("the file of requests is cut");
         end = memmem(data, size, "\r\n\r\n", 4);
         if (!end) complain("a request has no end");
-        requests[several++] = (struct message){data, size, (size_t)(end + 4 - data)};
+        requests[several++] = (struct message){data, size, (size_t)(end + 4 - data), cut};
     }
     if (!several) complain("there are no requests");
     fclose(file);

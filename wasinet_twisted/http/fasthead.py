@@ -39,7 +39,7 @@ _Response = TypeVar("_Response", bound=ResponseHead)
 @fastPath(
     "http.requestHead",
     slow="HeadReader.read",
-    why="a browser's head of 12 fields in 4 us instead of 20; four of five requests' time in a parser",
+    why="a browser's GET of 12 fields, appended and parsed: 4.6 us instead of 17.9",
 )
 def fastRequestHead(data: bytes, start: int, limits: Limits, kind: type[_Request]) -> tuple[_Request, int] | None:
     """
@@ -99,7 +99,7 @@ def fastRequestHead(data: bytes, start: int, limits: Limits, kind: type[_Request
 @fastPath(
     "http.responseHead",
     slow="HeadReader.read",
-    why="a response's head of 8 fields in 3 us instead of 14",
+    why="a response of 8 fields, appended and parsed: 3.3 us instead of 13.3",
 )
 def fastResponseHead(
     data: bytes, start: int, limits: Limits, kind: type[_Response], method: str

@@ -283,7 +283,7 @@ _statusLines = {
 @fastPath(
     "http.response",
     slow="WasiResponse._plan and encodeAnswerHead",
-    why="a response of two fields in 1.0 us instead of 6",
+    why="a small GET received and answered with two fields: 2.5 us instead of 7.9",
 )
 def fastResponse(response: Any, method: str, date: bytes, persistence: bytes) -> bytes | None:
     """

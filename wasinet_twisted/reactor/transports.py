@@ -16,16 +16,12 @@ first is acknowledged, which the peer delays for 40 ms.
 
 from __future__ import annotations
 
-from socket import AF_INET
 from typing import Any, Self
 
 from twisted.internet import tcp, unix
-from twisted.internet.address import IPv4Address
-from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
-from twisted.python import log
 from twisted.python.log import ILogContext
 
-from .._fast import fastPath, fastPathOf
+from .._fast import fastPath
 
 
 class _Flags:
@@ -163,7 +159,11 @@ class Gathering(_Flags):
         if self.reactor.isWriting(self):
             super().stopWriting()  # type: ignore[misc]
 
-    @fastPath("reactor.write", slow="FileDescriptor.write and Gathering.sendNow", why="FIGURE")
+    @fastPath(
+        "reactor.write",
+        slow="FileDescriptor.write and Gathering.sendNow",
+        why="an event read, written and sent, without the kernel: 0.70 us instead of 2.92",
+    )
     def _isPlain(self) -> bool:
         return not (
             self.TLS
@@ -240,35 +240,13 @@ class Gathering(_Flags):
         return {**self.reactor.logContext, "system": self.logPrefix()}  # type: ignore[attr-defined]
 
 
-class Reading:
-    """
-    To be mixed into the TCP transports.
-    """
-
-    @fastPathOf(tcp.Connection.doRead, name="reactor.read", why="FIGURE")
-    def doRead(self: Any) -> Any:
-        """
-        Read what has come, without the call that checks what the protocol returns.
-        """
-        try:
-            data = self.socket.recv(self.bufferSize)
-        except BlockingIOError:
-            return None
-        except OSError:
-            return CONNECTION_LOST
-        if not data:
-            return CONNECTION_DONE
-        self.protocol.dataReceived(data)
-        return None
-
-
-class Server(Reading, Gathering, tcp.Server):
+class Server(Gathering, tcp.Server):
     """
     The server's side of a TCP connection.
     """
 
 
-class Client(Reading, Gathering, tcp.Client):
+class Client(Gathering, tcp.Client):
     """
     The client's side of a TCP connection.
     """
@@ -325,40 +303,6 @@ class Port(tcp.Port):
     """
 
     transport = Server
-
-    @fastPathOf(tcp.Port.doRead, name="reactor.accept", why="FIGURE")
-    def doRead(self) -> None:
-        """
-        Accept those who wait, in Twisted's way, but for what it prepares each time
-        for the case that there are no descriptors.
-        """
-        if self.addressFamily != AF_INET:
-            super().doRead()
-            return
-        factory: Any = self.factory
-        accepted = 0
-        try:
-            while accepted < self.numberAccepts:
-                try:
-                    skt, addr = self.socket.accept()
-                except BlockingIOError:
-                    break
-                except OSError:
-                    # Twisted will meet it again, and knows what to do.
-                    super().doRead()
-                    return
-                accepted += 1
-                protocol = factory.buildProtocol(IPv4Address("TCP", *addr))
-                if protocol is None:
-                    skt.close()
-                    continue
-                number = self.sessionno
-                self.sessionno = number + 1
-                protocol.makeConnection(self.transport(skt, protocol, addr, self, number, self.reactor))
-        except BaseException:
-            log.deferr()
-        # As Twisted has it: as many as there were this time are expected next time, and some more if all came.
-        self.numberAccepts = accepted + 20 if accepted == self.numberAccepts else max(1, accepted)
 
 
 class UNIXPort(unix.Port):

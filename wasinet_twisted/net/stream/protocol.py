@@ -12,7 +12,6 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from ..._fast import fastPathOf
 from ...errors import BusyError, ConnectionClosed, LimitExceeded, TimedOut, WasinetError
 from ..addresses import checkTimeout
 from ..tasks.awaited import IMMEDIATE, Awaited, again
@@ -71,9 +70,9 @@ class ConnectionProtocol(TransportProtocol):
             protocol._resumeReading()
         return protocol
 
-    def _received(self, data: bytes) -> None:
+    def dataReceived(self, data: bytes) -> None:
         """
-        Bytes have arrived; Twisted calls this as C{dataReceived}.
+        Twisted calls this.
         """
         if self.closing:
             # Nobody will read it.
@@ -90,20 +89,6 @@ class ConnectionProtocol(TransportProtocol):
         elif incoming.size > READ_BUFFER and incoming.want is None and not self._readPaused:
             self._readPaused = True
             self.transport.pauseProducing()
-
-    @fastPathOf(_received, name="net.received", why="FIGURE")
-    def dataReceived(self, data: bytes) -> None:
-        """
-        Give the bytes to a read that waits, without a timeout, for whatever comes.
-        """
-        incoming = self._incoming
-        if incoming.waiting >= len(data) > 0 and self._readTimer is None and not self.closing:
-            incoming.waiting = 0
-            self._immediate = 0
-            reader, self._reader = self._reader, None
-            reader.give(data)  # type: ignore[union-attr]
-        else:
-            self._received(data)
 
     def read(
         self, asked: int | Want, timeout: float | None, canceller: Callable[[Deferred[Any]], None]
