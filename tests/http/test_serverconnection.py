@@ -54,6 +54,23 @@ def test_aBodyIsGivenAsItComes() -> None:
     assert (connection.bodyEnded, connection.exchange.state) == (True, ASKED)
 
 
+def test_aBodyBehindAnotherOneIsGivenAnew() -> None:
+    """
+    It comes whole, with its head; how much of the one before has been read doesn't matter to it.
+    """
+    for readBefore in (True, False):
+        connection = asked(POST % 4 + b"ab")
+        assert bodyOf(connection) == b"ab"
+        assert connection.receive(b"cd", 0.0) is None
+        if readBefore:
+            assert bodyOf(connection) == b"cd"
+        connection.respond(WasiResponse(), 0.0)
+        asked(POST % 3 + b"efg", connection)
+        assert not connection.bodyEnded
+        assert bodyOf(connection) == b"efg"
+        assert connection.bodyEnded
+
+
 def test_trailersComeWithTheEnd() -> None:
     connection = asked(CHUNKED + b"1\r\na\r\n0\r\nT: 1\r\n\r\n")
     assert connection.nextEvent() == Data(b"a")

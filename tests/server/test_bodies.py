@@ -273,6 +273,24 @@ class RequestBodyTests(MemoryServerCase):
         self.assertEqual(sum(sizes), size)
         self.assertEqual(self.status(peer), 200)
 
+    def test_theFirstReadFillsIt(self) -> None:
+        """
+        Then there is no second one, until the handler wants more.
+        """
+
+        async def slowly(request: Request) -> None:
+            await self.sleep(1)
+            await request.read()
+
+        self.doing(slowly, buffered=1000)
+        first = post("/", 6000, body=bytes(3000))
+        peer = self.connect(first)
+        peer.send(bytes(3000))
+        self.assertEqual(self.server.statistics.bytesReceived, len(first))
+        self.advance(1)
+        self.assertEqual(self.server.statistics.bytesReceived, len(first) + 3000)
+        self.assertEqual(self.status(peer), 200)
+
     def test_whatComesWhileTheResponseIsNotTaken(self) -> None:
         """
         The reader has it all the same: what waits to be sent is no reason to wait for what has come.
