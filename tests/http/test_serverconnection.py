@@ -148,6 +148,14 @@ def test_aClientThatWaitsInVainIsAnsweredAndClosed() -> None:
     assert connection.closing is LINGER
 
 
+def test_nobodyWaitsForA100WithoutABody() -> None:
+    for length in (b"", b"Content-Length: 0\r\n"):
+        connection = asked(b"GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n%b\r\n" % length)
+        assert connection.awaitBody(0.0) == b""
+        assert connection.respond(WasiResponse(), 0.0) == EMPTY
+        assert connection.closing is KEEP
+
+
 def test_aHandlerMaySendThe100Itself() -> None:
     connection = asked(EXPECTS)
     assert connection.interim(100) == b"HTTP/1.1 100 Continue\r\n\r\n"

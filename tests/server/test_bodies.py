@@ -4,10 +4,11 @@ Bodies of requests: read, streamed, left unread, cut or malformed; in memory.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import capturedLogs
 
 from tests.support import MemoryPeer
@@ -272,6 +273,23 @@ class RequestBodyTests(MemoryServerCase):
         peer.settle()
         self.assertEqual(sum(sizes), size)
         self.assertEqual(self.status(peer), 200)
+
+    def test_aReadThatIsGivenUp(self) -> None:
+        """
+        From then on nobody waits for the body: it isn't late, and the time is the handler's.
+        """
+
+        async def impatient(request: Request) -> None:
+            reading = Deferred.fromCoroutine(request.read())
+            self.clock.callLater(1, reading.cancel)
+            with contextlib.suppress(CancelledError):
+                await reading
+            await self.sleep(100)
+
+        self.doing(impatient, handler=30, bodyGrace=5)
+        peer = self.connect(post("/", 10, body=b"half"))
+        self.twoSides(31, lambda: self.assertEqual(peer.take(), b""), lambda: self.assertEqual(self.status(peer), 503))
+        self.assertEqual(self.dropped("slow body"), 0)
 
     def test_theFirstReadFillsIt(self) -> None:
         """
