@@ -156,6 +156,17 @@ def test_nobodyWaitsForA100WithoutABody() -> None:
         assert connection.closing is KEEP
 
 
+def test_aBodyThatWasNotWaitedWithEndsTheConnectionAllTheSame() -> None:
+    """
+    The client has sent it with its head, and not been told what becomes of it.
+    """
+    connection = asked(EXPECTS + b"hello")
+    assert connection.respond(WasiResponse(), 0.0) == LAST
+    connection = asked(EXPECTS + b"hello")
+    assert bodyOf(connection) == b"hello"
+    assert connection.respond(WasiResponse(), 0.0) == EMPTY
+
+
 def test_aHandlerMaySendThe100Itself() -> None:
     connection = asked(EXPECTS)
     assert connection.interim(100) == b"HTTP/1.1 100 Continue\r\n\r\n"

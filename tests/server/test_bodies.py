@@ -309,6 +309,23 @@ class RequestBodyTests(MemoryServerCase):
         self.assertEqual(self.server.statistics.bytesReceived, len(first) + 3000)
         self.assertEqual(self.status(peer), 200)
 
+    def test_whatIsForgottenMakesRoom(self) -> None:
+        """
+        The first read fills the buffer; the handler answers without the body, whose rest comes then.
+        """
+
+        async def ignore(request: Request) -> None:
+            await self.sleep(1)
+
+        self.doing(ignore, buffered=1000)
+        peer = self.connect(post("/", 6000, body=bytes(3000)), bytes(3000))
+        self.advance(1)
+        self.assertEqual(self.status(peer), 200)
+        self.assertEqual(self.server.statistics.bytesReceived, len(post("/", 6000)) + 6000)
+        peer.send(get())
+        self.advance(1)
+        self.assertEqual(self.status(peer), 200)
+
     def test_whatComesWhileTheResponseIsNotTaken(self) -> None:
         """
         The reader has it all the same: what waits to be sent is no reason to wait for what has come.
