@@ -69,9 +69,9 @@ class HttpProtocol(TransportProtocol):
         if self._tunnel is not None:
             self._tunnel.dataReceived(data)
             return
-        self.server.statistics.bytesReceived += len(data)
         if self.closing:
             return
+        self.server.statistics.bytesReceived += len(data)
         # A turn of the reactor's has begun.
         self._immediate = 0
         connection = self.connection
