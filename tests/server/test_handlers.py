@@ -9,7 +9,7 @@ import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 
 from wasinet_twisted.errors import InvalidResponse, LocalProtocolError
 from wasinet_twisted.http import WasiResponse
@@ -112,3 +112,22 @@ class ReturnTests(MemoryServerCase):
 
     def test_aMappingForTheBody(self) -> None:
         self.assertHint(lambda: WasiResponse(body={"a": 1}), "; json.dumps() makes JSON", error=LocalProtocolError)
+
+
+class LateTests(MemoryServerCase):
+    def test_whatFailsWhenItIsCancelled(self) -> None:
+        """
+        It is no longer the time that is at fault: the log has the failure.
+        """
+
+        async def handler(request: Request) -> WasiResponse:
+            try:
+                await self.sleep(100)
+            except CancelledError:
+                raise LookupError("no") from None
+            return WasiResponse()
+
+        self.serve(handler, handler=5)
+        peer = self.connect(get())
+        self.twoSides(5, lambda: self.assertOpen(peer), lambda: self.assertEqual(self.status(peer), 500))
+        self.assertEqual(len(self.flushLoggedErrors(LookupError)), 1)
