@@ -6,7 +6,7 @@ or "don't know" (L{None} or C{False}, with nothing done), and then the slow path
 decides; it never refuses. The whole test suite runs with all of them off too:
 
     WASINET_FAST=no pytest                  # all off
-    WASINET_FAST=-http.wholeRequest pytest  # only this one off; more with commas
+    WASINET_FAST=-http.requestHead pytest  # only this one off; more with commas
 
 The switch is read once, when the process starts, so that it costs nothing afterwards.
 """

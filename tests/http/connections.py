@@ -4,7 +4,10 @@ What the tests of a server's connection share: requests as bytes, and a connecti
 
 from __future__ import annotations
 
+from math import inf, nextafter
+
 from wasinet_twisted.http import Data, RequestHead, ServerConnection
+from wasinet_twisted.http.connection import Expired
 from wasinet_twisted.http.timing import DEFAULT_TIMING, Timing
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -16,13 +19,14 @@ EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 LAST = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
-def made(timing: Timing = DEFAULT_TIMING, now: float = 0.0) -> ServerConnection[RequestHead]:
+Connection = ServerConnection[RequestHead]
+
+
+def made(timing: Timing = DEFAULT_TIMING, now: float = 0.0) -> Connection:
     return ServerConnection(timing=timing, now=now)
 
 
-def asked(
-    data: bytes, connection: ServerConnection[RequestHead] | None = None, now: float = 0.0
-) -> ServerConnection[RequestHead]:
+def asked(data: bytes, connection: Connection | None = None, now: float = 0.0) -> Connection:
     """
     Return a connection on which a request has come.
     """
@@ -31,7 +35,7 @@ def asked(
     return connection
 
 
-def bodyOf(connection: ServerConnection[RequestHead]) -> bytes:
+def bodyOf(connection: Connection) -> bytes:
     """
     Return all of the present body that has come.
     """
@@ -39,3 +43,14 @@ def bodyOf(connection: ServerConnection[RequestHead]) -> bytes:
     while isinstance(event := connection.nextEvent(), Data):
         pieces.append(event.data)
     return b"".join(pieces)
+
+
+def expires(connection: Connection, at: float, expected: Expired) -> None:
+    """
+    Check the next deadline from both sides: at the last moment before it nothing happens.
+    """
+    before = connection.closing
+    assert connection.deadline() == at
+    assert connection.expire(nextafter(at, -inf)) is None
+    assert connection.closing is before
+    assert connection.expire(at) is expected

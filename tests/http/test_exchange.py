@@ -1,5 +1,5 @@
 """
-The table of states: what is in it, what isn't, and the steps that take two at once.
+The table of states: what is in it, what isn't, and the steps that take it.
 """
 
 from __future__ import annotations
@@ -93,41 +93,6 @@ def test_closedIsFinal() -> None:
             assert TRANSITIONS[state, CLOSES] == CLOSED
     for state in (OVER, TUNNEL):
         assert [event for each, event in TRANSITIONS if each == state] == [CLOSES]
-
-
-@pytest.mark.parametrize(("state", "goesOn"), list(product(ALL_STATES, GOES_ON)))
-def test_aWholeRequestIsItsTwoMoves(state: int, goesOn: bool) -> None:
-    for asksToGoOn in GOES_ON:
-
-        def twoMoves(exchange: Exchange, asksToGoOn: bool = asksToGoOn) -> None:
-            exchange.request("PUT", asksToGoOn)
-            exchange.move(REQUEST_ENDS)
-
-        def oneStep(exchange: Exchange, asksToGoOn: bool = asksToGoOn) -> None:
-            exchange.wholeRequest("PUT", asksToGoOn)
-
-        assert after(state, goesOn, oneStep) == after(state, goesOn, twoMoves)
-
-
-@pytest.mark.parametrize(("state", "goesOn"), list(product(ALL_STATES, GOES_ON)))
-def test_aWholeResponseIsItsTwoMoves(state: int, goesOn: bool) -> None:
-    def twoMoves(exchange: Exchange) -> None:
-        exchange.response(True)
-        exchange.responseEnds()
-
-    assert after(state, goesOn, Exchange.wholeResponse) == after(state, goesOn, twoMoves)
-
-
-@pytest.mark.parametrize(("state", "event"), list(product(ALL_STATES, ("wholeRequest", "wholeResponse"))))
-def test_aStepThatIsRefusedChangesNothing(state: int, event: str) -> None:
-    exchange = made(state)
-    before = said(exchange)
-    try:
-        exchange.wholeRequest("PUT", False) if event == "wholeRequest" else exchange.wholeResponse()
-    except LocalProtocolError:
-        assert said(exchange) == before
-    else:
-        assert said(exchange) != before
 
 
 @pytest.mark.parametrize(("asks", "answers"), list(product(GOES_ON, GOES_ON)))

@@ -7,30 +7,15 @@ What Twisted's side does when one has passed is shown in C{tests/server/test_dea
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import inf, nextafter
 
 import pytest
 
-from wasinet_twisted.http import RequestHead, ServerConnection, WasiResponse
-from wasinet_twisted.http.connection import ABORT, CLOSE, KEEP, LINGER, Closing, Expired
-from wasinet_twisted.http.exchange import STATES
+from wasinet_twisted.http import WasiResponse
+from wasinet_twisted.http.connection import ABORT, CLOSE, KEEP, LINGER, Expired
 from wasinet_twisted.http.timing import FRESH, Timing
 
-from .connections import CHUNKED, EMPTY, EXPECTS, GET, LAST, POST, UPGRADES, asked, bodyOf, made
-
-Connection = ServerConnection[RequestHead]
-
-
-def expires(connection: Connection, at: float, expected: Expired) -> None:
-    """
-    Check the next deadline from both sides: at the last moment before it nothing happens.
-    """
-    before = connection.closing
-    assert connection.deadline() == at
-    assert connection.expire(nextafter(at, -inf)) is None
-    assert connection.closing is before
-    assert connection.expire(at) is expected
+from .connections import CHUNKED, EMPTY, EXPECTS, GET, LAST, POST, UPGRADES, Connection, asked, bodyOf, expires, made
 
 
 def answered(data: bytes, now: float, timing: Timing | None = None) -> Connection:
@@ -665,162 +650,3 @@ def test_aDrainLeavesAHandlerItsDeadline() -> None:
     expires(connection, 7.0, Expired.HANDLER)
     assert connection.respond(WasiResponse(503), 7.0).startswith(b"HTTP/1.1 503 ")
     assert connection.closing is CLOSE
-
-
-# In each state, which deadline is next?
-
-# No two of these deadlines fall together, whichever begins when.
-EACH = Timing(
-    head=10.0, idle=75.0, bodyGrace=20.0, handler=40.0, halfClosed=5.0, flush=30.0, lingerSeconds=2.0, unreadBody=100
-)
-
-
-def fresh(data: bytes = b"", *, drained: bool = False, waits: bool = False, untaken: float | None = None) -> Connection:
-    """
-    Return a connection that has been made at 0; all that is given has come or been asked for at 1.
-
-    @param waits: does somebody wait for the body, from 2 on?
-    @param untaken: since when the client does not take what was sent.
-    """
-    connection = made(EACH)
-    connection.receive(data, 1.0)
-    if drained:
-        connection.drain(1.0)
-    return then(connection, waits=waits, untaken=untaken)
-
-
-def then(
-    connection: Connection, *, waits: bool = False, ended: bool = False, untaken: float | None = None
-) -> Connection:
-    if waits:
-        connection.awaitBody(2.0)
-    if ended:
-        connection.eof(3.0)
-    if untaken is not None:
-        connection.taken(1000, untaken)
-    return connection
-
-
-def begun(
-    data: bytes, *, waits: bool = False, ended: bool = False, untaken: float | None = None, **fields: str
-) -> Connection:
-    """
-    The same, and its response has begun at 2.
-    """
-    connection = fresh(data)
-    bodyOf(connection)
-    connection.begin(WasiResponse(headers=fields), 2.0)
-    return then(connection, waits=waits, ended=ended, untaken=untaken)
-
-
-def complete(data: bytes, *, untaken: float | None = None) -> Connection:
-    """
-    The same, and its response is complete at 2.
-    """
-    connection = fresh(data)
-    connection.respond(WasiResponse(), 2.0)
-    return then(connection, untaken=untaken)
-
-
-def over(*, sentEnd: bool = False, untaken: float | None = None) -> Connection:
-    """
-    The same, and no other one follows.
-    """
-    connection = then(complete(POST % 200), untaken=untaken)
-    if sentEnd:
-        connection.sentEnd(4.0)
-    return connection
-
-
-def tunnel() -> Connection:
-    connection = fresh(UPGRADES)
-    connection.upgrade("x", (), 2.0)
-    return then(connection, untaken=3.0)
-
-
-def closed(*, aborted: bool = False) -> Connection:
-    connection = fresh()
-    if aborted:
-        connection.abort()
-    else:
-        connection.close(6.0, 2.0)
-    return connection
-
-
-@dataclass(frozen=True)
-class Row:
-    """
-    A state, what else is the case in it, and the deadline that is next.
-
-    @ivar after: what C{closing} says once the deadline has passed.
-    """
-
-    state: str
-    case: str
-    connection: Connection
-    at: float
-    expired: Expired | None = None
-    after: Closing = KEEP
-
-
-LENGTH = {"Content-Length": "5"}
-PART = POST % 100 + b"a"
-
-ROWS = (
-    Row("IDLE", "fresh", fresh(), 75.0, Expired.IDLE, CLOSE),
-    Row("IDLE", "fresh, draining", fresh(drained=True), 1.0, Expired.IDLE, CLOSE),
-    Row("IDLE", "after a response", complete(GET), 77.0, Expired.IDLE, CLOSE),
-    Row("IDLE", "not taken", complete(GET, untaken=60.0), 80.0, Expired.RESPONSE, ABORT),
-    Row("HEAD", "", fresh(GET[:5]), 11.0, Expired.HEAD),
-    Row("HEAD", "draining", fresh(GET[:5], drained=True), 11.0, Expired.HEAD),
-    Row("HEAD", "not taken, the head first", fresh(GET[:5], untaken=-8.0), 11.0, Expired.HEAD),
-    Row("HEAD", "not taken, this first", fresh(GET[:5], untaken=-10.0), 10.0, Expired.RESPONSE, ABORT),
-    Row("ASKING", "nobody waits", fresh(PART), 41.0, Expired.HANDLER),
-    Row("ASKING", "somebody waits", fresh(POST % 100, waits=True), 22.0, Expired.BODY),
-    Row("ASKING", "not taken, the body first", fresh(POST % 9, waits=True, untaken=3.0), 22.0, Expired.BODY),
-    Row("ASKING", "not taken, this first", fresh(POST % 9, waits=True, untaken=1.0), 21.0, Expired.RESPONSE, ABORT),
-    Row("ASKED", "", fresh(GET), 41.0, Expired.HANDLER),
-    Row("ASKED", "draining", fresh(GET, drained=True), 41.0, Expired.HANDLER),
-    Row("ASKED", "the client has ended", then(fresh(GET), ended=True), 41.0, Expired.HANDLER),
-    Row("ASKED", "not taken, the handler first", fresh(GET, untaken=22.0), 41.0, Expired.HANDLER),
-    Row("ASKED", "not taken, this first", fresh(GET, untaken=2.0), 22.0, Expired.RESPONSE, ABORT),
-    Row("EARLY", "nobody waits", begun(PART), inf),
-    Row("EARLY", "somebody waits", begun(POST % 100, waits=True), 22.0, Expired.BODY),
-    Row("EARLY", "not taken, the body first", begun(POST % 9, waits=True, untaken=3.0), 22.0, Expired.BODY),
-    Row("EARLY", "not taken", begun(PART, untaken=4.0), 24.0, Expired.RESPONSE, ABORT),
-    Row("EARLY", "the client has ended", begun(PART, ended=True), 8.0, Expired.HALF_CLOSED, ABORT),
-    Row("EARLY", "the client has ended, a length", begun(PART, ended=True, **LENGTH), inf),
-    Row("ANSWERING", "", begun(GET), inf),
-    Row("ANSWERING", "not taken", begun(GET, untaken=4.0), 24.0, Expired.RESPONSE, ABORT),
-    Row("ANSWERING", "the client has ended", begun(GET, ended=True), 8.0, Expired.HALF_CLOSED, ABORT),
-    Row("ANSWERING", "the client has ended, a length", begun(GET, ended=True, **LENGTH), inf),
-    Row("ANSWERING", "ended, not taken", begun(GET, ended=True, untaken=4.0), 24.0, Expired.RESPONSE, ABORT),
-    Row("UNREAD", "", complete(POST % 100), 22.0, Expired.UNREAD, CLOSE),
-    Row("UNREAD", "not taken, the body first", complete(POST % 100, untaken=3.0), 22.0, Expired.UNREAD, CLOSE),
-    Row("UNREAD", "not taken, this first", complete(POST % 100, untaken=1.0), 21.0, Expired.RESPONSE, ABORT),
-    Row("OVER", "", over(), 32.0, Expired.FLUSH, ABORT),
-    Row("OVER", "not taken", over(untaken=2.0), 32.0, Expired.FLUSH, ABORT),
-    Row("OVER", "our direction has ended", over(sentEnd=True), 6.0, Expired.LINGER, CLOSE),
-    Row("TUNNEL", "not taken", tunnel(), inf),
-    Row("CLOSED", "closing", closed(), 8.0, Expired.FLUSH, ABORT),
-    Row("CLOSED", "aborted", closed(aborted=True), inf, None, ABORT),
-)
-
-
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.state} {row.case}")
-def test_theNextDeadline(row: Row) -> None:
-    connection = row.connection
-    assert STATES[connection.exchange.state] == row.state
-    if row.expired is None:
-        assert (connection.deadline(), connection.expire(1e9)) == (inf, None)
-    else:
-        expires(connection, row.at, row.expired)
-    assert connection.closing is row.after
-
-
-def test_eachStateHasARow() -> None:
-    assert {row.state for row in ROWS} == set(STATES)
-
-
-def test_eachDeadlineHasARow() -> None:
-    assert {row.expired for row in ROWS} == {None, *Expired}

@@ -74,13 +74,16 @@ def test_moreThatIsQueuedIsNoProgress() -> None:
     earns(taking, 1.0)
 
 
-@pytest.mark.parametrize(("rate", "seconds"), [(0.0, 10.0), (1.0, 10.0), (500.0, 2.0), (inf, 0.0)])
-def test_theRate(rate: float, seconds: float) -> None:
+@pytest.mark.parametrize(
+    ("rate", "took", "seconds"),
+    [(0.0, 1, 10.0), (0.5, 4, 8.0), (1.0, 8, 8.0), (1.0, 1_000, 10.0), (500.0, 1_000, 2.0), (inf, 1_000, 0.0)],
+)
+def test_theRate(rate: float, took: int, seconds: float) -> None:
     """
     Without one, whatever is taken is enough until then; with an infinite one, nothing is.
     """
     taking = Taking(10_000, 100.0)
-    taking.look(9_000, 110.0)
+    taking.look(10_000 - took, 110.0)
     assert taking.earned(rate) == seconds
 
 

@@ -50,7 +50,6 @@ class Load:
         starting = round((700 + 500 * wave) * STEP * chance.uniform(0.9, 1.1))
         for _ in range(starting):
             statistics.requests += 1
-            statistics.inFlight += 1
             statistics.bytesReceived += round(chance.uniform(180, 700))
         self._waiting += starting
         waiting = min(self._waiting, round((30 if slow else 7) * chance.uniform(0.6, 1.4)))

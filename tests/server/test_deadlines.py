@@ -345,6 +345,19 @@ class TakingTests(ExpiryCase):
             self.takeFor(peer, 50)
             self.assertReset(peer)
 
+    def test_fastEnoughBeforeLingering(self) -> None:
+        """
+        It takes longer than what is queued may take at least.
+        """
+        self.serve(lambda request: WasiResponse(body=bytes(45_000)), unreadBody=0, responseRate=500)
+        peer = self.connect()
+        peer.link.toClient.window = 1000
+        peer.link.toClient.rate = 1000
+        peer.send(post("/", 10_000))
+        (response,) = parse(self.takeFor(peer, 50))
+        self.assertEqual(len(response.body), 45_000)
+        self.assertClosed(peer)
+
     def test_aPeerThatTakesItsAnswerIsNotIdle(self) -> None:
         """
         One that comes faster than the least rate, but takes longer than a connection may be idle.

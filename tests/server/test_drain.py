@@ -113,6 +113,18 @@ class DrainTests(MemoryServerCase):
         self.assertClosed(peer)
         self.successResultOf(drained)
 
+    def test_anUnreadBodyThatDoesNotCome(self) -> None:
+        """
+        Its deadline holds, and it counts as ever.
+        """
+        server = self.serve(uriOf, bodyGrace=20)
+        peer = self.connect(post("/", 10))
+        self.assertEqual(self.status(peer), 200)
+        drained = server.drain(60)
+        self.twoSides(20, lambda: self.assertOpen(peer), lambda: self.assertClosed(peer))
+        self.assertEqual(self.dropped("slow body"), 1)
+        self.successResultOf(drained)
+
     def test_anAnswerThatIsStillBeingTaken(self) -> None:
         server = self.serve(lambda request: WasiResponse(body=bytes(200_000)))
         peer = self.connect()

@@ -37,7 +37,6 @@ def fed(latencies: Sequence[float], statistics: Statistics | None = None) -> Sta
     statistics = statistics or Statistics()
     for seconds in latencies:
         statistics.requests += 1
-        statistics.inFlight += 1
         statistics.answered(200, seconds, 100)
     return statistics
 
@@ -175,7 +174,6 @@ class CounterTests(SynchronousTestCase):
     def test_requests(self) -> None:
         for _ in range(4):
             self.statistics.requests += 1
-            self.statistics.inFlight += 1
         self.statistics.answered(200, 0.001, 500)
         self.statistics.answered(HTTPStatus.NOT_FOUND, 0.003, 50)
         self.statistics.abandoned()
@@ -191,7 +189,6 @@ class CounterTests(SynchronousTestCase):
     def test_allStatuses(self) -> None:
         for status in (100, 599):
             self.statistics.requests += 1
-            self.statistics.inFlight += 1
             self.statistics.answered(status, 0, 0)
         self.assertEqual(self.snapshot()["statuses"], {"100": 1, "599": 1})
 

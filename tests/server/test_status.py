@@ -38,11 +38,9 @@ class StatusCase(SynchronousTestCase):
         self.statistics.closed()
         for status, seconds in ((200, 0.0005), (200, 0.001), (404, 0.004), (500, 90)):
             self.statistics.requests += 1
-            self.statistics.inFlight += 1
             self.statistics.bytesReceived += 100
             self.statistics.answered(status, seconds, 1000)
         self.statistics.requests += 1
-        self.statistics.inFlight += 1
         self.statistics.refused(408, "head timeout")
         self.statistics.dropped("idle")
 
@@ -272,7 +270,6 @@ class MetricsTests(StatusCase):
         )
         self.assertEqual(buckets[64e-6], 0)
         self.statistics.requests += 1
-        self.statistics.inFlight += 1
         self.statistics.answered(200, 1e-6, 0)
         self.assertEqual(self.samples()["wasinet_answer_seconds_bucket", "6.4e-05"], 1)
 

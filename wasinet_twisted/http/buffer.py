@@ -12,12 +12,10 @@ from typing import TypeVar
 from multidict import CIMultiDict
 
 from ..errors import IncompleteRead, LocalProtocolError, RemoteProtocolError
-from .chunked import fastChunkedBody
 from .events import Data, EndOfMessage, Event, RequestHead, ResponseHead
-from .fasthead import fastRequestHead, fastWholeRequest
-from .framing import CHUNKED, TUNNEL
+from .framing import TUNNEL
 from .limits import DEFAULT_LIMITS, Limits
-from .machine import IDLE, Machine, Role, State, tooLarge
+from .machine import END, IDLE, IN_TUNNEL, TOLD_CONNECT, Machine, Role, tooLarge
 from .messages import WasiRequest, WasiResponse
 
 _Message = TypeVar("_Message", WasiRequest, WasiResponse)
@@ -111,24 +109,7 @@ class Buffer(Machine):
         @raise IncompleteRead: the stream ended inside it.
         @raise LocalProtocolError: this Buffer reads responses, or is streaming a message.
         """
-        if self._state is IDLE and self._role == "request":
-            # The hot path: whatever has come whole is done with here.
-            queue = self._queue
-            size = queue.size
-            request = fastRequestHead(queue, self._limits, WasiRequest)
-            if request is not None:
-                length = request._length
-                if not length:
-                    request._body = b""
-                    request._trailers = None
-                    return request
-                if 0 < length <= self._limits.body and length <= len(queue.chunk) - queue.position:
-                    request._body = queue.take(length)
-                    request._trailers = None
-                    return request
-                self._handedOut = queue.taken + queue.size - size
-                self._begin(request, True)
-        else:
+        if self._role != "request":
             self._assumeRole("request")
         return self._collect(WasiRequest, self._limits.body)
 
@@ -163,32 +144,54 @@ class Buffer(Machine):
             raise LocalProtocolError('nextEvent() needs to know what it reads: Buffer("request") or Buffer("response")')
         if self._collecting:
             raise LocalProtocolError("nextEvent() inside a message that parse…() is collecting")
-        event: Event | None = None
+        message = self._message
+        if message is not None:
+            piece = self.nextPiece()
+            if piece is None:
+                return None
+            return Data(piece) if piece else EndOfMessage(message._trailers or CIMultiDict())
         try:
-            if self._message is None:
-                head = self._nextHead(RequestHead if self._role == "request" else ResponseHead)
-                if head is None:
+            head = self._nextHead(RequestHead if self._role == "request" else ResponseHead)
+            if head is None:
+                return None
+            self._begin(head, False)
+        except (RemoteProtocolError, IncompleteRead) as error:
+            self._fail(error)
+            raise
+        self._handedOut = self._queue.taken
+        return head
+
+    def nextPiece(self) -> bytes | None:
+        """
+        Give the next piece of the body of the message that L{nextEvent} or L{nextRequest} has begun.
+
+        @return: C{b""} at its end; L{None} while more bytes are needed, and after the end.
+        @raise RemoteProtocolError: the message is malformed.
+        @raise IncompleteRead: the stream ended inside it.
+        """
+        message = self._message
+        if message is None:
+            if self._failure is not None:
+                raise self._failure.with_traceback(None)
+            return None
+        try:
+            data = self._nextData(None)
+            if not data:
+                if self._state is not END:
                     return None
-                self._begin(head, False)
-                event = head
-            elif data := self._nextData(None):
-                event = Data(data)
-            elif self._state is State.END:
-                trailers = self._decoder.trailers if self._decoder is not None else None
-                self._finish(self._message)
-                return EndOfMessage(CIMultiDict(trailers or ()))
+                self._finish(message)
         except (RemoteProtocolError, IncompleteRead) as error:
             self._fail(error)
             raise
         # What only frames the data counts as handed out with it.
         self._handedOut = self._queue.taken
-        return event
+        return data
 
     def nextRequest(self, kind: type[_Request], most: int) -> _Request | None:
         """
         The next request for a server: its head, made as C{kind}. If the body
         has come whole as well and is small, it is there already, as C{_body};
-        else C{_body} is L{None}, and L{nextEvent} gives what follows.
+        else C{_body} is L{None}, and L{nextPiece} gives what follows.
 
         @param kind: a subclass of L{RequestHead}, made without its C{__init__}.
         @param most: how long a body may be that comes with the head, in bytes.
@@ -196,57 +199,43 @@ class Buffer(Machine):
         @raise RemoteProtocolError: it is malformed, or larger than the limits.
         @raise IncompleteRead: the stream ended inside it.
         """
-        queue = self._queue
         try:
-            head = fastRequestHead(queue, self._limits, kind) if self._state is IDLE and queue.size else None
+            head = self._nextHead(kind)
             if head is None:
-                if self._state is IDLE and not queue.size:
-                    return None
-                slow = self._readHead(kind)
-                if slow is None:
-                    return None
-                assert isinstance(slow, kind)
-                head = slow
-            length = head._length
-            body: bytes | None = None
-            if length == 0:
-                body = b""
-            elif length > 0:
-                if length <= most and length <= len(queue.chunk) - queue.position:
-                    body = queue.take(length)
-            elif length == CHUNKED:
-                body = fastChunkedBody(queue, most)
-            if body is not None:
-                head._body = body
-                if self._state is not IDLE:
-                    self._between()
-                return head
-            self._begin(head, False)
-            if length == TUNNEL:
-                # A CONNECT has no body; the Buffer waits for what becomes of it.
-                self._finish(head)
-                head._body = b""
-                return head
+                return None
+            assert isinstance(head, kind)
+            return self._withBody(head, most)
         except (RemoteProtocolError, IncompleteRead) as error:
             self._fail(error)
             raise
-        head._body = None  # type: ignore[assignment]
-        self._handedOut = queue.taken
-        return head
 
-    def wholeRequest(self, data: bytes, kind: type[_Request], most: int) -> _Request | None:
+    def goOnAfter(self, head: _Request, end: int, data: bytes, most: int) -> _Request:
         """
-        What L{append} and L{nextRequest} do, in one go, for bytes that are one
-        request with its body and nothing else.
+        Go on with a request whose head has been read off C{data} already, when nothing else was there.
 
-        @return: L{None}: nothing has been done.
+        @param end: where in C{data} the head ends.
+        @return: C{head}, as L{nextRequest} gives it.
+        @raise RemoteProtocolError: what follows is malformed.
         """
         queue = self._queue
-        if self._state is not IDLE or queue.size or not self._open:
-            return None
-        head = fastWholeRequest(data, self._limits, kind, most)
-        if head is not None:
-            queue.passed(len(data))
+        queue.append(data)
+        queue.skip(end)
+        try:
+            return self._withBody(head, most)
+        except RemoteProtocolError as error:
+            self._fail(error)
+            raise
+
+    def _withBody(self, head: _Request, most: int) -> _Request:
+        if not self._takeBody(head, most):
+            # Without a body, until it comes.
+            head._body = None  # type: ignore[assignment]
+            self._begin(head, False)
+            if head._length == TUNNEL:
+                # A CONNECT has no body; the Buffer waits for what becomes of it.
+                self._finish(head)
+                head._body = b""
+            self._handedOut = self._queue.taken
         return head
 
     def parseChunk(self) -> bytes | None:
@@ -282,9 +271,9 @@ class Buffer(Machine):
         """
         self._assumeRole("request")
         # Once a head has been looked for, bytes of the tunnel may have been taken as empty lines.
-        if self._state not in (IDLE, State.CONNECT):
+        if self._state not in (IDLE, TOLD_CONNECT):
             raise LocalProtocolError("acceptTunnel() inside a message")
-        self._state = State.TUNNEL
+        self._state = IN_TUNNEL
         self._handedOut = self._queue.taken
 
     def declineTunnel(self) -> None:
@@ -293,7 +282,7 @@ class Buffer(Machine):
 
         @raise LocalProtocolError: there was no CONNECT.
         """
-        if self._state is not State.CONNECT:
+        if self._state is not TOLD_CONNECT:
             raise LocalProtocolError("declineTunnel() without a CONNECT")
         self._state = IDLE
 
@@ -306,7 +295,7 @@ class Buffer(Machine):
         """
         if self._failure is not None:
             raise self._failure.with_traceback(None)
-        if self._state is not State.TUNNEL:
+        if self._state is not IN_TUNNEL:
             raise LocalProtocolError("takeRest() without a tunnel")
         rest = self._queue.takeAll()
         self._handedOut = self._queue.taken
@@ -318,7 +307,7 @@ class Buffer(Machine):
         Is what follows no HTTP any more? True after a 101, after a 2xx to a
         CONNECT, and after L{acceptTunnel}.
         """
-        return self._state is State.TUNNEL
+        return self._state is IN_TUNNEL
 
     def _assumeRole(self, role: Role) -> None:
         if self._role != role:
@@ -336,27 +325,24 @@ class Buffer(Machine):
                 message = self._nextHead(kind)
                 if message is None:
                     return None
+                assert isinstance(message, kind)
+                if self._takeBody(message, most):
+                    return message
                 self._begin(message, True)
             elif not self._collecting:
                 raise LocalProtocolError("parse…() inside a message that nextEvent() is streaming")
             if message._length > most:
                 raise tooLarge(most)
             pieces = self._pieces
-            if (decoder := self._decoder) is not None:
-                # Nearly all of a chunked body, without a step of the machine for each piece.
-                decoder.most = most
-                while data := decoder.nextData(self._queue):
-                    pieces.add(data)
+            assert pieces is not None
             while data := self._nextData(most):
                 pieces.add(data)
-            if self._state is not State.END:
+            if self._state is not END:
                 return None
         except (RemoteProtocolError, IncompleteRead) as error:
             self._fail(error)
             raise
         assert isinstance(message, kind)
         message._body = pieces.join()
-        trailers = self._decoder.trailers if self._decoder is not None else None
-        message._trailers = CIMultiDict(trailers) if trailers else None
         self._finish(message)
         return message

@@ -38,13 +38,6 @@ class ByteQueue:
         """
         return self._appended - self.size
 
-    @property
-    def midLine(self) -> bool:
-        """
-        Has the beginning of a line been set aside?
-        """
-        return bool(self._line)
-
     def clear(self) -> None:
         """
         Forget every byte that has not been taken, as if it had been.
@@ -101,24 +94,21 @@ class ByteQueue:
             if not end and len(chunk) - start >= room:
                 end = start + room
             if end:
+                self.mark = self._appended - self.size
+                self.size -= end - start + len(line)
                 self.position = end
-                piece = chunk[start:end]
-                if line:
-                    piece = bytes(line) + piece
-                    self._line = bytearray()
-                self.mark = self.taken
-                self.size -= len(piece)
-                self.advance()
-                return piece
+                if end == len(chunk):
+                    self._nextChunk()
+                if not line:
+                    return chunk[start:end]
+                self._line = bytearray()
+                return bytes(line) + chunk[start:end]
             line += chunk[start:]
-            self.position = len(chunk)
-            if not self._rest:
-                self.chunk = b""
-                self.position = 0
+            self._nextChunk()
+            if not self.chunk:
                 # A line that can't be taken begins here, should the stream end or the bound be asked about.
                 self.mark = self.taken
                 return None
-            self.advance()
 
     def take(self, most: int) -> bytes:
         """
@@ -128,16 +118,13 @@ class ByteQueue:
         """
         chunk, start = self.chunk, self.position
         end = start + most
-        if end >= len(chunk):
-            piece = chunk[start:] if start else chunk
-            self.size -= len(piece)
-            self.position = len(chunk)
-            self.advance()
-        else:
-            piece = chunk[start:end]
+        if end < len(chunk):
             self.size -= most
             self.position = end
-        return piece
+            return chunk[start:end]
+        self.size -= len(chunk) - start
+        self._nextChunk()
+        return chunk[start:] if start else chunk
 
     def skip(self, count: int) -> None:
         """
@@ -146,7 +133,7 @@ class ByteQueue:
         self.position += count
         self.size -= count
         if self.position == len(self.chunk):
-            self.advance()
+            self._nextChunk()
 
     def passed(self, count: int) -> None:
         """
@@ -162,10 +149,9 @@ class ByteQueue:
         self.clear()
         return everything
 
-    def advance(self) -> None:
+    def _nextChunk(self) -> None:
         """
         Let go of a chunk that has been read: it may be large, and the queue may live long.
         """
-        if self.position == len(self.chunk):
-            self.chunk = bytes(self._rest.popleft()) if self._rest else b""
-            self.position = 0
+        self.chunk = bytes(self._rest.popleft()) if self._rest else b""
+        self.position = 0

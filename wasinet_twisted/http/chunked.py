@@ -47,7 +47,9 @@ class ChunkedDecoder:
     @ivar trailers: the trailer section, once the body is complete; else L{None}.
     """
 
-    __slots__ = ("_extensions", "_left", "_limits", "_section", "_total", "_trailerBytes", "most", "trailers")
+    __slots__ = (
+        "_extensions", "_left", "_limits", "_section", "_total", "_trailerBytes", "_unfolds", "most", "trailers",
+    )  # fmt: skip
 
     def __init__(self, limits: Limits, unfolds: bool) -> None:
         """
@@ -60,9 +62,10 @@ class ChunkedDecoder:
         self._extensions = 0
         # Of the current chunk, with the CRLF that ends it; 0 when a size line is due.
         self._left = 0
-        self._section = FieldSection(limits.fields, unfolds)
-        # None until the last chunk has come.
-        self._trailerBytes: int | None = None
+        self._unfolds = unfolds
+        # The trailer section, and how much of it has come; None until the last chunk has.
+        self._section: FieldSection | None = None
+        self._trailerBytes = 0
 
     def nextData(self, queue: ByteQueue) -> bytes:
         """
@@ -75,44 +78,30 @@ class ChunkedDecoder:
         while queue.size and self.trailers is None:
             left = self._left
             if left > 2:
-                chunk, start = queue.chunk, queue.position
-                end = start + left - 2
-                if chunk.startswith(b"\r\n", end):
-                    # The rest of the data and its CRLF have come.
-                    queue.skip(left)
-                    self._left = 0
-                    return chunk[start:end]
                 data = queue.take(left - 2)
                 self._left = left - len(data)
                 return data
             if left:
                 self._takeChunkEnd(queue)
-            elif self._trailerBytes is None:
+            elif self._section is None:
                 if not self._takeSize(queue):
                     break
-            elif not self._takeTrailer(queue):
+            elif not self._takeTrailer(queue, self._section):
                 break
         return b""
 
     def _takeChunkEnd(self, queue: ByteQueue) -> None:
         # The data must end where its size says: parsers that looked on for the next CRLF have been smuggled past.
-        expected = b"\r" if self._left == 2 else b"\n"
+        expected = b"\r\n"[-self._left :]
         queue.mark = queue.taken
-        if queue.take(1) != expected:
+        end = queue.take(self._left)
+        if not expected.startswith(end):
+            # Which of the two is wrong?
+            queue.mark += end[0] == expected[0]
             raise RemoteProtocolError("the data of a chunk is not followed by CRLF (RFC 9112 section 7.1)")
-        self._left -= 1
+        self._left -= len(end)
 
     def _takeSize(self, queue: ByteQueue) -> bool:
-        # Most size lines have come whole and hold the size alone.
-        match = None if queue.midLine else _plainSize(queue.chunk, queue.position)
-        if match is None:
-            return self._takeSizeLine(queue)
-        queue.mark = queue.taken
-        queue.skip(match.end() - queue.position)
-        self._beginChunk(int(match[1], 16))
-        return True
-
-    def _takeSizeLine(self, queue: ByteQueue) -> bool:
         room = self._limits.chunkExtensions - self._extensions
         line = queue.takeLine(_SIZE_DIGITS + room)
         if line is None:
@@ -120,19 +109,20 @@ class ChunkedDecoder:
         content = lineContent(line, _SIZE_DIGITS + room, self._tooManyExtensions)
         match = grammar.chunkSize(content)
         end = match.end() if match else 0
-        if len(content) - end > room:
-            raise self._tooManyExtensions()
-        if match is None or content[end : end + 1].isalnum():
-            raise RemoteProtocolError(f"a chunk size must be 1 to {_SIZE_DIGITS} hex digits, not {show(content)}")
-        if grammar.chunkExtensions(content, end) is None:
-            raise RemoteProtocolError(f"a chunk extension that is none: {show(content[end:])}")
-        self._extensions += len(content) - end
+        if match is None or end < len(content):
+            if len(content) - end > room:
+                raise self._tooManyExtensions()
+            if match is None or content[end : end + 1].isalnum():
+                raise RemoteProtocolError(f"a chunk size must be 1 to {_SIZE_DIGITS} hex digits, not {show(content)}")
+            if grammar.chunkExtensions(content, end) is None:
+                raise RemoteProtocolError(f"a chunk extension that is none: {show(content[end:])}")
+            self._extensions += len(content) - end
         self._beginChunk(int(match[0], 16))
         return True
 
     def _beginChunk(self, size: int) -> None:
         if not size:
-            self._trailerBytes = 0
+            self._section = FieldSection(self._limits.fields, self._unfolds)
             return
         self._total += size
         if self.most is not None and self._total > self.most:
@@ -143,8 +133,7 @@ class ChunkedDecoder:
         bound = self._limits.chunkExtensions
         return MessageTooLarge(f"more than {bound} bytes of chunk extensions")
 
-    def _takeTrailer(self, queue: ByteQueue) -> bool:
-        assert self._trailerBytes is not None
+    def _takeTrailer(self, queue: ByteQueue, section: FieldSection) -> bool:
         # As for a head: with nothing left even an empty line is too long.
         room = max(self._limits.trailers - self._trailerBytes, -1)
         line = queue.takeLine(room)
@@ -153,9 +142,9 @@ class ChunkedDecoder:
         content = lineContent(line, room, self._tooManyTrailers)
         self._trailerBytes += len(line)
         if not content:
-            self.trailers = self._section.finish()
+            self.trailers = section.finish()
             return True
-        field = self._section.add(content)
+        field = section.add(content)
         if field is not None and forbiddenInTrailers(field[0][0]):
             raise RemoteProtocolError(f"the field {field[0][0]} in a trailer section (RFC 9110 section 6.5.1)")
         return True
@@ -206,14 +195,11 @@ def lineContent(line: bytes, most: int, tooLong: Callable[[], RemoteProtocolErro
     @param tooLong: makes the error for a line longer than that.
     @raise RemoteProtocolError: it is too long or doesn't end with CRLF.
     """
-    ended = line.endswith(b"\n")
-    end = len(line) - 1 if ended else len(line)
-    if line[end - 1 : end] == b"\r":
-        end -= 1
+    if line.endswith(b"\r\n"):
+        # It is within the bound, else takeLine() would have cut off its end.
+        return line[:-2]
     # The limit before the grammar, so that a line in pieces and a whole one are refused alike.
-    if end > most:
+    if len(line.removesuffix(b"\n").removesuffix(b"\r")) > most:
         raise tooLong()
-    if not line.endswith(b"\r\n"):
-        # RFC 9112 section 2.2 lets a recipient take a bare LF; when some do and some don't, requests are smuggled.
-        raise RemoteProtocolError("a line that ends with a bare LF (RFC 9112 section 2.2)")
-    return line[:end]
+    # RFC 9112 section 2.2 lets a recipient take a bare LF; when some do and some don't, requests are smuggled.
+    raise RemoteProtocolError("a line that ends with a bare LF (RFC 9112 section 2.2)")

@@ -120,27 +120,6 @@ class Exchange:
         self.goesOn = goesOn
         self.count += 1
 
-    def wholeRequest(self, method: str, goesOn: bool) -> None:
-        """
-        A request is complete at once: what L{request} and C{move(REQUEST_ENDS)} do, in one step.
-        """
-        if self.state > HEAD:
-            self.move(REQUEST)
-        self.state = ASKED
-        self.method = method
-        self.goesOn = goesOn
-        self.count += 1
-
-    def wholeResponse(self) -> None:
-        """
-        A response is complete at once: what L{response} and L{responseEnds} do, in one step.
-        """
-        if self.state == ASKED:
-            self.state = IDLE if self.goesOn else OVER
-        else:
-            self.move(RESPONSE)
-            self.responseEnds()
-
     def response(self, goesOn: bool) -> None:
         """
         A final response's head is complete.

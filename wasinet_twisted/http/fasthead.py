@@ -19,7 +19,6 @@ from typing import TypeVar
 from .._fast import fastPath
 from ..errors import RemoteProtocolError
 from .asks import added
-from .bytequeue import ByteQueue
 from .events import RequestHead, ResponseHead
 from .fields import Pair, cache, parseFieldLine
 from .framing import CHUNKED, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, TUNNEL, UNTIL_CLOSE, hasBody, isTunnel
@@ -30,9 +29,6 @@ from .limits import Limits
 # slow path's own function.
 _METHODS = frozenset(("GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS"))
 _statusLine = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9]) ([\t\x20-\x7e]*+)\r\n").match
-# A long body isn't searched for lines, nor is a short one cut into many.
-_MOST_BYTES = 4096
-_MOST_LINES = 64
 _known = cache.get
 _new = object.__new__
 
@@ -45,64 +41,19 @@ _Response = TypeVar("_Response", bound=ResponseHead)
     slow="HeadReader.read",
     why="a browser's head of 12 fields in 4 us instead of 20; four of five requests' time in a parser",
 )
-def fastRequestHead(queue: ByteQueue, limits: Limits, kind: type[_Request]) -> _Request | None:
+def fastRequestHead(data: bytes, start: int, limits: Limits, kind: type[_Request]) -> tuple[_Request, int] | None:
     """
-    Take a request's head.
+    Read a request's head.
 
-    @return: L{None}: ask the slow path.
+    @param start: where in C{data} it begins.
+    @return: the head, without a body, and where it ends; L{None}: ask the slow path.
     """
-    chunk = queue.chunk
-    start = queue.position
+    end = data.find(b"\r\n\r\n", start)
     # The empty line must begin within the bound, as the slow path counts.
-    end = chunk.find(b"\r\n\r\n", start, start + limits.head + 2)
-    if end < 0:
+    if not 0 <= end - start <= limits.head - 2:
         return None
     # The last line of these is empty; or it is all that there is beyond the bound, which is no line.
-    head = _request(iter(chunk[start : end + 2].split(b"\r\n", limits.fields + 1)), limits, kind)
-    if head is not None:
-        queue.skip(end + 4 - start)
-    return head
-
-
-@fastPath(
-    "http.wholeRequest",
-    slow="Buffer.append and Buffer.nextRequest",
-    why="a small request in 2.2 us instead of 3.1: no queue, one search",
-)
-def fastWholeRequest(data: bytes, limits: Limits, kind: type[_Request], most: int) -> _Request | None:
-    """
-    What L{fastRequestHead} does, for bytes that are one request with its body, and
-    nothing else, as those that a client sends and waits: there is no place to
-    be remembered, and one search finds all the lines.
-
-    @param most: how long the body may be, in bytes.
-    @return: L{None}: ask in another way.
-    """
-    if len(data) > _MOST_BYTES:
-        return None
-    lines = iter(data.split(b"\r\n", _MOST_LINES))
-    head = _request(lines, limits, kind)
-    if head is None:
-        return None
-    # What follows the empty line. If there is no piece left, there was none: the bytes have ended within the head.
-    rest = list(lines)
-    if len(rest) == 1:
-        body = rest[0]
-    elif rest:
-        body = b"\r\n".join(rest)
-    else:
-        return None
-    size = len(body)
-    if head._length != size or size > most or len(data) - size - 2 > limits.head:
-        return None
-    head._body = body
-    return head
-
-
-def _request(lines: Iterator[bytes], limits: Limits, kind: type[_Request]) -> _Request | None:
-    """
-    Make a request's head of its lines, up to the empty one.
-    """
+    lines = iter(data[start : end + 2].split(b"\r\n", limits.fields + 1))
     line = next(lines)
     if len(line) > limits.requestLine:
         return None
@@ -123,18 +74,15 @@ def _request(lines: Iterator[bytes], limits: Limits, kind: type[_Request]) -> _R
             return None
     pairs: list[Pair] = []
     found = _fields(lines, pairs)
-    if found is None or len(pairs) > limits.fields:
+    if found is None:
         return None
     length, hosts, asks = found
-    if version == "HTTP/1.0":
-        # RFC 9112 sections 3.2 and 6.1
-        if hosts > 1 or length == CHUNKED:
-            return None
-    elif hosts != 1:
+    # RFC 9112 section 3.2
+    if hosts != 1 and (hosts or version != "HTTP/1.0"):
         return None
     if length == UNTIL_CLOSE:
         length = TUNNEL if method == "CONNECT" else 0
-    elif method == "CONNECT":
+    elif method == "CONNECT" or (length == CHUNKED and version == "HTTP/1.0"):
         return None
     head: _Request = _new(kind)
     head.method = method
@@ -144,7 +92,8 @@ def _request(lines: Iterator[bytes], limits: Limits, kind: type[_Request]) -> _R
     head._headers = None
     head._length = length
     head._asks = asks
-    return head
+    head._trailers = None
+    return head, end + 4
 
 
 @fastPath(
@@ -152,29 +101,31 @@ def _request(lines: Iterator[bytes], limits: Limits, kind: type[_Request]) -> _R
     slow="HeadReader.read",
     why="a response's head of 8 fields in 3 us instead of 14",
 )
-def fastResponseHead(queue: ByteQueue, limits: Limits, kind: type[_Response], method: str) -> _Response | None:
+def fastResponseHead(
+    data: bytes, start: int, limits: Limits, kind: type[_Response], method: str
+) -> tuple[_Response, int] | None:
     """
-    Take a response's head.
+    Read a response's head.
 
+    @param start: where in C{data} it begins.
     @param method: of the request that it answers.
-    @return: L{None}: ask the slow path.
+    @return: the head, without a body, and where it ends; L{None}: ask the slow path.
     """
-    chunk = queue.chunk
-    start = queue.position
-    end = chunk.find(b"\r\n\r\n", start, start + limits.head + 2)
-    match = _statusLine(chunk, start, end + 2)
+    end = data.find(b"\r\n\r\n", start)
+    if not 0 <= end - start <= limits.head - 2:
+        return None
+    match = _statusLine(data, start, end + 2)
     if match is None:
         return None
     digits, reason = match.groups()
     pairs: list[Pair] = []
-    found = _fields(iter(chunk[match.end() : end + 2].split(b"\r\n", limits.fields)), pairs)
-    if found is None or len(pairs) > limits.fields:
+    found = _fields(iter(data[match.end() : end + 2].split(b"\r\n", limits.fields)), pairs)
+    if found is None:
         return None
     length = found[0]
     status = int(digits)
     if not hasBody(status, method):
         length = TUNNEL if isTunnel(status, method) else 0
-    queue.skip(end + 4 - start)
     head: _Response = _new(kind)
     head.status = status
     head.reason = reason.decode("ascii")
@@ -183,7 +134,7 @@ def fastResponseHead(queue: ByteQueue, limits: Limits, kind: type[_Response], me
     head._headers = None
     head._length = length
     head._asks = found[2]
-    return head
+    return head, end + 4
 
 
 def _fields(lines: Iterator[bytes], pairs: list[Pair]) -> tuple[int, int, int] | None:

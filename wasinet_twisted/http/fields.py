@@ -6,6 +6,7 @@ RFC 9112 section 5, for heads and for trailer sections alike.
 
 from __future__ import annotations
 
+from .._fast import fastPath
 from ..errors import MessageTooLarge, RemoteProtocolError
 from . import grammar
 from .framing import CONTENT_LENGTH, KINDS, PLAIN, TRANSFER_ENCODING, fieldMeaning, show
@@ -32,27 +33,38 @@ def parseFieldLine(line: bytes) -> Field:
 
     @raise RemoteProtocolError: it is not valid.
     """
-    text = line.decode("latin-1")
-    name, colon, value = text.partition(":")
-    known = _names.get(name) if colon else None
-    if known is not None and text.isprintable():
-        # The name is a token, and every character of the value one that the grammar has: a part of them, with SP as
-        # the only white space. It settles nearly all lines, without a pattern.
-        value = value.strip(" ")
-    else:
+    found = _fastFieldLine(line.decode("latin-1"))
+    if found is None:
         match = grammar.fieldLine(line)
         if match is None:
             raise RemoteProtocolError(_whatIsWrong(line))
+        name = match[1].decode("ascii")
         # RFC 9112 section 5.1: OWS is SP and HTAB, where strip() alone would take more.
         value = match[2].decode("latin-1").rstrip(" \t")
-        known = _remember(name)
-    kind, cacheable = known
+        kind, cacheable = _remember(name)
+    else:
+        name, value, (kind, cacheable) = found
     field = ((name, value), kind, fieldMeaning(kind, value.encode("latin-1")) if kind else 0)
     if cacheable and len(line) <= CACHED_LINE:
         if len(cache) >= _CACHE_SIZE:
             cache.clear()
         cache[line] = field
     return field
+
+
+@fastPath("http.fieldLine", slow="grammar.fieldLine", why="FIGURE")
+def _fastFieldLine(text: str) -> tuple[str, str, tuple[int, bool]] | None:
+    """
+    Read a line whose name has been seen before: that name is a token. Every printable character of latin-1 is one that
+    the grammar has in a value, and SP is the only white space among them.
+
+    @return: its name, its value, and what is known of the name; L{None}: ask the slow path.
+    """
+    name, colon, value = text.partition(":")
+    known = _names.get(name) if colon else None
+    if known is None or not text.isprintable():
+        return None
+    return name, value.strip(" "), known
 
 
 def _remember(name: str) -> tuple[int, bool]:

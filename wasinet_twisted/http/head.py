@@ -7,7 +7,6 @@ for the head that has come whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from ..errors import MessageTooLarge, RemoteProtocolError
@@ -31,21 +30,16 @@ class HeadReader:
     Reads one head off a L{ByteQueue}, line by line.
     """
 
-    __slots__ = (
-        "_asks", "_emptyLines", "_framing", "_isRequest", "_limits", "_most", "_section", "_size", "_start", "_tooLong",
-    )  # fmt: skip
+    __slots__ = ("_asks", "_emptyLines", "_framing", "_isRequest", "_left", "_limits", "_section", "_start")
 
     def __init__(self, isRequest: bool, limits: Limits) -> None:
         self._isRequest = isRequest
         self._limits = limits
         self._emptyLines = 0
         self._asks = 0
-        # The bytes of this message that have been taken.
-        self._size = 0
+        # How many bytes this head may still take.
+        self._left = limits.head
         self._start: StartLine | None = None
-        self._most: int
-        self._tooLong: Callable[[], RemoteProtocolError]
-        self._boundNextLine()
 
     def read(self, queue: ByteQueue, made: type[AnyHead], method: str) -> AnyHead | None:
         """
@@ -56,24 +50,26 @@ class HeadReader:
         @return: L{None} while it is incomplete.
         @raise RemoteProtocolError: a line is not valid or too long.
         """
+        while self._start is None:
+            if not queue.size or not self._readStartLine(queue):
+                return None
+        section = self._section
         while queue.size:
-            line = queue.takeLine(self._most)
+            # With nothing left even an empty line is too long: -1 lets none pass.
+            left = self._left if self._left > 0 else -1
+            line = queue.takeLine(left)
             if line is None:
                 return None
-            content = lineContent(line, self._most, self._tooLong)
-            self._size += len(line)
-            if self._start is None:
-                self._startLine(content)
-            elif content:
-                field = self._section.add(content)
-                if field is not None and (kind := field[1]):
-                    if kind >= CONNECTION:
-                        self._asks = added(self._asks, field[2])
-                    else:
-                        self._framing.add(kind, field[2], field[0][1])
-            else:
+            self._left -= len(line)
+            content = lineContent(line, left, self._longHead)
+            if not content:
                 return self._finish(self._start, made, method)
-            self._boundNextLine()
+            field = section.add(content)
+            if field is not None and (kind := field[1]):
+                if kind >= CONNECTION:
+                    self._asks = added(self._asks, field[2])
+                else:
+                    self._framing.add(kind, field[2], field[0][1])
         return None
 
     @property
@@ -83,38 +79,39 @@ class HeadReader:
         """
         return self._start is not None
 
-    def _boundNextLine(self) -> None:
-        # Which bound would the next line pass first? Deciding it before the line is seen makes the answer independent
-        # of how much of it has come.
-        limits = self._limits
-        left = limits.head - self._size
-        if self._isRequest and self._start is None and limits.requestLine <= left:
-            self._most = limits.requestLine
-            self._tooLong = self._longLine
-        else:
-            # With nothing left even an empty line is too long: -1 lets none pass.
-            self._most = max(left, -1)
-            self._tooLong = self._longHead
-
     def _longLine(self) -> MessageTooLarge:
         return MessageTooLarge(f"a request line of more than {self._limits.requestLine} bytes", statusHint=414)
 
     def _longHead(self) -> MessageTooLarge:
         return MessageTooLarge(f"a head of more than {self._limits.head} bytes", statusHint=431)
 
-    def _startLine(self, line: bytes) -> None:
+    def _readStartLine(self, queue: ByteQueue) -> bool:
+        """
+        @return: has a line been taken, be it the start line or an empty one before it?
+        """
+        limits, left = self._limits, max(self._left, -1)
+        # Which bound would the line pass first? Deciding it before the line is seen makes the answer independent of how
+        # much of it has come.
+        isBound = self._isRequest and limits.requestLine <= left
+        most = limits.requestLine if isBound else left
+        raw = queue.takeLine(most)
+        if raw is None:
+            return False
+        line = lineContent(raw, most, self._longLine if isBound else self._longHead)
+        self._left -= len(raw)
         if self._isRequest:
             if not line:
                 # RFC 9112 section 2.2: some clients end a body with a CRLF too many.
                 self._emptyLines += 1
-                if self._emptyLines > self._limits.emptyLines:
-                    raise MessageTooLarge(f"more than {self._limits.emptyLines} empty lines before a request")
-                return
+                if self._emptyLines > limits.emptyLines:
+                    raise MessageTooLarge(f"more than {limits.emptyLines} empty lines before a request")
+                return True
             self._start = parseRequestLine(line)
         else:
             self._start = parseStatusLine(line)
-        self._section = FieldSection(self._limits.fields, unfolds=not self._isRequest)
+        self._section = FieldSection(limits.fields, unfolds=not self._isRequest)
         self._framing = FramingFields(self._start[2], self._start[0] if self._isRequest else None)
+        return True
 
     def _finish(self, start: StartLine, kind: type[AnyHead], method: str) -> AnyHead:
         # Without the checks of its constructor: the grammar has made them.
@@ -128,7 +125,7 @@ class HeadReader:
         head._pairs = self._section.finish()
         # A continued line (a response's) has been joined only now.
         head._asks = asksOf(head._pairs) if self._section.hasContinued else self._asks
-        head._headers = None
+        head._headers = head._trailers = None
         return head
 
 

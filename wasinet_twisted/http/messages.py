@@ -59,7 +59,7 @@ class _Message(Head):
                 if name.__class__ is not str or value.__class__ is not str:
                     self._headers = toHeaders(headers)
                     break
-        elif headers != ():
+        elif headers:
             self._headers = toHeaders(headers)
         self._body = body if body.__class__ is bytes else toBody(body)
         self._trailers = toHeaders(trailers) if trailers else None

@@ -6,12 +6,10 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from multidict import CIMultiDict
-
 from ..errors import IncompleteRead, RemoteProtocolError
 from .buffer import Buffer
 from .bytequeue import ByteQueue
-from .events import Data, EndOfMessage, RequestHead
+from .events import RequestHead
 from .limits import Limits
 
 R = TypeVar("R", bound=RequestHead)
@@ -55,23 +53,30 @@ class RequestReader:
         # So many pieces forget() reads before the next turn of others.
         self._leftEvents = _MOST_EVENTS
 
-    def passed(self, size: int) -> None:
-        """
-        So many bytes have been taken past the parser.
-        """
-        if self.parser is not None:
-            self.parser._queue.passed(size)
-
     def append(self, data: bytes) -> None:
         """
         Keep bytes that have come.
         """
         parser = self.parser
         if parser is None:
-            parser = self.parser = Buffer("request", self._limits)
-            self.arrived = parser._queue
+            parser = self._newParser()
         parser.append(data)
         self.hungry = False
+
+    def goOnAfter(self, request: R, end: int, data: bytes) -> R:
+        """
+        See L{Buffer.goOnAfter}.
+        """
+        parser = self.parser
+        if parser is None:
+            parser = self._newParser()
+        self.hungry = False
+        return parser.goOnAfter(request, end, data, SMALL)
+
+    def _newParser(self) -> Buffer:
+        parser = self.parser = Buffer("request", self._limits)
+        self.arrived = parser._queue
+        return parser
 
     def eof(self) -> None:
         """
@@ -88,28 +93,28 @@ class RequestReader:
         self.hungry = request is None
         return request
 
-    def nextEvent(self, request: RequestHead) -> Data | EndOfMessage | None:
+    def nextPiece(self, request: RequestHead) -> bytes | None:
         """
-        Give the next piece of a request's body, or its end.
+        Give the next piece of a request's body.
 
-        @return: L{None} while more bytes are needed, and after the end.
+        @return: C{b""} at its end; L{None} while more bytes are needed, and after the end.
         @raise RemoteProtocolError: it is malformed.
         @raise IncompleteRead: the peer has ended its direction inside it.
         """
         if self.got < 0:
             return None
-        event: Data | EndOfMessage | None
+        piece: bytes | None
         if request._body is not None:
             # It has come with its head.
-            event = EndOfMessage(CIMultiDict()) if self.got or not request._body else Data(request._body)
+            piece = b"" if self.got else request._body
         else:
             assert self.parser is not None
-            event = self.parser.nextEvent()
-        if isinstance(event, Data):
-            self.got += len(event.data)
-        elif event is not None:
+            piece = self.parser.nextPiece()
+        if piece:
+            self.got += len(piece)
+        elif piece is not None:
             self.got = -1
-        return event
+        return piece
 
     def forget(self, most: int) -> int:
         """
@@ -123,14 +128,13 @@ class RequestReader:
         try:
             while self._leftEvents:
                 self._leftEvents -= 1
-                event = parser.nextEvent()
-                if event is None:
+                piece = parser.nextPiece()
+                if piece is None:
                     self.hungry = True
                     return MORE
-                if isinstance(event, EndOfMessage):
+                if not piece:
                     return DONE
-                assert isinstance(event, Data)
-                self.got += len(event.data)
+                self.got += len(piece)
                 if self.got > most:
                     return STOP
         except (RemoteProtocolError, IncompleteRead):

@@ -7,13 +7,15 @@ from __future__ import annotations
 from math import inf
 from typing import Generic, TypeVar
 
+from multidict import CIMultiDict
+
 from ..errors import LocalProtocolError
 from .asks import CLOSE as ASKS_CLOSE
 from .asks import CONTINUE, expectsContinue, persists
 from .connection import CLOSE, LINGER, Connection
 from .events import Data, EndOfMessage, RequestHead
 from .exchange import ASKED, ASKING, EARLY, HEAD, HEAD_BEGINS, IDLE, LAST_RESPONSE_ENDS, REQUEST_ENDS, TUNNEL, UNREAD
-from .fasthead import fastWholeRequest
+from .fasthead import fastRequestHead
 from .limits import Limits
 from .requestreader import DONE, SMALL, STOP, TURN, RequestReader
 from .timing import ServerClock, Timing
@@ -37,7 +39,7 @@ class RequestReceiver(Connection, Generic[R]):
     """
 
     __slots__ = (
-        "_counts", "_expects", "_limits", "_requestClass", "clock", "draining", "needsTurn", "reader", "request",
+        "_expects", "_limits", "_requestClass", "clock", "draining", "needsTurn", "reader", "request",
     )  # fmt: skip
 
     # Its own kind of clock
@@ -53,8 +55,6 @@ class RequestReceiver(Connection, Generic[R]):
         self._expects = False
         self.request: R | None = None
         self.draining = False
-        # Does it matter how many requests there have been?
-        self._counts = timing.requests is not None
         self.needsTurn = False
 
     def receive(self, data: bytes, now: float) -> R | None:
@@ -71,27 +71,26 @@ class RequestReceiver(Connection, Generic[R]):
         exchange, reader = self.exchange, self.reader
         request = None
         if exchange.state == IDLE and not reader.arrived.size and (reader.parser is None or reader.parser._open):
-            # Nearly always it is one request, and nothing before or after it.
-            request = fastWholeRequest(data, self._limits, self._requestClass, SMALL)
-            if request is not None and reader.parser is not None:
-                reader.passed(len(data))
+            # Nearly always it is one request, and nothing before or after it: then nothing has to be kept.
+            found = fastRequestHead(data, 0, self._limits, self._requestClass)
+            if found is not None:
+                request, end = found
+                if request._length != len(data) - end or request._length > SMALL:
+                    request = reader.goOnAfter(request, end, data)
+                else:
+                    request._body = data[end:]
+                    if reader.parser is not None:
+                        reader.parser._queue.passed(len(data))
         if request is None:
             request = self._next(data, now)
             if request is None:
                 return None
         clock = self.clock
-        if (
-            request._body is None
-            or request._asks & _UNUSUAL
-            or request.version == "HTTP/1.0"
-            or self._counts
-            or clock.touched
-        ):
+        if request._body is None or request._asks & _UNUSUAL or clock.touched or request.version == "HTTP/1.0":
             self._begin(request, now)
         else:
             # What that does for nearly all.
             self.request = request
-            request._trailers = None
             reader.got = 0
             clock.started = now
             self._expects = False
@@ -135,7 +134,6 @@ class RequestReceiver(Connection, Generic[R]):
 
     def _begin(self, request: R, now: float) -> None:
         self.request = request
-        request._trailers = None
         self.reader.got = 0
         clock, exchange = self.clock, self.exchange
         clock.begin(now)
@@ -144,10 +142,9 @@ class RequestReceiver(Connection, Generic[R]):
         if request._asks & _UNUSUAL or request.version == "HTTP/1.0":
             goesOn = goesOn and persists(request._asks, request.version)
             self._expects = request._body != b"" and expectsContinue(request._asks, request.version)
-        if request._body is None:
-            exchange.request(request.method, goesOn)
-        else:
-            exchange.wholeRequest(request.method, goesOn)
+        exchange.request(request.method, goesOn)
+        if request._body is not None:
+            exchange.move(REQUEST_ENDS)
 
     def _discard(self, size: int, now: float) -> None:
         """
@@ -189,18 +186,29 @@ class RequestReceiver(Connection, Generic[R]):
         @raise IncompleteRead: the peer has ended its direction inside it.
         """
         request = self.request
+        piece = self.nextPiece()
+        if piece is None or request is None:
+            return None
+        return Data(piece) if piece else EndOfMessage(request._trailers or CIMultiDict())
+
+    def nextPiece(self) -> bytes | None:
+        """
+        Give the same as bytes; C{b""} is the end.
+        """
+        request = self.request
         if request is None:
             return None
-        event = self.reader.nextEvent(request)
-        if event is None:
+        piece = self.reader.nextPiece(request)
+        if piece is None:
             return None
         # It has begun to come, or is empty: nobody waits for a 100 any more.
         self._expects = False
-        if isinstance(event, EndOfMessage):
+        if not piece:
             if self.exchange.state in (ASKING, EARLY):
                 self.exchange.move(REQUEST_ENDS)
-            request._trailers = event.trailers
-        return event
+            if request._trailers is None:
+                request._trailers = CIMultiDict()
+        return piece
 
     def awaitBody(self, now: float) -> bytes:
         """

@@ -78,10 +78,11 @@ class ServerConnection(RequestReceiver[R]):
                 self.request = None
                 self.clock.since = now
                 if goesOn:
-                    # What wholeResponse() does.
+                    # What the moves below do.
                     exchange.state = IDLE
                 else:
-                    exchange.wholeResponse()
+                    exchange.response(False)
+                    exchange.responseEnds()
                     self._last(now)
                 return encoded
         request = self._toAnswer()
@@ -195,7 +196,8 @@ class ServerConnection(RequestReceiver[R]):
         Let the present response be the last one, or the next, if the first
         request may be on its way. A connection that waits for another one closes.
         """
-        self.draining = self._counts = True
+        self.draining = True
+        self.clock.count()
         if self.request is not None and not self.exchange.isAnswered():
             self.makeLast()
         if self.exchange.count:

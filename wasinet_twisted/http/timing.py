@@ -99,8 +99,8 @@ class Taking:
         """
         if left < self.left:
             self._progress = now
-        elif left > self.left:
-            # More has been queued meanwhile.
+        else:
+            # More may have been queued meanwhile.
             self._first += left - self.left
         self.left = left
 
@@ -182,17 +182,20 @@ class ServerClock(Clock):
     @ivar waiting: does somebody wait for more of the request's body?
     @ivar waited: for how long somebody has, in seconds.
     @ivar late: has it been told that the response takes too long?
-    @ivar touched: has any of this changed since the present request began? Nearly always only C{started} is set anew.
+    @ivar touched: has any of this changed since the present request began, or does it matter how many requests there
+        are? Nearly always only C{started} is set anew.
     @ivar outlives: may the response take its time when the peer has ended its direction?
     """
 
-    __slots__ = ("late", "outlives", "started", "touched", "waited", "waiting")
+    __slots__ = ("_counts", "late", "outlives", "started", "touched", "waited", "waiting")
 
     def __init__(self, timing: Timing, now: float) -> None:
         super().__init__(timing, now)
         self.started = now
-        self.waiting = self.late = self.outlives = self.touched = False
+        self.waiting = self.late = self.outlives = False
         self.waited = 0.0
+        # Does it matter how many requests there have been?
+        self._counts = self.touched = timing.requests is not None
 
     def outlive(self) -> None:
         """
@@ -206,7 +209,14 @@ class ServerClock(Clock):
         """
         self.started = now
         self.waited = 0.0
-        self.late = self.outlives = self.touched = False
+        self.late = self.outlives = False
+        self.touched = self._counts
+
+    def count(self) -> None:
+        """
+        From now on it matters how many requests there have been.
+        """
+        self._counts = self.touched = True
 
     def wait(self, now: float) -> None:
         """

@@ -17,6 +17,7 @@ from twisted.internet.main import CONNECTION_LOST, installReactor
 from twisted.python import context, log
 from twisted.python.log import ILogContext
 
+from .._fast import fastPath
 from .transports import LEAN, Connector, Gathering, Port, Server, UNIXConnector, UNIXPort, UNIXServer
 
 # How many events are dispatched before timed calls are looked at again.
@@ -26,6 +27,17 @@ _EVENTS = 512
 # not wait for too many others' events.
 _TOGETHER = 32
 _MAPPED = 1 << 20
+
+
+@fastPath("reactor.dispatch", slow="log.callWithLogger and EPollReactor._doReadOrWrite", why="FIGURE")
+def _dispatched() -> frozenset[type[Any]]:
+    """
+    Return the classes of the transports that L{EPollReactor.doPoll} has read by itself.
+    """
+    return LEAN
+
+
+_DISPATCHED = _dispatched() or frozenset()
 
 
 class EPollReactor(epollreactor.EPollReactor):
@@ -95,7 +107,7 @@ class EPollReactor(epollreactor.EPollReactor):
             raise
         for fd, event in events:
             selectable: Any = selectables.get(fd)
-            if event == EPOLLIN and selectable.__class__ in LEAN:
+            if event == EPOLLIN and selectable.__class__ in _DISPATCHED:
                 # What C{log.callWithLogger} and C{_doReadOrWrite} do, without what is the same each time.
                 contexts.append(selectable)
                 why: Any

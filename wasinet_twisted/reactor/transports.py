@@ -25,6 +25,8 @@ from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python import log
 from twisted.python.log import ILogContext
 
+from .._fast import fastPath, fastPathOf
+
 
 class _Flags:
     """
@@ -42,7 +44,7 @@ class Gathering(_Flags):
     To be mixed into a subclass of C{twisted.internet.tcp.Connection}.
 
     Nearly always there is little to send, to a peer that takes it, on a
-    connection that goes on: C{write} and L{sendPlain} have a short way for that.
+    connection that goes on: C{write} and L{sendPlain} are a fast path for that.
     What is queued stands in Twisted's own queue all the while, so that at any
     moment the rest can be left to Twisted.
 
@@ -92,11 +94,11 @@ class Gathering(_Flags):
                 self.reactor.dirty.append(self)
         else:
             super().write(data)  # type: ignore[misc]
-            self._plain = self._isPlain()
+            self._plain = bool(self._isPlain())
 
     def sendPlain(self) -> bool:
         """
-        Send what has gathered, if it is a plain case. Calls nobody.
+        Send what has gathered, if the transport is as the fast path takes it. Calls nobody.
 
         @return: has all been done? Else L{sendNow} is to be called.
         """
@@ -161,6 +163,7 @@ class Gathering(_Flags):
         if self.reactor.isWriting(self):
             super().stopWriting()  # type: ignore[misc]
 
+    @fastPath("reactor.write", slow="FileDescriptor.write and Gathering.sendNow", why="FIGURE")
     def _isPlain(self) -> bool:
         return not (
             self.TLS
@@ -242,9 +245,10 @@ class Reading:
     To be mixed into the TCP transports.
     """
 
+    @fastPathOf(tcp.Connection.doRead, name="reactor.read", why="FIGURE")
     def doRead(self: Any) -> Any:
         """
-        What Twisted's does, with one call less.
+        Read what has come, without the call that checks what the protocol returns.
         """
         try:
             data = self.socket.recv(self.bufferSize)
@@ -296,7 +300,7 @@ class Descriptors(Gathering):
         return super().sendNow()
 
     def _isPlain(self) -> bool:
-        return not self._sendmsgQueue and super()._isPlain()
+        return not self._sendmsgQueue and bool(super()._isPlain())
 
 
 class UNIXServer(Descriptors, unix.Server):
@@ -322,6 +326,7 @@ class Port(tcp.Port):
 
     transport = Server
 
+    @fastPathOf(tcp.Port.doRead, name="reactor.accept", why="FIGURE")
     def doRead(self) -> None:
         """
         Accept those who wait, in Twisted's way, but for what it prepares each time

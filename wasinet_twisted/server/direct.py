@@ -18,9 +18,12 @@ from typing import Any
 
 from twisted.internet import tcp, unix
 
+from .._fast import fastPath
+
 _DIRECT = frozenset((tcp.Server, unix.Server))
 
 
+@fastPath("server.direct", slow="transport.write", why="FIGURE")
 def sendsDirectly(transport: Any) -> bool:
     """
     Can L{sendDirectly<wasinet_twisted._privates.sendDirectly>} be asked about C{transport}? Not if it enciphers, nor if

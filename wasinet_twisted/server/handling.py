@@ -60,9 +60,7 @@ def handle(carrier: Carrier, request: Request) -> None:
     request._protocol = carrier
     request._begun = False
     request._fault = None
-    statistics = server.statistics
-    statistics.requests += 1
-    statistics.inFlight += 1
+    server.statistics.requests += 1
     carrier.inFlight = request
     if request._asks & UNKNOWN_EXPECTATION and expectsUnknown(request._asks, request.version):
         # RFC 9110 section 10.1.1
@@ -72,7 +70,7 @@ def handle(carrier: Carrier, request: Request) -> None:
     ended = False
     try:
         result: Any = server.handler(request)
-        if type(result) is CoroutineType:
+        if result.__class__ is CoroutineType:
             # The first step is made here: most handlers have nothing to wait for, and need no task.
             context = copy_context()
             awaited = context.run(result.send, None)
@@ -215,7 +213,7 @@ def refuse(carrier: Carrier, status: int, reason: str, request: Request | None) 
     if carrier.inFlight is not None:
         # It has been counted, and is counted as a refusal instead of an answer.
         carrier.inFlight = None
-        server.statistics.inFlight -= 1
+        server.statistics.refusedRequests += 1
     server.statistics.refused(status, _REASONS.get(status, "malformed"))
     logAnswer(carrier, request, status, size, now - since)
     carrier.follow()

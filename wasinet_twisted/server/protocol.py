@@ -7,8 +7,6 @@ the turns that others have to have. What answers a request is in C{handling}.
 
 from __future__ import annotations
 
-from math import inf
-
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
@@ -16,6 +14,7 @@ from .._privates import sendDirectly
 from ..errors import BusyError, ConnectionClosed, IncompleteRead, NotSupported, RemoteProtocolError, SlowBody
 from ..http import ServerConnection
 from ..http.connection import CLOSE, KEEP, LINGER
+from ..http.exchange import IDLE
 from ..http.timing import Timing
 from ..net.stream.lifecycle import CLOSE_TIMEOUT
 from ..net.stream.outgoing import unacknowledged
@@ -59,7 +58,7 @@ class HttpProtocol(TransportProtocol):
         """
         There is a connection.
         """
-        self._direct = sendsDirectly(self.transport)
+        self._direct = bool(sendsDirectly(self.transport))
         super().connectionMade()
 
     def dataReceived(self, data: bytes) -> None:
@@ -108,6 +107,7 @@ class HttpProtocol(TransportProtocol):
         if self._tunnel is not None:
             self._tunnel.readConnectionLost()
         elif not self.closing:
+            self.peerFinished = True
             self.connection.eof(self.reactor.seconds())
             if self._puller is not None:
                 self._puller.give(None)
@@ -266,16 +266,18 @@ class HttpProtocol(TransportProtocol):
             raise self._broken or ConnectionClosed(f"the connection with {self.peerName()} is closed")
         if self._puller is not None:
             raise BusyError(f"somebody else reads the body of {self.connection.request!r}")
-        self.transmit(self.connection.awaitBody(self.reactor.seconds()))
-        self._flow()
-        puller: Awaited[None] = Awaited()
-        self._puller = puller
+        connection = self.connection
+        self.transmit(connection.awaitBody(self.reactor.seconds()))
+        if self._readPaused:
+            self._flow()
+        self._puller = puller = Awaited()
         try:
             await puller
         finally:
             if self._puller is puller:
                 self._puller = None
-                self.connection.clock.waitNoMore(self.reactor.seconds())
+                if connection.clock.waiting:
+                    connection.clock.waitNoMore(self.reactor.seconds())
 
     def tookBody(self) -> bool:
         """
@@ -283,7 +285,8 @@ class HttpProtocol(TransportProtocol):
 
         @return: have others to have their turn? A megabyte in chunks of one byte would keep the reactor from it.
         """
-        self._flow()
+        if self._readPaused:
+            self._flow()
         self._immediate += 1
         if self._immediate <= IMMEDIATE:
             return False
@@ -325,12 +328,11 @@ class HttpProtocol(TransportProtocol):
                 self._queued += len(data)
         connection = self.connection
         if (
-            connection.closing is not KEEP
+            connection.exchange.state != IDLE
             or connection.reader.arrived.size
-            or connection.clock.finished != inf
+            or self.peerFinished
             or self._readPaused
             or self._puller is not None
-            or connection.needsTurn
         ):
             self.follow()
 

@@ -21,7 +21,7 @@ from ..errors import (
     MessageTooLarge,
     RemoteProtocolError,
 )
-from ..http import Data, RequestHead
+from ..http import RequestHead
 from ..http.answers import checkOffer
 from ..http.asks import CONTINUE
 from ..http.content import decodeJson, decodeText
@@ -149,7 +149,7 @@ class Request(RequestHead):
     def _endOfBody(self) -> None:
         # It has come with its head.
         if self._asks & CONTINUE:
-            self._protocol.connection.nextEvent()
+            self._protocol.connection.nextPiece()
         # A chunked one has had its trailer section, without a field.
         if self._length == CHUNKED:
             self._trailers = CIMultiDict()
@@ -171,16 +171,16 @@ class Request(RequestHead):
             if connection.request is not self:
                 raise ConnectionClosed(f"{self!r} has been answered, or its connection is gone")
             try:
-                event = connection.nextEvent()
+                piece = connection.nextPiece()
             except (RemoteProtocolError, IncompleteRead) as error:
                 self._fault = error
                 raise
-            if event is None and not connection.bodyEnded:
+            if piece is None and not connection.bodyEnded:
                 await carrier.awaitBody()
                 continue
             if carrier.tookBody():
                 await turn(carrier.reactor)
-            return event.data if isinstance(event, Data) else b""
+            return piece or b""
 
     async def _takeOver(self, protocol: str | None, headers: HeadersLike) -> WasiTcpConn:
         self._checkWaits()

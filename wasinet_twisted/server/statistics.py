@@ -75,8 +75,8 @@ class Statistics:
     @ivar openConnections: how many there are now.
     @ivar accepted: how many there have been.
     @ivar requests: how many have been given to the handler.
-    @ivar inFlight: how many of these are without an answer yet.
-    @ivar abandonedRequests: how many of these never got one.
+    @ivar abandonedRequests: how many of these never got an answer.
+    @ivar refusedRequests: how many of these were refused after all: they count as refusals, not as answers.
     @ivar statuses: how many answers of each status, which is the index;
         refusals too.
     @ivar refusals: how many requests were refused, by status and reason.
@@ -97,9 +97,9 @@ class Statistics:
         "bytesReceived",
         "bytesSent",
         "drops",
-        "inFlight",
         "openConnections",
         "refusals",
+        "refusedRequests",
         "requests",
         "seconds",
         "startTime",
@@ -116,8 +116,8 @@ class Statistics:
         self.openConnections = 0
         self.accepted = 0
         self.requests = 0
-        self.inFlight = 0
         self.abandonedRequests = 0
+        self.refusedRequests = 0
         self.bytesReceived = 0
         self.bytesSent = 0
         self.seconds = 0.0
@@ -140,6 +140,13 @@ class Statistics:
         """
         self.openConnections -= 1
 
+    @property
+    def inFlight(self) -> int:
+        """
+        How many requests are without an answer yet. Rarely asked for: counting down would cost each request.
+        """
+        return self.requests - sum(self.buckets) - self.abandonedRequests - self.refusedRequests
+
     def answered(self, status: int, seconds: float, size: int) -> None:
         """
         A request that is in C{inFlight} has its answer.
@@ -148,7 +155,6 @@ class Statistics:
         @param seconds: how long it took.
         @param size: how many bytes the answer has, its head included.
         """
-        self.inFlight -= 1
         self.statuses[status] += 1
         self.bytesSent += size
         if 0.0 <= seconds < _TABLED:
@@ -172,7 +178,6 @@ class Statistics:
         """
         A request that is in C{inFlight} will have no answer: its connection is gone.
         """
-        self.inFlight -= 1
         self.abandonedRequests += 1
 
     def refused(self, status: int, reason: str) -> None:

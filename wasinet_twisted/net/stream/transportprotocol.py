@@ -98,17 +98,10 @@ class TransportProtocol(Lifecycle):
         """
         See L{WasiTcpConn.write<wasinet_twisted.net.stream.handle.WasiTcpConn.write>}.
         """
-        if not (self.closing or self.finished or self._queued or self.lost):
-            # What nearly always is so, in one go.
-            self.transport.write(data)
-            if not self._writePaused:
-                self._immediate += 1
-                if self._immediate <= IMMEDIATE and self._broken is None:
-                    return Done()
-            else:
-                self._queued = len(data)
-        else:
-            self.send(data)
+        self.send(data)
+        if not self._writePaused and self._broken is None and self._immediate < IMMEDIATE:
+            self._immediate += 1
+            return Done()
         written: Awaited[None] = Awaited()
         if self._broken is not None:
             self._soon(written, written.failQuietly, again(self._broken))
@@ -127,7 +120,7 @@ class TransportProtocol(Lifecycle):
             raise ConnectionClosed(
                 f"write() of {len(data)} bytes after the connection with {self.peerName()} was {done}"
             )
-        if not self.lost and not self._overflows(len(data)):
+        if not (self.lost or (self._queued and self._overflows(len(data)))):
             self.transport.write(data)
             if self._writePaused:
                 self._queued += len(data)
@@ -226,7 +219,7 @@ class TransportProtocol(Lifecycle):
                 failAll(waiting, failure)
 
     def _overflows(self, size: int) -> bool:
-        if not self._queued or self._queued + size <= WRITE_BUFFER:
+        if self._queued + size <= WRITE_BUFFER:
             return False
         # Only those who don't await get here: await, and the queue is empty again.
         self._queued = unsent(self.transport, self._queued)

@@ -89,11 +89,7 @@ class Awaited(Deferred[T]):
         if task is None:
             self.callback(value)
         else:
-            # What _settle() does: this is the hot path.
-            self.task = None
-            self.called = True
-            self._canceller = None
-            self.result = None
+            self._settle()
             task.resume(value)
             if self._callbacks:
                 self._runCallbacks()
