@@ -139,6 +139,23 @@ class LateTests(MemoryServerCase):
         self.twoSides(5, lambda: self.assertOpen(peer), lambda: self.assertEqual(self.status(peer), 500))
         self.assertEqual(len(self.flushLoggedErrors(LookupError)), 1)
 
+    def test_whoClosesWhenItIsCancelled(self) -> None:
+        """
+        The connection closes, as the handler has asked for: there is no 503, and no reset either.
+        """
+
+        async def handler(request: Request) -> WasiResponse:
+            try:
+                await self.sleep(100)
+            finally:
+                request.conn.close()
+            return WasiResponse()
+
+        self.serve(handler, handler=5)
+        peer = self.connect(get())
+        self.twoSides(5, lambda: self.assertOpen(peer), lambda: self.assertClosed(peer))
+        self.assertEqual(peer.take(), b"")
+
 
 class BlameTests(MemoryServerCase):
     """
