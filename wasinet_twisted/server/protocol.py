@@ -43,10 +43,8 @@ class HttpProtocol(TransportProtocol):
             server.limits.message, timing, Request, server.reactor.seconds()
         )
         self.inFlight: Request | None = None
-        # Is an answer sent from within the write?
-        self._direct = False
-        # Are requests being answered, or will they be in the next turn?
-        self._pumping = self._pumpsLater = False
+        # Is an answer sent from within the write? Are requests being answered, or will they be in the next turn?
+        self._direct = self._pumping = self._pumpsLater = False
         # Who waits for more of a body.
         self._puller: Awaited[None] | None = None
         # What has taken over, after an upgrade.
@@ -68,9 +66,9 @@ class HttpProtocol(TransportProtocol):
         if self._tunnel is not None:
             self._tunnel.dataReceived(data)
             return
-        self.server.statistics.bytesReceived += len(data)
         if self.closing:
             return
+        self.server.statistics.bytesReceived += len(data)
         # A turn of the reactor's has begun.
         self._immediate = 0
         connection = self.connection
