@@ -286,11 +286,8 @@ class HttpProtocol(TransportProtocol):
         """
         if self._readPaused:
             self._flow()
-        self._immediate += 1
-        if self._immediate <= IMMEDIATE:
-            return False
-        self._immediate = 0
-        return True
+        self._immediate = (self._immediate + 1) % (IMMEDIATE + 1)
+        return self._immediate == 0
 
     def tunnel(self, request: Request, answer: bytes, rest: bytes) -> ConnectionProtocol:
         """
@@ -372,7 +369,9 @@ class HttpProtocol(TransportProtocol):
             self._readPaused = False
             self.transport.resumeProducing()
         try:
-            self.finish()
+            # Each piece that is forgotten leads here again.
+            if not self.finished:
+                self.finish()
         except NotSupported:
             # Over TLS the answer is all that can be sent first.
             self.connection.sentEnd(self.reactor.seconds())
