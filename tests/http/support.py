@@ -251,7 +251,7 @@ def takenAtOnce(buffer: Buffer, data: bytes, kind: type[_Head], most: int) -> _H
 
     @return: the request; L{None}: nothing has been done.
     """
-    if len(buffer) or not buffer._open or buffer._state is not machineModule.IDLE:
+    if len(buffer) or not buffer._open or buffer._state is not machineModule.BETWEEN:
         return None
     found = machineModule.fastRequestHead(data, 0, buffer._limits, kind)
     return None if found is None else buffer.goOnAfter(*found, data, most)

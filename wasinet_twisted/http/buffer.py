@@ -15,7 +15,7 @@ from ..errors import IncompleteRead, LocalProtocolError, RemoteProtocolError
 from .events import Data, EndOfMessage, Event, RequestHead, ResponseHead
 from .framing import TUNNEL
 from .limits import DEFAULT_LIMITS, Limits
-from .machine import END, IDLE, IN_TUNNEL, TOLD_CONNECT, Machine, Role, tooLarge
+from .machine import BETWEEN, END, IN_TUNNEL, TOLD_CONNECT, Machine, Role, tooLarge
 from .messages import WasiRequest, WasiResponse
 
 _Message = TypeVar("_Message", WasiRequest, WasiResponse)
@@ -86,7 +86,7 @@ class Buffer(Machine):
         message or as events.
         """
         queue = self._queue
-        return queue.size if self._state is IDLE else queue.size + queue.taken - self._handedOut
+        return queue.size if self._state is BETWEEN else queue.size + queue.taken - self._handedOut
 
     @property
     def byteLength(self) -> int:
@@ -154,7 +154,7 @@ class Buffer(Machine):
             head = self._nextHead(RequestHead if self._role == "request" else ResponseHead)
             if head is None:
                 return None
-            self._begin(head, False)
+            self._beginBody(head, False)
         except (RemoteProtocolError, IncompleteRead) as error:
             self._fail(error)
             raise
@@ -230,7 +230,7 @@ class Buffer(Machine):
         if not self._takeBody(head, most):
             # Without a body, until it comes.
             head._body = None  # type: ignore[assignment]
-            self._begin(head, False)
+            self._beginBody(head, False)
             if head._length == TUNNEL:
                 # A CONNECT has no body; the Buffer waits for what becomes of it.
                 self._finish(head)
@@ -271,7 +271,7 @@ class Buffer(Machine):
         """
         self._assumeRole("request")
         # Once a head has been looked for, bytes of the tunnel may have been taken as empty lines.
-        if self._state not in (IDLE, TOLD_CONNECT):
+        if self._state not in (BETWEEN, TOLD_CONNECT):
             raise LocalProtocolError("acceptTunnel() inside a message")
         self._state = IN_TUNNEL
         self._handedOut = self._queue.taken
@@ -284,7 +284,7 @@ class Buffer(Machine):
         """
         if self._state is not TOLD_CONNECT:
             raise LocalProtocolError("declineTunnel() without a CONNECT")
-        self._state = IDLE
+        self._state = BETWEEN
 
     def takeRest(self) -> bytes:
         """
@@ -328,7 +328,7 @@ class Buffer(Machine):
                 assert isinstance(message, kind)
                 if self._takeBody(message, most):
                     return message
-                self._begin(message, True)
+                self._beginBody(message, True)
             elif not self._collecting:
                 raise LocalProtocolError("parse…() inside a message that nextEvent() is streaming")
             if message._length > most:

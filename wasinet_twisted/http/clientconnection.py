@@ -103,7 +103,7 @@ class ClientConnection(Connection):
         """
         self._checkFree()
         encoded = request.encode()
-        self._begin(request, now)
+        self._sends(request, now)
         self.exchange.move(REQUEST_ENDS)
         return encoded
 
@@ -119,7 +119,7 @@ class ClientConnection(Connection):
         encoded = request.encodeHead()
         pairs, framing = request._check()
         writer = BodyWriter(framePieces(pairs, framing, request.version, isRequest=True))
-        self._begin(request, now)
+        self._sends(request, now)
         self._writer = writer
         return encoded
 
@@ -148,7 +148,7 @@ class ClientConnection(Connection):
         if not self.isFree:
             raise LocalProtocolError("a request on a connection that has one in flight, or is over")
 
-    def _begin(self, request: WasiRequest, now: float) -> None:
+    def _sends(self, request: WasiRequest, now: float) -> None:
         self.exchange.request(request.method, request.keepAlive and request.method != "CONNECT")
         self._parser.expectResponse(request.method)
         self._offers = offersUpgrade(asksOf(request.fields()), request.version)

@@ -30,7 +30,7 @@ class State(Enum):
     Where in the stream of messages we are.
     """
 
-    IDLE = auto()  # between two messages
+    BETWEEN = auto()  # between two messages
     HEAD = auto()  # a head has begun, and is read line by line
     LENGTH = auto()  # a body of a known length
     CHUNKED = auto()
@@ -42,7 +42,7 @@ class State(Enum):
 
 
 # An enumeration's members cost more to look up than a module's names, and these are looked at for each piece.
-IDLE, HEAD, LENGTH, IN_CHUNKS, TO_CLOSE, END, TOLD_CONNECT, IN_TUNNEL, FAILED = State
+BETWEEN, HEAD, LENGTH, IN_CHUNKS, TO_CLOSE, END, TOLD_CONNECT, IN_TUNNEL, FAILED = State
 
 
 class Machine:
@@ -75,7 +75,7 @@ class Machine:
         """
         Nothing has begun.
         """
-        self._state = IDLE
+        self._state = BETWEEN
         self._headReader: HeadReader | None = None
         # The message whose head has come, and how much of its body has.
         self._message: AnyHead | None = None
@@ -104,7 +104,7 @@ class Machine:
         """
         The next head, made as C{kind}.
         """
-        if self._state is IDLE:
+        if self._state is BETWEEN:
             queue = self._queue
             if not queue.size:
                 return None
@@ -163,11 +163,11 @@ class Machine:
         if body is None:
             return False
         head._body = body
-        if self._state is not IDLE:
+        if self._state is not BETWEEN:
             self._between()
         return True
 
-    def _begin(self, head: AnyHead, collecting: bool) -> None:
+    def _beginBody(self, head: AnyHead, collecting: bool) -> None:
         """
         A head has come; what follows it?
         """

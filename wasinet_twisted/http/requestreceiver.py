@@ -87,7 +87,7 @@ class RequestReceiver(Connection, Generic[R]):
                 return None
         clock = self.clock
         if request._body is None or request._asks & _UNUSUAL or clock.touched or request.version == "HTTP/1.0":
-            self._begin(request, now)
+            self._takeUp(request, now)
         else:
             # What that does for nearly all.
             self.request = request
@@ -132,7 +132,7 @@ class RequestReceiver(Connection, Generic[R]):
         else:
             self._discard(len(data), now)
 
-    def _begin(self, request: R, now: float) -> None:
+    def _takeUp(self, request: R, now: float) -> None:
         self.request = request
         self.reader.got = 0
         clock, exchange = self.clock, self.exchange

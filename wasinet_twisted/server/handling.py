@@ -109,7 +109,7 @@ def handled(carrier: Carrier, request: Request, response: object) -> None:
     now = carrier.reactor.seconds()
     body = response._body
     if body.__class__ is not bytes and response.pieces is not None:
-        _begin(carrier, request, response, now)
+        _stream(carrier, request, response, now)
         return
     try:
         encoded = connection.respond(response, now, server.dateLine)
@@ -125,7 +125,7 @@ def handled(carrier: Carrier, request: Request, response: object) -> None:
     carrier.answer(encoded)
 
 
-def _begin(carrier: Carrier, request: Request, response: WasiResponse, now: float) -> None:
+def _stream(carrier: Carrier, request: Request, response: WasiResponse, now: float) -> None:
     """
     Send a response that comes in pieces.
     """

@@ -117,7 +117,7 @@ class Request(RequestHead):
             if self._asks & CONTINUE or self._length == CHUNKED:
                 self._endOfBody()
             return body
-        self._begin()
+        self._claimBody()
         if self._length > most:
             # Before the client has sent it, if it waits for a 100.
             self._tooLarge(most)
@@ -137,7 +137,7 @@ class Request(RequestHead):
         @raise ConnectionClosed: the peer has gone.
         @raise BusyError: it is, or has been, read already.
         """
-        self._begin()
+        self._claimBody()
         if self._body is not None:
             if self._body:
                 yield self._body
@@ -154,7 +154,7 @@ class Request(RequestHead):
         if self._length == CHUNKED:
             self._trailers = CIMultiDict()
 
-    def _begin(self) -> None:
+    def _claimBody(self) -> None:
         if self._begun:
             raise BusyError(f"the body of {self!r} is read twice")
         self._begun = True
