@@ -148,7 +148,7 @@ class Machine:
         Take a body that has come in one piece with its head; then the message is complete.
 
         @param most: how long it may be, in bytes.
-        @return: has that been done? Else L{_begin} what takes longer.
+        @return: has that been done? Else L{_beginBody} what takes longer.
         """
         queue = self._queue
         length = head._length
