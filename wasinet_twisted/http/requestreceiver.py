@@ -141,8 +141,8 @@ class RequestReceiver(Connection, Generic[R]):
         self._expects = False
         if request._asks & _UNUSUAL or request.version == "HTTP/1.0":
             goesOn = goesOn and persists(request._asks, request.version)
-            # Who has sent the body with the head doesn't wait.
-            self._expects = request._body is None and expectsContinue(request._asks, request.version)
+            # What follows such a head may be the body or another request: only who reads it knows.
+            self._expects = request._body != b"" and expectsContinue(request._asks, request.version)
         exchange.request(request.method, goesOn)
         if request._body is not None:
             exchange.move(REQUEST_ENDS)
