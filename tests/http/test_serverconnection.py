@@ -54,6 +54,23 @@ def test_aBodyIsGivenAsItComes() -> None:
     assert (connection.bodyEnded, connection.exchange.state) == (True, ASKED)
 
 
+def test_aBodyBehindAnotherOneIsGivenAnew() -> None:
+    """
+    It comes whole, with its head; how much of the one before has been read doesn't matter to it.
+    """
+    for readBefore in (True, False):
+        connection = asked(POST % 4 + b"ab")
+        assert bodyOf(connection) == b"ab"
+        assert connection.receive(b"cd", 0.0) is None
+        if readBefore:
+            assert bodyOf(connection) == b"cd"
+        connection.respond(WasiResponse(), 0.0)
+        asked(POST % 3 + b"efg", connection)
+        assert not connection.bodyEnded
+        assert bodyOf(connection) == b"efg"
+        assert connection.bodyEnded
+
+
 def test_trailersComeWithTheEnd() -> None:
     connection = asked(CHUNKED + b"1\r\na\r\n0\r\nT: 1\r\n\r\n")
     assert connection.nextEvent() == Data(b"a")
@@ -129,6 +146,25 @@ def test_aClientThatWaitsInVainIsAnsweredAndClosed() -> None:
     connection = asked(EXPECTS)
     assert connection.respond(WasiResponse(), 0.0) == LAST
     assert connection.closing is LINGER
+
+
+def test_nobodyWaitsForA100WithoutABody() -> None:
+    for length in (b"", b"Content-Length: 0\r\n"):
+        connection = asked(b"GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n%b\r\n" % length)
+        assert connection.awaitBody(0.0) == b""
+        assert connection.respond(WasiResponse(), 0.0) == EMPTY
+        assert connection.closing is KEEP
+
+
+def test_aBodyThatWasNotWaitedWithEndsTheConnectionAllTheSame() -> None:
+    """
+    The client has sent it with its head, and not been told what becomes of it.
+    """
+    connection = asked(EXPECTS + b"hello")
+    assert connection.respond(WasiResponse(), 0.0) == LAST
+    connection = asked(EXPECTS + b"hello")
+    assert bodyOf(connection) == b"hello"
+    assert connection.respond(WasiResponse(), 0.0) == EMPTY
 
 
 def test_aHandlerMaySendThe100Itself() -> None:

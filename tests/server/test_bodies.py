@@ -4,10 +4,11 @@ Bodies of requests: read, streamed, left unread, cut or malformed; in memory.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import capturedLogs
 
 from tests.support import MemoryPeer
@@ -271,6 +272,58 @@ class RequestBodyTests(MemoryServerCase):
         self.advance(10)
         peer.settle()
         self.assertEqual(sum(sizes), size)
+        self.assertEqual(self.status(peer), 200)
+
+    def test_aReadThatIsGivenUp(self) -> None:
+        """
+        From then on nobody waits for the body: it isn't late, and the time is the handler's.
+        """
+
+        async def impatient(request: Request) -> None:
+            reading = Deferred.fromCoroutine(request.read())
+            self.clock.callLater(1, reading.cancel)
+            with contextlib.suppress(CancelledError):
+                await reading
+            await self.sleep(100)
+
+        self.doing(impatient, handler=30, bodyGrace=5)
+        peer = self.connect(post("/", 10, body=b"half"))
+        self.twoSides(31, lambda: self.assertEqual(peer.take(), b""), lambda: self.assertEqual(self.status(peer), 503))
+        self.assertEqual(self.dropped("slow body"), 0)
+
+    def test_theFirstReadFillsIt(self) -> None:
+        """
+        Then there is no second one, until the handler wants more.
+        """
+
+        async def slowly(request: Request) -> None:
+            await self.sleep(1)
+            await request.read()
+
+        self.doing(slowly, buffered=1000)
+        first = post("/", 6000, body=bytes(3000))
+        peer = self.connect(first)
+        peer.send(bytes(3000))
+        self.assertEqual(self.server.statistics.bytesReceived, len(first))
+        self.advance(1)
+        self.assertEqual(self.server.statistics.bytesReceived, len(first) + 3000)
+        self.assertEqual(self.status(peer), 200)
+
+    def test_whatIsForgottenMakesRoom(self) -> None:
+        """
+        The first read fills the buffer; the handler answers without the body, whose rest comes then.
+        """
+
+        async def ignore(request: Request) -> None:
+            await self.sleep(1)
+
+        self.doing(ignore, buffered=1000)
+        peer = self.connect(post("/", 6000, body=bytes(3000)), bytes(3000))
+        self.advance(1)
+        self.assertEqual(self.status(peer), 200)
+        self.assertEqual(self.server.statistics.bytesReceived, len(post("/", 6000)) + 6000)
+        peer.send(get())
+        self.advance(1)
         self.assertEqual(self.status(peer), 200)
 
     def test_whatComesWhileTheResponseIsNotTaken(self) -> None:

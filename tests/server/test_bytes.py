@@ -158,19 +158,6 @@ class CountedTests(MemoryServerCase):
         self.count(get("/", "Connection: close") + get(), b"nonsense" * 1000)
         self.count(b"nonsense\r\n\r\n", bytes(100_000))
 
-    def test_whatComesWhileItCloses(self) -> None:
-        """
-        The last answer is still being taken.
-        """
-        self.serve(lambda request: WasiResponse(200, {"Connection": "close"}, bytes(100_000)))
-        peer = self.connect()
-        peer.stall()
-        peer.send(get())
-        peer.send(b"more")
-        self.assertEqual(self.server.statistics.bytesReceived, len(get()) + 4)
-        peer.flow()
-        self.assertEqual(len(peer.take()), self.server.statistics.bytesSent)
-
 
 class ClosingTests(MemoryServerCase):
     """

@@ -527,7 +527,11 @@ class LingerTests(ServerCase):
         self.assertClosed(peer)
 
     def test_thePeersBytesProlongNothing(self) -> None:
-        peer = self.refused()
+        for halfClose in (True, False):
+            with self.subTest(halfClose=halfClose):
+                self.trickle(self.refused(halfClose=halfClose))
+
+    def trickle(self, peer: MemoryPeer) -> None:
         for _ in range(18):
             peer.link.advance(0.1)
             peer.send(b"more")

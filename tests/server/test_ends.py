@@ -164,7 +164,9 @@ class EndTests(MemoryServerCase):
         sent, stalls = STATES[state]
         peer = self.connect()
         if stalls:
-            peer.stall()
+            # The transport finds that out by itself, when it has much to send.
+            peer.link.toClient.window = 1
+            peer.link.clientTransport.pauseProducing()
         for data in sent:
             peer.send(data)
         return peer, log
@@ -307,6 +309,19 @@ class EndTests(MemoryServerCase):
 
     def test_stop(self) -> None:
         self.assertAll(lambda peer: self.server.stop(2))
+
+    def test_theEarlierOfTwoDeadlines(self) -> None:
+        """
+        A handler has the connection closed with patience, and then with less.
+        """
+        for first, second in ((20, 5), (5, 20), (5, None)):
+            peer, log = self.reach("pieces that are not taken")
+            (request,) = self.requests
+            for timeout in (first, second):
+                if timeout is not None:
+                    request.conn.close(timeout)
+            self.twoSides(5, lambda peer=peer: self.assertFalse(peer.gone), lambda peer=peer: self.assertReset(peer))
+            self.assertEnded(peer, log, None)
 
     def test_nothingIsLost(self) -> None:
         """

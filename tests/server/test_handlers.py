@@ -9,13 +9,20 @@ import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 
-from wasinet_twisted.errors import InvalidResponse, LocalProtocolError
+from wasinet_twisted.errors import (
+    ContentError,
+    IncompleteRead,
+    InvalidResponse,
+    LocalProtocolError,
+    MessageTooLarge,
+    RemoteProtocolError,
+)
 from wasinet_twisted.http import WasiResponse
 from wasinet_twisted.server import Request
 
-from .support import MemoryServerCase, get, parse
+from .support import MemoryServerCase, chunked, get, parse, post
 
 SECRET = "hunter2"
 
@@ -112,3 +119,103 @@ class ReturnTests(MemoryServerCase):
 
     def test_aMappingForTheBody(self) -> None:
         self.assertHint(lambda: WasiResponse(body={"a": 1}), "; json.dumps() makes JSON", error=LocalProtocolError)
+
+
+class LateTests(MemoryServerCase):
+    def test_whatFailsWhenItIsCancelled(self) -> None:
+        """
+        It is no longer the time that is at fault: the log has the failure.
+        """
+
+        async def handler(request: Request) -> WasiResponse:
+            try:
+                await self.sleep(100)
+            except CancelledError:
+                raise LookupError("no") from None
+            return WasiResponse()
+
+        self.serve(handler, handler=5)
+        peer = self.connect(get())
+        self.twoSides(5, lambda: self.assertOpen(peer), lambda: self.assertEqual(self.status(peer), 500))
+        self.assertEqual(len(self.flushLoggedErrors(LookupError)), 1)
+
+    def test_whoClosesWhenItIsCancelled(self) -> None:
+        """
+        The connection closes, as the handler has asked for: there is no 503, and no reset either.
+        """
+
+        async def handler(request: Request) -> WasiResponse:
+            try:
+                await self.sleep(100)
+            finally:
+                request.conn.close()
+            return WasiResponse()
+
+        self.serve(handler, handler=5)
+        peer = self.connect(get())
+        self.twoSides(5, lambda: self.assertOpen(peer), lambda: self.assertClosed(peer))
+        self.assertEqual(peer.take(), b"")
+
+
+class BlameTests(MemoryServerCase):
+    """
+    Errors as the parser of the request raises them, but of somebody else's: of an upstream's answer, say.
+    """
+
+    ERRORS = (
+        RemoteProtocolError("no HTTP"),
+        IncompleteRead("cut", b"", 3),
+        ContentError("no JSON"),
+        MessageTooLarge("too much"),
+    )
+    REQUESTS = (get(), post("/", 3, body=b"abc"), post("/", 3, body=b"a"))
+
+    def test_beforeTheAnswer(self) -> None:
+        """
+        The client isn't blamed, and gets an answer; the log has the traceback.
+        """
+        for error in self.ERRORS:
+
+            async def handler(request: Request, error: Exception = error) -> WasiResponse:
+                raise error
+
+            for sent in self.REQUESTS:
+                self.serve(handler)
+                peer = self.connect(sent)
+                self.assertEqual(self.status(peer), 500, error)
+                self.assertEqual([failure.value for failure in self.flushLoggedErrors()], [error])
+
+    def test_afterIt(self) -> None:
+        """
+        The answer is broken off; the log has the traceback all the same.
+        """
+        for error in self.ERRORS:
+
+            async def pieces(error: Exception = error) -> AsyncIterator[bytes]:
+                yield b"half"
+                raise error
+
+            for sent in self.REQUESTS:
+                self.serve(lambda request, pieces=pieces: WasiResponse(body=pieces()))
+                peer = self.connect(sent)
+                self.assertReset(peer)
+                self.assertEqual([failure.value for failure in self.flushLoggedErrors()], [error])
+
+    def test_theClientsOwn(self) -> None:
+        """
+        It is told, and the log has no traceback.
+        """
+
+        async def handler(request: Request) -> WasiResponse:
+            return WasiResponse(body=str(await request.json()))
+
+        for sent, status in (
+            (post("/", 3, body=b"abc"), 400),
+            (chunked("/", b"1") + b"nonsense\r\n", 400),
+            (post("/", 2_000_000), 413),
+        ):
+            self.serve(handler)
+            self.assertEqual(self.status(self.connect(sent)), status)
+        peer = self.connect(post("/", 3, body=b"a"))
+        peer.end()
+        self.assertEqual(self.status(peer), 400)

@@ -175,9 +175,10 @@ class Connection:
 
     def sentEnd(self, now: float) -> None:
         """
-        Our direction has ended, and everything before has been sent; or it can't end without the other.
+        Our direction has ended, and everything before has been sent; or it can't end without the other. Only the first
+        time counts.
         """
-        if self.closing is LINGER:
+        if self.closing is LINGER and not self.clock.ended:
             clock = self.clock
             clock.closeBy = now + clock.timing.lingerSeconds
             clock.taking = None

@@ -131,7 +131,7 @@ def fastResponseHead(
     head.reason = reason.decode("ascii")
     head.version = "HTTP/1.1"
     head._pairs = pairs
-    head._headers = None
+    head._headers = head._trailers = None
     head._length = length
     head._asks = found[2]
     head._trailers = None

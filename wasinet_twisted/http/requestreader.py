@@ -26,7 +26,7 @@ _NOTHING = ByteQueue()
 MORE = 0  # more bytes are needed
 TURN = 1  # there is more to do; others first
 DONE = 2  # the body has been read
-STOP = 3  # it is too long or malformed: no request can follow
+STOP = 3  # it is too long, malformed or cut: no request can follow
 
 
 class RequestReader:

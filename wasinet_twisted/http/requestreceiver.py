@@ -17,7 +17,7 @@ from .events import Data, EndOfMessage, RequestHead
 from .exchange import ASKED, ASKING, EARLY, HEAD, HEAD_BEGINS, IDLE, LAST_RESPONSE_ENDS, REQUEST_ENDS, TUNNEL, UNREAD
 from .fasthead import fastRequestHead
 from .limits import Limits
-from .requestreader import DONE, MORE, SMALL, STOP, TURN, RequestReader
+from .requestreader import DONE, SMALL, STOP, TURN, RequestReader
 from .timing import ServerClock, Timing
 
 R = TypeVar("R", bound=RequestHead)
@@ -243,7 +243,7 @@ class RequestReceiver(Connection, Generic[R]):
         if done == DONE:
             self.exchange.move(REQUEST_ENDS)
             self._ready(now)
-        elif done == STOP or (done == MORE and self.clock.finished != inf):
+        elif done == STOP:
             self.exchange.move(LAST_RESPONSE_ENDS)
             self._linger(now)
 

@@ -20,7 +20,6 @@ from ..errors import (
     ConnectionClosed,
     IncompleteRead,
     LocalProtocolError,
-    RemoteProtocolError,
     SlowBody,
 )
 from ..http import RequestHead, WasiResponse
@@ -170,7 +169,7 @@ def failed(carrier: Carrier, request: Request, error: BaseException, cancelled: 
         refuse(carrier, getattr(error, "statusHint", 400), str(error), request)
     elif unanswered and isinstance(error, SlowBody):
         refuse(carrier, error.statusHint, "the body came too slowly", request)
-    elif isinstance(error, RemoteProtocolError | IncompleteRead | SlowBody) and not connection.bodyEnded:
+    elif error is request._fault or isinstance(error, SlowBody):
         # The answer has begun, but the request will not end: that is its peer's doing.
         log.info("the answer to {request} is broken off: {error}", request=request, error=error)
         carrier.abort()

@@ -43,10 +43,8 @@ class HttpProtocol(TransportProtocol):
             server.limits.message, timing, Request, server.reactor.seconds()
         )
         self.inFlight: Request | None = None
-        # Is an answer sent from within the write?
-        self._direct = False
-        # Are requests being answered, or will they be in the next turn?
-        self._pumping = self._pumpsLater = False
+        # Is an answer sent from within the write? Are requests being answered, or will they be in the next turn?
+        self._direct = self._pumping = self._pumpsLater = False
         # Who waits for more of a body.
         self._puller: Awaited[None] | None = None
         # What has taken over, after an upgrade.
@@ -68,9 +66,9 @@ class HttpProtocol(TransportProtocol):
         if self._tunnel is not None:
             self._tunnel.dataReceived(data)
             return
-        self.server.statistics.bytesReceived += len(data)
         if self.closing:
             return
+        self.server.statistics.bytesReceived += len(data)
         # A turn of the reactor's has begun.
         self._immediate = 0
         connection = self.connection
@@ -288,11 +286,8 @@ class HttpProtocol(TransportProtocol):
         """
         if self._readPaused:
             self._flow()
-        self._immediate += 1
-        if self._immediate <= IMMEDIATE:
-            return False
-        self._immediate = 0
-        return True
+        self._immediate = (self._immediate + 1) % (IMMEDIATE + 1)
+        return self._immediate == 0
 
     def tunnel(self, request: Request, answer: bytes, rest: bytes) -> ConnectionProtocol:
         """
@@ -374,7 +369,9 @@ class HttpProtocol(TransportProtocol):
             self._readPaused = False
             self.transport.resumeProducing()
         try:
-            self.finish()
+            # Each piece that is forgotten leads here again.
+            if not self.finished:
+                self.finish()
         except NotSupported:
             # Over TLS the answer is all that can be sent first.
             self.connection.sentEnd(self.reactor.seconds())
