@@ -445,7 +445,8 @@ class Pair:
         Is there nothing because of which it could end?
         """
         server = self.server
-        complete = present._body is not None or self.serverGotAll
+        # A body that nobody has read, though a 100 was expected before it, may be another request.
+        complete = (present._body is not None and not server._expects) or self.serverGotAll
         bounded = server.draining or server.clock.timing.requests is not None
         # In pieces, if there is no length; a whole response has one, and is not judged here.
         untilClose = present.version == "HTTP/1.0" and response.getHeader("Content-Length") is None

@@ -141,7 +141,7 @@ class RequestReceiver(Connection, Generic[R]):
         self._expects = False
         if request._asks & _UNUSUAL or request.version == "HTTP/1.0":
             goesOn = goesOn and persists(request._asks, request.version)
-            # Also of a client that has sent the body with the head: what of it is a body is for the handler to say.
+            # What follows such a head may be the body or another request: only who reads it knows.
             self._expects = request._body != b"" and expectsContinue(request._asks, request.version)
         exchange.request(request.method, goesOn)
         if request._body is not None:
