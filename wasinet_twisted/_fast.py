@@ -72,6 +72,15 @@ def fastPathOf(slow: Callable[..., Any], *, name: str, why: str) -> Callable[[F]
     return register
 
 
+def fastLines(name: str, *, slow: str, why: str) -> bool:
+    """
+    Register a fast path of a few lines that stand inside their slow path, where a call would cost what they save.
+
+    @return: is it on?
+    """
+    return _add(name, slow, why)
+
+
 def isOn(name: str) -> bool:
     """
     Is this fast path used?

@@ -323,12 +323,15 @@ class HttpProtocol(TransportProtocol):
             if self._writePaused:
                 self._queued += len(data)
         connection = self.connection
-        if (
-            connection.exchange.state != IDLE
-            or connection.reader.arrived.size
-            or self.peerFinished
-            or self._readPaused
-            or self._puller is not None
+        # While answers follow one another, pump() goes on by itself.
+        if self._puller is not None or not (
+            self._pumping
+            or (
+                connection.exchange.state == IDLE
+                and not connection.reader.arrived.size
+                and not self.peerFinished
+                and not self._readPaused
+            )
         ):
             self.follow()
 
