@@ -19,6 +19,7 @@ from twisted.internet.ssl import DefaultOpenSSLContextFactory
 from twisted.internet.threads import deferToThread
 
 from tests.certificates import Authority
+from wasinet_twisted import _fast
 from wasinet_twisted._privates import sendDirectly
 from wasinet_twisted.http import WasiResponse
 from wasinet_twisted.server import HttpServer
@@ -88,6 +89,7 @@ def test_notBeforeWhatWaits(name: str, value: Any) -> None:
     assert transport.socket.taken == transport.queued == b""
 
 
+@pytest.mark.skipif(not _fast.isOn("server.direct"), reason="WASINET_FAST switches off what is asked for")
 def test_onlyTransportsThatWeKnow() -> None:
     class Other(tcp.Server):
         pass

@@ -21,13 +21,14 @@ class ByteQueue:
     @ivar chunk: what is being read; what came after it waits in line.
     @ivar position: how much of C{chunk} has been taken.
     @ivar size: how many bytes have not been taken.
+    @ivar appended: how many bytes have been appended in all.
     @ivar mark: the value of C{taken} where the last line began.
     """
 
-    __slots__ = ("_appended", "_line", "_rest", "chunk", "mark", "position", "size")
+    __slots__ = ("_line", "_rest", "appended", "chunk", "mark", "position", "size")
 
     def __init__(self) -> None:
-        self._appended = 0
+        self.appended = 0
         self.mark = 0
         self.clear()
 
@@ -36,7 +37,7 @@ class ByteQueue:
         """
         How many bytes have been taken in all.
         """
-        return self._appended - self.size
+        return self.appended - self.size
 
     def clear(self) -> None:
         """
@@ -61,7 +62,7 @@ class ByteQueue:
             self._wait(data)
         size = len(data)
         self.size += size
-        self._appended += size
+        self.appended += size
 
     def _wait(self, data: bytes) -> None:
         rest = self._rest
@@ -94,7 +95,7 @@ class ByteQueue:
             if not end and len(chunk) - start >= room:
                 end = start + room
             if end:
-                self.mark = self._appended - self.size
+                self.mark = self.appended - self.size
                 self.size -= end - start + len(line)
                 self.position = end
                 if end == len(chunk):
@@ -139,7 +140,7 @@ class ByteQueue:
         """
         C{count} bytes have been taken without having been here.
         """
-        self._appended += count
+        self.appended += count
 
     def takeAll(self) -> bytes:
         """

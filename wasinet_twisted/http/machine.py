@@ -108,7 +108,7 @@ class Machine:
             queue = self._queue
             if not queue.size:
                 return None
-            self._handedOut = queue.taken
+            self._handedOut = queue.appended - queue.size
             found: Any
             if self._role == "request":
                 found = fastRequestHead(queue.chunk, queue.position, self._limits, kind)

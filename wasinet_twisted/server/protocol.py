@@ -323,16 +323,11 @@ class HttpProtocol(TransportProtocol):
             if self._writePaused:
                 self._queued += len(data)
         connection = self.connection
+        quiet = connection.exchange.state == IDLE and not (
+            connection.reader.arrived.size or self.peerFinished or self._readPaused
+        )
         # While answers follow one another, pump() goes on by itself.
-        if self._puller is not None or not (
-            self._pumping
-            or (
-                connection.exchange.state == IDLE
-                and not connection.reader.arrived.size
-                and not self.peerFinished
-                and not self._readPaused
-            )
-        ):
+        if self._puller is not None or not (self._pumping or quiet):
             self.follow()
 
     def tunnelEnded(self, error: BaseException | None, cancelled: bool) -> bool:
