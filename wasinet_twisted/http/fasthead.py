@@ -53,7 +53,8 @@ def fastRequestHead(data: bytes, start: int, limits: Limits, kind: type[_Request
     if not 0 <= end - start <= limits.head - 2:
         return None
     # The last line of these is empty; or it is all that there is beyond the bound, which is no line.
-    lines = iter(data[start : end + 2].split(b"\r\n", limits.fields + 1))
+    head = data if end + 4 == len(data) and not start else data[start : end + 2]
+    lines = iter(head.split(b"\r\n", limits.fields + 1))
     line = next(lines)
     if len(line) > limits.requestLine:
         return None
@@ -84,16 +85,15 @@ def fastRequestHead(data: bytes, start: int, limits: Limits, kind: type[_Request
         length = TUNNEL if method == "CONNECT" else 0
     elif method == "CONNECT" or (length == CHUNKED and version == "HTTP/1.0"):
         return None
-    head: _Request = _new(kind)
-    head.method = method
-    head.uri = target
-    head.version = version
-    head._pairs = pairs
-    head._headers = None
-    head._length = length
-    head._asks = asks
-    head._trailers = None
-    return head, end + 4
+    request: _Request = _new(kind)
+    request.method = method
+    request.uri = target
+    request.version = version
+    request._pairs = pairs
+    request._headers = request._trailers = None
+    request._length = length
+    request._asks = asks
+    return request, end + 4
 
 
 @fastPath(
