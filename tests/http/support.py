@@ -298,21 +298,21 @@ def slowPath() -> Iterator[None]:
     """
     Without the fast paths.
     """
-    # Each module that has them, by name.
-    places: list[tuple[Any, str]] = [
-        (fieldsModule, "_fastFieldLine"),
-        (machineModule, "fastChunkedBody"),
-        (machineModule, "fastRequestHead"),
-        (machineModule, "fastResponseHead"),
+    # Each module that has them, by name, and what they are when switched off.
+    places: list[tuple[Any, str, Any]] = [
+        (fieldsModule, "_FAST_LINE", False),
+        (machineModule, "fastChunkedBody", lambda *given: None),
+        (machineModule, "fastRequestHead", lambda *given: None),
+        (machineModule, "fastResponseHead", lambda *given: None),
     ]
-    kept = [getattr(module, name) for module, name in places]
-    for module, name in places:
-        setattr(module, name, lambda *given: None)
+    kept = [getattr(module, name) for module, name, _ in places]
+    for module, name, off in places:
+        setattr(module, name, off)
     try:
         yield
     finally:
-        for (module, name), function in zip(places, kept, strict=True):
-            setattr(module, name, function)
+        for (module, name, _), on in zip(places, kept, strict=True):
+            setattr(module, name, on)
 
 
 @contextmanager

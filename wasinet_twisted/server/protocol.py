@@ -187,20 +187,20 @@ class HttpProtocol(TransportProtocol):
         self._pumping = True
         try:
             for _ in range(IMMEDIATE):
-                if self._writePaused or self._pumpsLater or self.closing or self.lost or connection.closing is not KEEP:
+                if self._writePaused or self.closing or self.lost or connection.closing is not KEEP:
                     break
                 try:
                     request = connection.receive(b"", self.reactor.seconds())
                 except (RemoteProtocolError, IncompleteRead) as error:
                     refuse(self, getattr(error, "statusHint", 400), str(error), None)
                     break
-                if request is None:
-                    if connection.needsTurn:
-                        self._pumpLater()
-                    break
-                handle(self, request)
-                if not connection.reader.arrived.size and not connection.finished:
-                    break
+                if request is not None:
+                    handle(self, request)
+                if connection.needsTurn:
+                    self._pumpLater()
+                elif request is not None and (connection.reader.arrived.size or connection.finished):
+                    continue
+                break
             else:
                 # Others have their turn.
                 self._pumpLater()
