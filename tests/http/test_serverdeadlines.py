@@ -310,6 +310,16 @@ def test_waitingForTheBodyIsNotTheHandlersTime() -> None:
     assert connection.deadline() == 25.0
 
 
+@pytest.mark.parametrize(("waitsAt", "expired"), [(4.9, Expired.BODY), (5.0, Expired.HANDLER)])
+def test_whatWaitsForTheBodyTooLate(waitsAt: float, expired: Expired) -> None:
+    """
+    Whoever waits for the body when its own time is over gets no more of it.
+    """
+    connection = asked(POST % 4, made(Timing(handler=5.0, bodyGrace=20.0)))
+    connection.awaitBody(waitsAt)
+    expires(connection, 5.0 if expired is Expired.HANDLER else waitsAt + 20.0, expired)
+
+
 def test_aResponseThatHasBegunIsNotTheHandlersTime() -> None:
     assert streaming(GET, 1.0, Timing(handler=7.0)).deadline() == inf
 

@@ -389,6 +389,17 @@ class RefusalTests(ServerCase):
         self.assertEqual(self.responses(peer.take())[0].status, 403)
         self.assertClosed(peer)
 
+    def test_connectWithA101(self) -> None:
+        """
+        That is a mistake of the handler's, as it is for any other method.
+        """
+        self.handler = lambda request: WasiResponse(101)
+        for method, target in ((b"CONNECT", b"x:1"), (b"GET", b"/")):
+            peer = self.connect(b"%b %b HTTP/1.1\r\nHost: x\r\n\r\n" % (method, target))
+            (response,) = self.responses(peer.take())
+            self.assertEqual(response.status, 500)
+            self.assertEqual(len(self.flushLoggedErrors(LocalProtocolError)), 1)
+
     def test_largestBody(self) -> None:
         body = b"a" * 1000
         for framed in (b"Content-Length: 1000\r\n\r\n" + body, b"Transfer-Encoding: chunked\r\n\r\n" + chunked(body)):

@@ -15,7 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import capturedLogs
 
 from tests.support import MemoryPeer
-from wasinet_twisted.errors import TimedOut
+from wasinet_twisted.errors import ConnectionClosed, TimedOut
 from wasinet_twisted.http import RequestHead, WasiResponse
 from wasinet_twisted.net.stream.lifecycle import CLOSE_TIMEOUT
 from wasinet_twisted.server import HttpServer, Request
@@ -203,6 +203,34 @@ class EndedTests(ExpiryCase):
         self.assertEqual(self.dropped("slow reader"), 1)
         self.assertEqual(self.server.statistics.abandonedRequests, 0)
         self.assertEqual(self.lines, [("/", 200, True)])
+
+    def test_aSlowReaderWhoseBodyIsWaitedFor(self) -> None:
+        """
+        A response in pieces that waits for more of the request ends with its connection. That is not its own failure.
+        """
+        errors: list[BaseException] = []
+
+        def handler(request: Request) -> WasiResponse:
+            async def echo() -> AsyncIterator[bytes]:
+                yield bytes(200_000)
+                try:
+                    await request.read()
+                except BaseException as error:
+                    errors.append(error)
+                    raise
+
+            return WasiResponse(body=echo())
+
+        self.serve(handler, bodyGrace=2)
+        peer = self.connect(post("/", 1000, body=b"some"))
+        peer.stall()
+        with capturedLogs() as seen:
+            self.advance(2 + 2 * TICK)
+        self.assertReset(peer)
+        self.assertEqual(self.dropped("slow reader"), 1)
+        self.assertNotIn("answered", str(errors))
+        self.assertIsInstance(errors[0], ConnectionClosed)
+        self.assertEqual([event for event in seen if "log_failure" in event], [])
 
     def stream(self, request: Request) -> WasiResponse:
         async def pieces() -> AsyncIterator[bytes]:

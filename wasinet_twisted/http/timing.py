@@ -243,9 +243,11 @@ class ServerClock(Clock):
         """
         For a response to begin; the time that the request's body takes doesn't count.
         """
-        if self.timing.handler is None or self.late or self.waiting:
+        if self.timing.handler is None or self.late:
             return inf
-        return self.started + self.waited + self.timing.handler
+        due = self.started + self.waited + self.timing.handler
+        # Its time stands still from when somebody waits, and may have been over by then.
+        return inf if self.waiting and due > self.since else due
 
     def halfClosed(self) -> float:
         """

@@ -142,7 +142,7 @@ def _unsendable(carrier: Carrier, request: Request, response: WasiResponse, erro
     """
     Nothing of a response has been sent, and nothing can be.
     """
-    if request.method == "CONNECT" and isTunnel(response.status, "CONNECT"):
+    if request.method == "CONNECT" and response.status != 101 and isTunnel(response.status, "CONNECT"):
         # To the client it would be a tunnel.
         refuse(carrier, 501, "CONNECT is not served here", request)
     else:

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from .._privates import sendDirectly
 from ..errors import BusyError, ConnectionClosed, IncompleteRead, NotSupported, RemoteProtocolError, SlowBody
 from ..http import ServerConnection
-from ..http.connection import CLOSE, KEEP, LINGER
+from ..http.connection import ABORT, CLOSE, KEEP, LINGER
 from ..http.exchange import IDLE
 from ..http.timing import Timing
 from ..net.stream.lifecycle import CLOSE_TIMEOUT
@@ -225,7 +225,7 @@ class HttpProtocol(TransportProtocol):
         A response is complete, or the connection's end has been decided: what comes next?
         """
         connection, closing = self.connection, self.connection.closing
-        if self._puller is not None and connection.request is None:
+        if self._puller is not None and connection.request is None and closing is not ABORT:
             self._puller.fail(ConnectionClosed("the request has been answered"))
         if closing is KEEP:
             self._flow()
