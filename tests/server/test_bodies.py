@@ -423,3 +423,37 @@ class UnreadBodyTests(MemoryServerCase):
             peer.end()
             self.assertEqual(peer.take(), b"")
             self.assertClosed(peer)
+
+
+class RefusedUploadTests(MemoryServerCase):
+    """
+    A large upload that is refused on its way is read on, as one that is refused at once, so that its client reads why.
+    """
+
+    def test_whatTheHandlerHasReadIsNotCounted(self) -> None:
+        async def handler(request: Request) -> WasiResponse:
+            size = 0
+            async for piece in request.stream():
+                size += len(piece)
+                if size > 5000:
+                    break
+            return WasiResponse(413)
+
+        self.serve(handler, lingerBytes=4000, unreadBody=1000)
+        peer = self.connect(post("/", 1_000_000, body=bytes(3000)))
+        peer.send(bytes(3000))
+        self.assertEqual(self.status(peer), 413)
+        peer.send(bytes(4000))
+        self.assertOpen(peer)
+        peer.send(b"x")
+        self.assertClosed(peer)
+
+    def test_whatWasForgottenIsNotCounted(self) -> None:
+        self.serve(uriOf, lingerBytes=4000, unreadBody=5000)
+        peer = self.connect(chunked("/"))
+        self.assertEqual(self.status(peer), 200)
+        peer.send(b"ffff\r\n" + bytes(5001))
+        peer.send(bytes(4000))
+        self.assertOpen(peer)
+        peer.send(b"x")
+        self.assertClosed(peer)

@@ -262,3 +262,6 @@ class RequestReceiver(Connection, Generic[R]):
         self.request = None
         self.needsTurn = self.clock.waiting = False
         self.reader.clear()
+        if self.closing is LINGER:
+            # What is forgotten from now on is counted by itself.
+            self.reader.got = 0
