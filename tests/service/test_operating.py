@@ -249,6 +249,7 @@ def test_version(tmp_path: Path, name: str) -> None:
     assert process.stderr() == ""
 
 
+@pytest.mark.reactorless
 def test_withoutTheExtraTls(tmp_path: Path) -> None:
     """
     It says what to install.

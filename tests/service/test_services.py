@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import signal
 import sys
 import time
 from io import StringIO
@@ -80,6 +81,17 @@ def start(service: IService) -> None:
 class EchoServiceTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = MemoryReactorClock()
+        self.addCleanup(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP))
+
+    def test_hangUpBeforeTheReactorRuns(self) -> None:
+        """
+        SIGHUP would end the process, which listens already, and may be sent by whoever has just moved the log.
+        """
+        for start in (EchoService.privilegedStartService, EchoService.startService):
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+            service = self.service("--http=tcp:1", f"--access-log={temporaryDirectory(self) / 'log'}")
+            start(service)
+            self.assertIsNot(signal.getsignal(signal.SIGHUP), signal.SIG_DFL)
 
     def service(self, *arguments: str) -> EchoService:
         return EchoService(optionsOf(*arguments), reactor=self.reactor)

@@ -202,10 +202,18 @@ class CommandService(MultiService):
         """
         self._shutdown = function, deadline
 
+    def privilegedStartService(self) -> None:
+        """
+        Start what needs privileges. twist doesn't call this.
+        """
+        self._signals.installReload()
+        super().privilegedStartService()
+
     def startService(self) -> None:
         """
         Start all, and honour signals once the reactor does.
         """
+        self._signals.installReload()
         super().startService()
         self._reactor.callWhenRunning(self._signals.install)
 

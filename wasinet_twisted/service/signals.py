@@ -28,12 +28,18 @@ class Signals:
         self._stop: dict[int, Callable[..., object]] = {}
         self._stopping = self._signalled = False
 
-    def install(self) -> None:
+    def installReload(self) -> None:
         """
-        Heed them. It is for the reactor to have its own handlers first.
+        Honour SIGHUP, from before anybody can connect: until then it would end
+        the process. What it reloads is reloaded once the reactor runs.
         """
         if self._reload is not None:
             signal.signal(signal.SIGHUP, self._hangUp)
+
+    def install(self) -> None:
+        """
+        Honour the others. The reactor has to have its own handlers first.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             handler = signal.getsignal(number)
             # A shell in the background has SIGINT ignored, which is not ours to change.
