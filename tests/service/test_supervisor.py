@@ -402,6 +402,7 @@ class SignalsTests(SynchronousTestCase):
         self.patch(signal, "signal", self.handlers.__setitem__)
         self.patch(os, "kill", lambda process, number: self.seen.append((process, number)))
         self.signals = Signals(Launch("x"), lambda: None, self.reactor)
+        self.signals.installReload()
         self.signals.install()
 
     def send(self, number: int) -> None:
@@ -444,5 +445,7 @@ class SignalsTests(SynchronousTestCase):
 
     def test_nothingToReload(self) -> None:
         del self.handlers[signal.SIGHUP]
-        Signals(Launch("x"), None, self.reactor).install()
+        signals = Signals(Launch("x"), None, self.reactor)
+        signals.installReload()
+        signals.install()
         self.assertNotIn(signal.SIGHUP, self.handlers)
