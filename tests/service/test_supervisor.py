@@ -108,8 +108,12 @@ class SupervisorTests(InDirectory):
         function, arguments, keywords = self.reactor.whenRunningHooks[-1]
         function(*arguments, **keywords)
 
-    def reports(self, *files: Path, cut: int = 5) -> None:
-        line = json.dumps([str(file) for file in files]).encode() + b"\n"
+    def reports(self, *files: Path, cut: int = 5, before: int = 0) -> None:
+        """
+        @param before: how long ago the worker has looked at them, in nanoseconds of their modification.
+        """
+        seen = {str(file): file.stat().st_mtime_ns - before if file.exists() else None for file in files}
+        line = json.dumps(seen).encode() + b"\n"
         worker = self.reactor.workers[-1]
         worker.childDataReceived(3, line[:cut])
         worker.childDataReceived(3, line[cut:])
@@ -148,6 +152,15 @@ class SupervisorTests(InDirectory):
         self.assertEqual(len(self.reactor.workers), 2)
         self.assertEqual(self.look(), [])
         self.assertEqual(self.reactor.signals, [])
+
+    def test_aChangeBeforeTheReportComes(self) -> None:
+        """
+        What counts is what the worker has imported.
+        """
+        self.start()
+        self.reports(self.write("app.py"), before=1000)
+        self.assertEqual(self.look(), ["app.py has changed: restarting"])
+        self.end()
 
     def test_aChangeWhileItStarts(self) -> None:
         """
@@ -270,7 +283,7 @@ class ReportedTests(InDirectory):
         reported.report({"b", "a"})
         reported.report({"a"})
         reported.report({"c", "a"})
-        self.assertEqual(os.read(self.reading, 100), b'["a", "b"]\n["c"]\n')
+        self.assertEqual(os.read(self.reading, 100), b'{"a": null, "b": null}\n{"c": null}\n')
 
     def test_noWorker(self) -> None:
         del os.environ["WASINET_RELOAD"]

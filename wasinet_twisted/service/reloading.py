@@ -125,13 +125,15 @@ class Supervisor(CommandService):
             childFDs=files,
         )
 
-    def imported(self, files: list[str]) -> None:
+    def imported(self, files: dict[str, int | None]) -> None:
         """
         The worker has imported these.
+
+        @param files: with each its time of modification as the worker has seen it: the file may have changed since.
         """
-        for file in files:
+        for file, modified in files.items():
             self._files.add(file)
-            self._seen.setdefault(file, _modified(file))
+            self._seen.setdefault(file, modified)
 
     def ended(self, reason: Failure) -> None:
         """
@@ -241,7 +243,8 @@ class Reported(Service):
         new = files - self._reported
         self._reported |= new
         if new:
-            os.write(_REPORT, json.dumps(sorted(new)).encode("ascii") + b"\n")
+            modified = {file: _modified(file) for file in sorted(new)}
+            os.write(_REPORT, json.dumps(modified).encode("ascii") + b"\n")
 
     def _look(self) -> None:
         self.report(appFiles())
