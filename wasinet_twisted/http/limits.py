@@ -4,9 +4,32 @@ Every bound the parser keeps.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, fields
+from typing import Any
 
 from ..errors import InvalidArgument
+
+
+def checkNumbers(bounds: Any, whole: Set[str], positive: Set[str] = frozenset()) -> None:
+    """
+    Look at the numbers of a dataclass of bounds. Where the default is L{None}, that is allowed; what is no number by
+    default is somebody else's to look at.
+
+    @param whole: the names of those that are counts.
+    @param positive: the names of those that are at least 1, and not 0.
+    @raise InvalidArgument: one is not valid.
+    """
+    for each in fields(bounds):
+        value = getattr(bounds, each.name)
+        if not isinstance(each.default, int | float | None) or (value is None and each.default is None):
+            continue
+        kind, types = ("whole number", (int,)) if each.name in whole else ("number", (int, float))
+        least = 1 if each.name in positive else 0
+        if type(value) not in types or not value >= least:
+            raise InvalidArgument(
+                f"{type(bounds).__name__}.{each.name} must be a {kind} of at least {least}, not {value!r}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +64,7 @@ class Limits:
     emptyLines: int = 4
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if type(value) is not int or value < 0:
-                raise InvalidArgument(f"Limits.{field.name} must be a whole number of at least 0, not {value!r}")
+        checkNumbers(self, whole={each.name for each in fields(self)})
 
 
 DEFAULT_LIMITS = Limits()

@@ -11,10 +11,10 @@ Two rules are used throughout:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import inf
 
-from ..errors import InvalidArgument
+from .limits import checkNumbers
 
 # How long a connection that has brought no request may take to bring one while the server drains, in seconds: it may be
 # in the kernel's buffer.
@@ -58,17 +58,7 @@ class Timing:
     requests: int | None = None
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            value = getattr(self, each.name)
-            if value is None and each.default is None:
-                continue
-            whole = each.name in _COUNTS
-            least = 1 if each.name == "requests" else 0
-            if type(value) not in ((int,) if whole else (int, float)) or not value >= least:
-                kind = "whole number" if whole else "number"
-                raise InvalidArgument(
-                    f"{type(self).__name__}.{each.name} must be a {kind} of at least {least}, not {value!r}"
-                )
+        checkNumbers(self, whole=_COUNTS, positive={"requests"})
 
     def slowest(self, amount: int) -> float:
         """

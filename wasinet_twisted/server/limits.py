@@ -8,8 +8,11 @@ from dataclasses import dataclass, field, fields
 
 from ..errors import InvalidArgument
 from ..http import Limits
-from ..http.limits import DEFAULT_LIMITS
+from ..http.limits import DEFAULT_LIMITS, checkNumbers
 from ..http.timing import Timing
+
+_POSITIVE = frozenset(("connections", "requests", "buffered"))
+_COUNTS = _POSITIVE | {"unreadBody", "lingerBytes"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,16 +65,7 @@ class ServerLimits:
     def __post_init__(self) -> None:
         if not isinstance(self.message, Limits):
             raise InvalidArgument(f"ServerLimits.message must be http.Limits, not {self.message!r}")
-        for each in fields(self):
-            value = getattr(self, each.name)
-            if each.name == "message" or (value is None and each.name in ("handler", "requests")):
-                continue
-            whole = each.name in ("connections", "requests", "buffered", "unreadBody", "lingerBytes")
-            least = 1 if each.name in ("connections", "requests", "buffered") else 0
-            valid = type(value) is int if whole else type(value) in (int, float)
-            if not valid or not value >= least:
-                kind = "whole number" if whole else "number"
-                raise InvalidArgument(f"ServerLimits.{each.name} must be a {kind} of at least {least}, not {value!r}")
+        checkNumbers(self, whole=_COUNTS, positive=_POSITIVE)
 
 
 DEFAULT_SERVER_LIMITS = ServerLimits()
