@@ -18,6 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from ._speed import twinOf
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 # There are at most a dozen: each one is code that has to be kept equal to other code.
@@ -51,11 +53,14 @@ if _setting not in ("", "yes", "no") and not all(part.startswith("-") for part i
 
 def fastPath(name: str, *, slow: str, why: str) -> Callable[[F], F]:
     """
-    Register the decorated function as a fast path. Switched off, it is one that always answers "don't know".
+    Register the decorated function as a fast path. Switched off, it is one that always answers "don't know"; where
+    there is a compiled twin, it is that.
     """
 
     def register(function: F) -> F:
-        return function if _add(name, slow, why) else _dontKnow  # type: ignore[return-value]
+        if not _add(name, slow, why):
+            return _dontKnow  # type: ignore[return-value]
+        return twinOf(name) or function
 
     return register
 
