@@ -9,6 +9,7 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -39,9 +40,7 @@ def python(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         seen.append(response)
         return ANSWER.python(response, *given)
 
-    monkeypatch.setitem(
-        _fast.paths, ANSWER.path, _fast.FastPath(path.name, path.slow, path.why, path.on, python=watched)
-    )
+    monkeypatch.setitem(_fast.paths, ANSWER.path, replace(path, python=watched))
     return seen
 
 

@@ -13,6 +13,7 @@ import time
 import tracemalloc
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -57,11 +58,6 @@ def python(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """
     seen: list[str] = []
 
-    class Seen(_fast.FastPath):
-        """
-        A fast path whose Python is watched.
-        """
-
     for form in (REQUEST, RESPONSE):
         path = _fast.paths[form.path]
 
@@ -69,7 +65,7 @@ def python(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             seen.append(form.path)
             return form.python(*given)
 
-        monkeypatch.setitem(_fast.paths, form.path, Seen(path.name, path.slow, path.why, path.on, watched))
+        monkeypatch.setitem(_fast.paths, form.path, replace(path, python=watched))
     return seen
 
 
