@@ -56,6 +56,13 @@ def heads() -> Any:
     return import_module("wasinet_twisted._speed._heads")
 
 
+def remembered() -> tuple[list[bytes], list[str]]:
+    """
+    The lines and the names that the twins remember.
+    """
+    return import_module("wasinet_twisted._speed._fields").remembered()  # type: ignore[no-any-return]
+
+
 def forget() -> None:
     """
     Let the twins forget what they have seen, if there are any.

@@ -30,7 +30,7 @@ from wasinet_twisted.http.head import HeadReader
 from wasinet_twisted.server import Request
 
 from . import differential
-from .forms import COMPILED, MOST_FIELDS, REQUEST, RESPONSE, WHY_NOT, Form, differences, heads, parted
+from .forms import COMPILED, MOST_FIELDS, REQUEST, RESPONSE, WHY_NOT, Form, differences, heads, parted, remembered
 from .inputs import METHODS, REQUESTS, RESPONSES, SEEDS, Dictful, Slotted, Watching, corpus
 
 pytestmark = [pytest.mark.reactorless, pytest.mark.skipif(not COMPILED, reason=WHY_NOT)]
@@ -297,7 +297,7 @@ def test_linesOfOneHashCostNoMoreThanAMiss() -> None:
     taken(distinct(0))
     for number in range(0, 100_000, 90):
         taken(distinct(number))
-    lines, names = heads().remembered()
+    lines, names = remembered()
     assert 900 < len(lines) <= 1024
     assert sorted(names) == ["Host", "X"]
     # What was driven out is found again.
@@ -312,7 +312,7 @@ def test_noSecretIsRemembered(name: str) -> None:
     for number in range(3):
         data = b"GET / HTTP/1.1\r\nHost: a\r\n%b: secret%d\r\n\r\n" % (name.encode(), number)
         assert taken(data).fields()[1] == (name, f"secret{number}")
-    lines, names = heads().remembered()
+    lines, names = remembered()
     assert lines == [b"Host: a"]
     assert sorted(names) == sorted(["Host", name])
 
@@ -323,16 +323,16 @@ def test_howLongALineAndANameAreRemembered(length: int, kept: bool) -> None:
     # Judged in Python first, and then by what is known of the name.
     for data in (line, line.replace(b"vv", b"ww", 1)):
         taken(GET[:-2] + data + b"\r\n\r\n")
-        assert (data in heads().remembered()[0]) is kept
+        assert (data in remembered()[0]) is kept
     taken(GET[:-2] + b"n" * length + b": v\r\n\r\n")
-    assert ("n" * length in heads().remembered()[1]) is kept
+    assert ("n" * length in remembered()[1]) is kept
 
 
 def test_itIsBounded() -> None:
     for number in range(0, 5000, 50):
         data = b"".join(b"N%d: %d\r\n" % (number + n, n) for n in range(50))
         taken(GET[:-2] + data + b"\r\n")
-    lines, names = heads().remembered()
+    lines, names = remembered()
     assert 900 < len(lines) <= 1024
     assert 450 < len(names) <= 512
 
@@ -343,7 +343,7 @@ def test_whatIsRememberedIsForgottenWithThePython() -> None:
     """
     with coldCache():
         taken(BROWSER)
-        assert heads().remembered() == ([], [])
+        assert remembered() == ([], [])
 
 
 def test_theHeadsAreWhatTheReaderMakes() -> None:
