@@ -37,6 +37,7 @@ class FastPath:
     @ivar why: what it saves, as measured.
     @ivar on: is it used in this process?
     @ivar twin: does a compiled twin stand in for it?
+    @ivar python: the function in Python, for what the twin leaves to it; L{None}: a few lines of another one.
     """
 
     name: str
@@ -44,6 +45,7 @@ class FastPath:
     why: str
     on: bool
     twin: bool = False
+    python: Callable[..., Any] | None = None
 
 
 paths: dict[str, FastPath] = {}
@@ -64,7 +66,7 @@ def fastPath(name: str, *, slow: str, why: str) -> Callable[[F], F]:
 
     def register(function: F) -> F:
         twin = twinOf(name)
-        if not _add(name, slow, why, twin):
+        if not _add(name, slow, why, function, twin):
             return _dontKnow  # type: ignore[return-value]
         return twin or function
 
@@ -79,7 +81,7 @@ def fastPathOf(slow: Callable[..., Any], *, name: str, why: str) -> Callable[[F]
 
     def register(function: F) -> F:
         twin = twinOf(name)
-        if not _add(name, slow.__qualname__, why, twin):
+        if not _add(name, slow.__qualname__, why, function, twin):
             return slow  # type: ignore[return-value]
         return twin or function
 
@@ -104,11 +106,11 @@ def isOn(name: str) -> bool:
     return paths[name].on
 
 
-def _add(name: str, slow: str, why: str, twin: object = None) -> bool:
+def _add(name: str, slow: str, why: str, python: Callable[..., Any] | None = None, twin: object = None) -> bool:
     if name in paths:
         raise AssertionError(f"there are two fast paths {name}")
     on = _setting != "no" and name not in _off
-    paths[name] = FastPath(name, slow, why, on, on and twin is not None)
+    paths[name] = FastPath(name, slow, why, on, on and twin is not None, python)
     return on
 
 

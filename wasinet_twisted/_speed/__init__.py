@@ -32,7 +32,7 @@ _FOLDER = Path(__file__).parent
 _TWINS = {
     "http.requestHead": ("_heads", "fastRequestHead"),
     "http.responseHead": ("_heads", "fastResponseHead"),
-    "http.response": ("_heads", "fastResponse"),
+    "http.response": ("_answers", "fastResponse"),
 }
 
 
