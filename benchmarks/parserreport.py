@@ -43,7 +43,7 @@ def _goals(found: dict[str, Any]) -> Iterator[str]:
         if most is not None:
             ratio = case["oursByPeer"]["httptools"]
             told = "reached" if ratio <= most else "not reached"
-            yield f"{case['name']}: ours at most {most:g} x httptools': {ratio:.2f}, {told}"
+            yield f"{case['name']}: ours at most {most:.3g} x httptools': {ratio:.2f}, {told}"
 
 
 def _versions(found: dict[str, Any]) -> str:
