@@ -67,18 +67,21 @@ WORDS = Words(
     ),
 )
 
-# How many times ours a peer's CPU time a request was to be: the case, whose, and the peers.
+# How many times ours a peer's CPU time a request is to be, at least: the case, whose, and the peers. Ours is the
+# compiled form; on Twisted's epoll reactor, whatever form runs there.
 _GOALS: list[tuple[str, str, dict[str, float]]] = [
     (
         "post",
         OURS,
-        {"uvicorn": 2.5, "aiohttp": 5, "twisted.web": 12, "granian": 3, "node": 1.7, "go": 1.2, "handwritten": 0.65},
+        {"handwritten": 1.2, "uvicorn": 5, "granian": 3.5, "aiohttp": 8, "node": 2.5, "go": 2.2, "twisted.web": 20},
     ),
     ("post", STOCK, {"uvicorn": 1.1, "aiohttp": 2.3, "twisted.web": 6}),
-    ("browser", OURS, {"uvicorn": 2, "aiohttp": 3.6, "handwritten": 0.65}),
-    ("pipelined", OURS, {"handwritten": 1.5}),
-    ("close", OURS, {"handwritten": 0.9}),
+    ("browser", OURS, {"handwritten": 1.3, "uvicorn": 5, "aiohttp": 8}),
+    ("pipelined", OURS, {"handwritten": 2.2}),
+    ("close", OURS, {"handwritten": 0.85, "go": 1.0}),
 ]
+# How many times the CPU time a request with 50 connections it may be with 5,000.
+_GROWTH = 1.25
 
 
 class HttpBenchmark(ServerBenchmark):
@@ -179,8 +182,8 @@ class HttpBenchmark(ServerBenchmark):
                     goals.append({"text": text, "value": found["median"], "least": least})
         few, most = (cases.get(case, {}).get(OURS) for case in ("post", "most"))
         if few and most:
-            text = "5,000 connections take ours at most 1.3 times the CPU time a request that 50 take"
-            goals.append({"text": text, "value": by(most["cpu"], few["cpu"])["median"], "most": 1.3})
+            text = f"5,000 connections take ours at most {_GROWTH:g} times the CPU time a request that 50 take"
+            goals.append({"text": text, "value": by(most["cpu"], few["cpu"])["median"], "most": _GROWTH})
         return goals
 
     def load(self) -> str:

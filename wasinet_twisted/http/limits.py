@@ -4,11 +4,15 @@ Every bound the parser keeps.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Set
 from dataclasses import dataclass, fields
 from typing import Any
 
 from ..errors import InvalidArgument
+
+# As far as bytes can be counted, with room to add some.
+MOST = sys.maxsize // 2
 
 
 def checkNumbers(bounds: Any, whole: Set[str], positive: Set[str] = frozenset()) -> None:
@@ -30,6 +34,8 @@ def checkNumbers(bounds: Any, whole: Set[str], positive: Set[str] = frozenset())
             raise InvalidArgument(
                 f"{type(bounds).__name__}.{each.name} must be a {kind} of at least {least}, not {value!r}"
             )
+        if type(value) is int and value > MOST:
+            raise InvalidArgument(f"{type(bounds).__name__}.{each.name} must be at most {MOST}, not {value!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
