@@ -41,7 +41,9 @@ def environment(root: Path) -> dict[str, str]:
     """
     compiler = os.environ.get("CC") or "gcc"
     libraries = [
-        subprocess.run([compiler, f"-print-file-name={name}"], capture_output=True, text=True, check=True).stdout.strip()
+        subprocess.run(
+            [compiler, f"-print-file-name={name}"], capture_output=True, text=True, check=True
+        ).stdout.strip()
         for name in ("libasan.so", "libubsan.so")
     ]
     return {
