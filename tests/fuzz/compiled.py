@@ -100,7 +100,8 @@ def _count(module: str) -> None:
 
 def _fileOf(module: str) -> str:
     found = find_spec(module)
-    assert found is not None and found.origin is not None
+    assert found is not None
+    assert found.origin is not None
     return found.origin
 
 

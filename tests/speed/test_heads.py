@@ -10,7 +10,6 @@ import pickle
 import random
 import sys
 import time
-import tracemalloc
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -30,7 +29,19 @@ from wasinet_twisted.http.head import HeadReader
 from wasinet_twisted.server import Request
 
 from . import differential
-from .forms import COMPILED, MOST_FIELDS, REQUEST, RESPONSE, WHY_NOT, Form, differences, heads, parted, remembered
+from .forms import (
+    COMPILED,
+    MOST_FIELDS,
+    REQUEST,
+    RESPONSE,
+    WHY_NOT,
+    Form,
+    differences,
+    growth,
+    heads,
+    parted,
+    remembered,
+)
 from .inputs import METHODS, REQUESTS, RESPONSES, SEEDS, Dictful, Slotted, Watching, corpus
 
 pytestmark = [pytest.mark.reactorless, pytest.mark.skipif(not COMPILED, reason=WHY_NOT)]
@@ -561,20 +572,9 @@ def test_noMemoryIsLost() -> None:
             REQUEST.twin(data, 0, LIMITS, kinds[number % len(kinds)])
             RESPONSE.twin(data, 0, LIMITS, ResponseHead, "GET")
 
-    for _ in range(20):
-        round()
-    gc.collect()
-    tracemalloc.start()
-    try:
-        round()
-        before = tracemalloc.get_traced_memory()[0]
-        for _ in range(more(100, 20)):
-            round()
-        gc.collect()
-        grown = tracemalloc.get_traced_memory()[0] - before
-    finally:
-        tracemalloc.stop()
+    grown, references = growth(round, more(100, 20))
     assert grown < 20_000
+    assert references < 500
 
 
 def test_theReferencesOfWhatItHandsOut() -> None:
