@@ -560,6 +560,37 @@ def test_anErrorThatIsNoRefusalIsRaised(monkeypatch: pytest.MonkeyPatch) -> None
         fields.parseFieldLine(b"a b")
 
 
+@pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize("data", [SEEDS[1], SEEDS[8], SEEDS[12]], ids=["browser", "absolute", "response"])
+def test_whereverMemoryEnds(data: bytes, warm: bool) -> None:
+    """
+    The one allocation after another fails: that is a MemoryError, or nothing was lost.
+    """
+    testcapi = pytest.importorskip("_testcapi", reason="this Python comes without its own tests")
+    response = data.startswith(b"HTTP")
+    twin = RESPONSE.twin if response else REQUEST.twin
+    given = (data, 0, LIMITS, *((ResponseHead, "GET") if response else (Dictful,)))
+    ends = []
+    for number in range(100):
+        heads().forget()
+        expected = twin(*given)
+        if not warm:
+            heads().forget()
+        testcapi.set_nomemory(number, number + 1)
+        try:
+            found = twin(*given)
+        except MemoryError:
+            found = None
+        finally:
+            testcapi.remove_mem_hooks()
+        ends.append(found is None)
+        assert found is None or parted(expected, found) is None
+        # What is remembered is whole.
+        assert parted(expected, twin(*given)) is None
+    assert ends.count(True) > 3
+    assert not ends[-1]
+
+
 def test_noMemoryIsLost() -> None:
     """
     However heads end: taken, left, in the middle of their fields, or with an error.
