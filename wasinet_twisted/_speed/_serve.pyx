@@ -30,6 +30,8 @@ from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
 
+from wasinet_twisted._speed._answers cimport encodeResponse
+from wasinet_twisted._speed._heads cimport readRequestHead
 from wasinet_twisted._speed._watching cimport Watch
 
 from wasinet_twisted._speed import _handlers
@@ -245,11 +247,9 @@ def dataReceived(self, data):
     if parser != Py_None and not (_isA(parser, Buffer) and SLOT(parser, OPEN) == Py_True):
         return _pyDataReceived(self, data)
     connection = <object>SLOT(of, CONNECTION)
-    found = _fastRequestHead(data, 0, <object>SLOT(<PyObject*>connection, LIMITS), Request)
-    if found is None:
+    request = readRequestHead(<bytes>data, 0, <object>SLOT(<PyObject*>connection, LIMITS), Request, &end)
+    if request is None:
         return _pyDataReceived(self, data)
-    request = (<tuple>found)[0]
-    end = (<tuple>found)[1]
     exchange, reader, clock = <object>parts.exchange, <object>parts.reader, <object>parts.clock
     size = PyBytes_GET_SIZE(<bytes>data)
     _add(_of(_slot(self, SERVER, "server"), STATISTICS, "statistics"), Statistics, RECEIVED, "bytesReceived", size)
@@ -329,11 +329,9 @@ cdef object _next(object connection, object now):
         return connection.receive(NOTHING, now)
     chunk = <bytes>SLOT(parts.arrived, CHUNK)
     start = <Py_ssize_t><object>SLOT(parts.arrived, POSITION)
-    found = _fastRequestHead(chunk, start, <object>SLOT(parser, BUFFER_LIMITS), Request)
-    if found is None:
+    request = readRequestHead(chunk, start, <object>SLOT(parser, BUFFER_LIMITS), Request, &end)
+    if request is None:
         return connection.receive(NOTHING, now)
-    request = (<tuple>found)[0]
-    end = (<tuple>found)[1]
     length = <Py_ssize_t><object>SLOT(<PyObject*>request, LENGTH)
     if not (0 <= length <= SMALL and length <= PyBytes_GET_SIZE(chunk) - end):
         return connection.receive(NOTHING, now)
@@ -536,11 +534,13 @@ cdef bint _handled(object self, object request, object response) except -1:
     if not goesOn or <object>SLOT(asked, VERSION) != HTTP11:
         line = persistence(request, goesOn)
     date = _of(server, DATE_LINE, "dateLine")
+    if type(date) is not bytes or type(line) is not bytes:
+        return False
     status = <object>SLOT(<PyObject*>response, STATUS)
     body = <object>SLOT(<PyObject*>response, BODY)
     now = _now(self)
     try:
-        encoded = _fastResponse(response, <object>SLOT(asked, REQUEST_METHOD), date, line)
+        encoded = encodeResponse(response, <object>SLOT(asked, REQUEST_METHOD), <bytes>date, <bytes>line)
         if encoded is None:
             return False
         slot_set(connection, REQUEST, None)
