@@ -24,15 +24,15 @@ C{fastResponse} in C{serverconnection}. All others are looked up where they are
 called, as in Python.
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_GetItem
+from cpython.dict cimport PyDict_Next
 from cpython.float cimport PyFloat_AS_DOUBLE
-from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE, PyList_SET_ITEM
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_DECREF
+from cpython.ref cimport Py_DECREF, Py_INCREF
 
 from wasinet_twisted._speed._answers cimport encodeResponse
 from wasinet_twisted._speed._heads cimport readRequestHead
-from wasinet_twisted._speed._watching cimport Watch
+from wasinet_twisted._speed._watching cimport Named, Watch, stands, watchName
 
 from wasinet_twisted._speed import _handlers
 from wasinet_twisted.errors import IncompleteRead, RemoteProtocolError
@@ -49,11 +49,7 @@ from wasinet_twisted.server import handling as _handling, protocol as _protocol,
 from wasinet_twisted.server.request import Request as _Request
 from wasinet_twisted.server import serving as _serving
 
-cdef extern from "slots.h":
-    Py_ssize_t slot_offset(object kind, object name) except -1
-    void slot_give(object o, Py_ssize_t offset, PyObject* value)
-    void slot_set(object o, Py_ssize_t offset, object value)
-    PyObject* SLOT(PyObject* o, Py_ssize_t offset)
+include "serveslots.pxi"
 
 cdef extern from "Python.h":
     PyObject* Py_None
@@ -62,6 +58,8 @@ cdef extern from "Python.h":
     bint Py_IS_TYPE(PyObject* o, type kind)
     bint PyCoro_CheckExact(object o)
     object PyContext_CopyCurrent()
+    PyObject* PyLong_FromLongLong(long long number) except NULL
+    long long PyLong_AsLongLongAndOverflow(object number, int* overflow) except? -1
     int PyContext_Enter(object context) except -1
     int PyContext_Exit(object context) except -1
     int PyIter_Send(object coroutine, object value, PyObject** result)
@@ -77,73 +75,23 @@ cdef extern from *:
     int raise_again() except -1
 
 
-cdef Py_ssize_t _at(kind, name) except -1:
-    return slot_offset(kind, name)
-
-
-# The classes.
-cdef type HttpProtocol = _protocol.HttpProtocol, HttpServer = _serving.HttpServer
-cdef type ServerConnection = _serverconnection.ServerConnection, Exchange = _exchange.Exchange
-cdef type RequestReader = _requestreader.RequestReader, ServerClock = _timing.ServerClock
-cdef type Buffer = _Buffer, ByteQueue = _ByteQueue, Statistics = _statistics.Statistics
-cdef type Request = _Request, WasiResponse = _WasiResponse
-
-# Of a connection, as Twisted sees it.
-cdef Py_ssize_t SERVER = _at(HttpProtocol, "server"), CONNECTION = _at(HttpProtocol, "connection")
-cdef Py_ssize_t IN_FLIGHT = _at(HttpProtocol, "inFlight"), PULLER = _at(HttpProtocol, "_puller")
-cdef Py_ssize_t TUNNEL = _at(HttpProtocol, "_tunnel"), DIRECT = _at(HttpProtocol, "_direct")
-cdef Py_ssize_t PUMPING = _at(HttpProtocol, "_pumping"), PUMPS_LATER = _at(HttpProtocol, "_pumpsLater")
-cdef Py_ssize_t QUEUED = _at(HttpProtocol, "_queued"), WRITE_PAUSED = _at(HttpProtocol, "_writePaused")
-cdef Py_ssize_t READ_PAUSED = _at(HttpProtocol, "_readPaused"), IMMEDIATE_ = _at(HttpProtocol, "_immediate")
-cdef Py_ssize_t CLOSING = _at(HttpProtocol, "closing"), LOST = _at(HttpProtocol, "lost")
-cdef Py_ssize_t PEER_FINISHED = _at(HttpProtocol, "peerFinished")
-cdef Py_ssize_t REACTOR = _at(HttpProtocol, "reactor"), TRANSPORT = _at(HttpProtocol, "transport")
-# The same, as HTTP sees it, and its parts.
-cdef Py_ssize_t EXCHANGE = _at(ServerConnection, "exchange"), READER = _at(ServerConnection, "reader")
-cdef Py_ssize_t CLOCK = _at(ServerConnection, "clock"), BECOMES = _at(ServerConnection, "closing")
-cdef Py_ssize_t LIMITS = _at(ServerConnection, "_limits"), KIND = _at(ServerConnection, "_requestClass")
-cdef Py_ssize_t REQUEST = _at(ServerConnection, "request"), EXPECTS = _at(ServerConnection, "_expects")
-cdef Py_ssize_t NEEDS_TURN = _at(ServerConnection, "needsTurn")
-cdef Py_ssize_t STATE = _at(Exchange, "state"), METHOD = _at(Exchange, "method")
-cdef Py_ssize_t GOES_ON = _at(Exchange, "goesOn"), COUNT = _at(Exchange, "count")
-cdef Py_ssize_t PARSER = _at(RequestReader, "parser"), ARRIVED = _at(RequestReader, "arrived")
-cdef Py_ssize_t HUNGRY = _at(RequestReader, "hungry"), GOT = _at(RequestReader, "got")
-cdef Py_ssize_t SINCE = _at(ServerClock, "since"), STARTED = _at(ServerClock, "started")
-cdef Py_ssize_t TOUCHED = _at(ServerClock, "touched"), FINISHED = _at(ServerClock, "finished")
-cdef Py_ssize_t BETWEEN_ = _at(Buffer, "_state"), OPEN = _at(Buffer, "_open"), QUEUE = _at(Buffer, "_queue")
-cdef Py_ssize_t HANDED_OUT = _at(Buffer, "_handedOut"), BUFFER_LIMITS = _at(Buffer, "_limits")
-cdef Py_ssize_t ROLE = _at(Buffer, "_role"), BUFFER_METHOD = _at(Buffer, "_method")
-cdef Py_ssize_t CHUNK = _at(ByteQueue, "chunk"), POSITION = _at(ByteQueue, "position")
-cdef Py_ssize_t SIZE = _at(ByteQueue, "size"), APPENDED = _at(ByteQueue, "appended")
-# Of a request and a response.
-cdef Py_ssize_t BODY = _at(Request, "_body"), LENGTH = _at(Request, "_length"), ASKS = _at(Request, "_asks")
-cdef Py_ssize_t VERSION = _at(Request, "version"), REQUEST_METHOD = _at(Request, "method")
-cdef Py_ssize_t BEGUN = _at(Request, "_begun"), FAULT = _at(Request, "_fault"), PROTOCOL = _at(Request, "_protocol")
-cdef Py_ssize_t STATUS = _at(WasiResponse, "status")
-# Of the server, and of what it has counted.
-cdef Py_ssize_t HANDLER = _at(HttpServer, "handler"), DATE_LINE = _at(HttpServer, "dateLine")
-cdef Py_ssize_t STATISTICS = _at(HttpServer, "statistics"), ACCESS_LOG = _at(HttpServer, "accessLog")
-cdef Py_ssize_t REQUESTS = _at(Statistics, "requests"), RECEIVED = _at(Statistics, "bytesReceived")
-cdef Py_ssize_t SENT = _at(Statistics, "bytesSent"), SECONDS = _at(Statistics, "seconds")
-cdef Py_ssize_t STATUSES = _at(Statistics, "statuses"), BUCKETS = _at(Statistics, "buckets")
-
 # Small numbers are one object each in CPython; where they weren't, all would go the Python's way.
-cdef object ZERO = 0, ONE = 1, IDLE = _exchange.IDLE, ASKED = _exchange.ASKED, INFINITE = _timing.inf
+cdef object ZERO = 0, IDLE = _exchange.IDLE, ASKED = _exchange.ASKED, INFINITE = _timing.inf
 cdef object KEEP = _connection.KEEP, BETWEEN = _machine.BETWEEN
 cdef object HTTP10 = "HTTP/1.0", HTTP11 = "HTTP/1.1", ROLE_REQUEST = "request", NOTHING = b""
 cdef Py_ssize_t SMALL = _requestreader.SMALL
 cdef long UNUSUAL = _requestreceiver._UNUSUAL, UNKNOWN_EXPECTATION = _UNKNOWN
 cdef int IMMEDIATE = _IMMEDIATE
+# Sums of what is below this can't overflow.
+cdef long long FAR = 1 << 62
 cdef double UNITS = _statistics.UNITS, TABLED = _statistics._TABLED
 cdef list TABLE = _statistics._TABLE
 
 cdef object _pyDataReceived = HttpProtocol.dataReceived, _pyPump = HttpProtocol.pump
-cdef object _pyHandle = _handling.handle, _pyHandled = _handling.handled, _twinOfHandled = None
-cdef object _fastRequestHead = _requestreceiver.fastRequestHead, _fastResponse = _serverconnection.fastResponse
-# The names of the modules in which functions may be replaced.
-cdef dict _inProtocol = vars(_protocol), _inHandling = vars(_handling), _inReceiver = vars(_requestreceiver)
-cdef dict _inMachine = vars(_machine), _inConnection = vars(_serverconnection)
+cdef object _pyHandle = _handling.handle, _pyHandled = _handling.handled
 cdef Watch _watch = None
+# What is honoured when somebody replaces it.
+cdef Named _handleHere, _headHere, _nextHeadHere, _responseHere, _handledHere
 
 # The parts of a connection, borrowed from it: they hold until somebody else's code runs.
 cdef struct Parts:
@@ -172,11 +120,16 @@ cdef inline bint _partsOf(PyObject* connection, Parts* parts):
     return _isA(parts.arrived, ByteQueue)
 
 
-cdef inline bint _is(dict names, object name, object function):
+cdef inline bint _isEmpty(object reader):
     """
-    Is a module's function the one that it was?
+    Has all been taken that has arrived? C{reader} is a RequestReader.
     """
-    return PyDict_GetItem(names, name) == <PyObject*>function
+    cdef PyObject* arrived = SLOT(<PyObject*>reader, ARRIVED)
+    return _isA(arrived, ByteQueue) and SLOT(arrived, SIZE) == <PyObject*>ZERO
+
+
+cdef inline bint _isVersion(PyObject* given, str version):
+    return given == <PyObject*>version or <str>given == version
 
 
 cdef inline object _of(object server, Py_ssize_t offset, object name):
@@ -191,7 +144,7 @@ cdef inline object _of(object server, Py_ssize_t offset, object name):
     return getattr(server, name)
 
 
-cdef inline int _add(object o, type kind, Py_ssize_t offset, object name, object more) except -1:
+cdef inline int _add(object o, type kind, Py_ssize_t offset, object name, long long more) except -1:
     """
     C{o.name += more}.
     """
@@ -199,10 +152,25 @@ cdef inline int _add(object o, type kind, Py_ssize_t offset, object name, object
     if type(o) is kind:
         old = SLOT(<PyObject*>o, offset)
         if old != NULL:
-            slot_set(o, offset, <object>old + more)
+            slot_give(o, offset, _sum(<object>old, more))
             return 0
     setattr(o, name, getattr(o, name) + more)
     return 0
+
+
+cdef PyObject* _sum(object old, long long more) except NULL:
+    """
+    @return: C{old + more}, a new reference. These are counters: their sum is made without an object for C{more}.
+    """
+    cdef int overflow = 0
+    cdef long long number
+    if type(old) is int:
+        number = PyLong_AsLongLongAndOverflow(old, &overflow)
+        if not overflow and -FAR < number < FAR:
+            return PyLong_FromLongLong(number + more)
+    added = old + more
+    Py_INCREF(added)
+    return <PyObject*>added
 
 
 cdef inline object _slot(object self, Py_ssize_t offset, object name):
@@ -240,7 +208,7 @@ def dataReceived(self, data):
         and SLOT(parts.exchange, STATE) == <PyObject*>IDLE
         and SLOT(parts.arrived, SIZE) == <PyObject*>ZERO
         and _watch.unchanged()
-        and _is(_inReceiver, "fastRequestHead", _fastRequestHead)
+        and stands(&_headHere)
     ):
         return _pyDataReceived(self, data)
     parser = SLOT(parts.reader, PARSER)
@@ -268,7 +236,7 @@ def dataReceived(self, data):
             (<object>parts.arrived).passed(size)
     _takeUp(connection, exchange, reader, clock, request, now)
     _handle(self, request)
-    if _partsOf(<PyObject*>connection, &parts) and SLOT(parts.arrived, SIZE) == <PyObject*>ZERO:
+    if SLOT(<PyObject*>connection, READER) == <PyObject*>reader and _isEmpty(reader):
         return None
     if not connection.reader.arrived.size:
         return None
@@ -287,7 +255,8 @@ cdef int _takeUp(object connection, object exchange, object reader, object clock
         SLOT(of, BODY) == Py_None
         or <long><object>SLOT(of, ASKS) & UNUSUAL
         or SLOT(<PyObject*>clock, TOUCHED) != Py_False
-        or <object>SLOT(of, VERSION) == HTTP10
+        or not _isVersion(SLOT(of, VERSION), HTTP11)
+        and _isVersion(SLOT(of, VERSION), HTTP10)
     ):
         connection._takeUp(request, now)
         return 0
@@ -298,7 +267,7 @@ cdef int _takeUp(object connection, object exchange, object reader, object clock
     slot_set(exchange, STATE, ASKED)
     slot_set(exchange, METHOD, <object>SLOT(of, REQUEST_METHOD))
     slot_set(exchange, GOES_ON, True)
-    _add(exchange, Exchange, COUNT, "count", ONE)
+    _add(exchange, Exchange, COUNT, "count", 1)
     return 0
 
 
@@ -313,7 +282,7 @@ cdef object _next(object connection, object now):
     if not (
         _partsOf(<PyObject*>connection, &parts)
         and SLOT(parts.exchange, STATE) == <PyObject*>IDLE
-        and _is(_inMachine, "fastRequestHead", _fastRequestHead)
+        and stands(&_nextHeadHere)
     ):
         return connection.receive(NOTHING, now)
     parser = SLOT(parts.reader, PARSER)
@@ -446,7 +415,7 @@ cdef int _handle(object self, object request) except -1:
     cdef bint ended = False
     if (
         <long><object>SLOT(<PyObject*>request, ASKS) & UNKNOWN_EXPECTATION
-        or not _is(_inProtocol, "handle", _pyHandle)
+        or not stands(&_handleHere)
     ):
         _protocol.handle(self, request)
         return 0
@@ -454,7 +423,7 @@ cdef int _handle(object self, object request) except -1:
     slot_set(request, PROTOCOL, self)
     slot_set(request, BEGUN, False)
     slot_set(request, FAULT, None)
-    _add(_of(server, STATISTICS, "statistics"), Statistics, REQUESTS, "requests", ONE)
+    _add(_of(server, STATISTICS, "statistics"), Statistics, REQUESTS, "requests", 1)
     slot_set(self, IN_FLIGHT, request)
     context = awaited = None
     try:
@@ -481,7 +450,7 @@ cdef int _handle(object self, object request) except -1:
             ended = True
             result = awaited
     if ended or isinstance(result, WasiResponse):
-        if not _is(_inHandling, "handled", _twinOfHandled):
+        if not stands(&_handledHere):
             _handling.handled(self, request, result)
         elif not _handled(self, request, result):
             _pyHandled(self, request, result)
@@ -524,14 +493,14 @@ cdef bint _handled(object self, object request, object response) except -1:
         and _isA(SLOT(asked, VERSION), str)
         and _isA(SLOT(asked, REQUEST_METHOD), str)
         and _watch.unchanged()
-        and _is(_inConnection, "fastResponse", _fastResponse)
+        and stands(&_responseHere)
     ):
         return False
     server, connection = _slot(self, SERVER, "server"), <object>SLOT(of, CONNECTION)
     exchange, clock = <object>parts.exchange, <object>parts.clock
     goesOn = SLOT(parts.exchange, GOES_ON) == Py_True
     line = NOTHING
-    if not goesOn or <object>SLOT(asked, VERSION) != HTTP11:
+    if not goesOn or not _isVersion(SLOT(asked, VERSION), HTTP11):
         line = persistence(request, goesOn)
     date = _of(server, DATE_LINE, "dateLine")
     if type(date) is not bytes or type(line) is not bytes:
@@ -592,7 +561,10 @@ cdef int _answered(object statistics, object status, object now, object started,
 
 
 cdef inline int _addAt(list counts, Py_ssize_t index) except -1:
-    counts[index] = <object>PyList_GET_ITEM(counts, index) + ONE
+    cdef PyObject* old = PyList_GET_ITEM(counts, index)
+    # The list takes the new reference, and gives up the old one.
+    PyList_SET_ITEM(counts, index, <object>_sum(<object>old, 1))
+    Py_DECREF(<object>old)
     return 0
 
 
@@ -637,11 +609,16 @@ def install():
     """
     Put these in the place of the Python's.
     """
-    global _watch, _twinOfHandled
+    global _watch
     _handlers.install()
     HttpProtocol.dataReceived = dataReceived
     HttpProtocol.pump = pump
-    _twinOfHandled = _handling.handled = handled
+    _handling.handled = handled
+    watchName(&_handleHere, _protocol, "handle", _pyHandle)
+    watchName(&_headHere, _requestreceiver, "fastRequestHead", _requestreceiver.fastRequestHead)
+    watchName(&_nextHeadHere, _machine, "fastRequestHead", _machine.fastRequestHead)
+    watchName(&_responseHere, _serverconnection, "fastResponse", _serverconnection.fastResponse)
+    watchName(&_handledHere, _handling, "handled", handled)
     _watch = Watch(
         HttpProtocol, ServerConnection, Exchange, RequestReader, ServerClock, Buffer, ByteQueue, Statistics, Request,
         WasiResponse, HttpServer,

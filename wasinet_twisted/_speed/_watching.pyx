@@ -8,6 +8,8 @@ gives a class another version tag with each change of it or of its bases; compar
 a dozen tags costs as much as one look-up of a method. What a tag says is checked
 by name when it has changed: a change that is taken back counts as none.
 """
+from cpython.dict cimport PyDict_Next
+
 cdef extern from "Python.h":
     ctypedef struct PyTypeObject:
         unsigned int tp_version_tag
@@ -61,3 +63,33 @@ def _namesOf(kind):
     for each in reversed(kind.__mro__):
         found.update({name: value for name, value in vars(each).items() if name[:2] != "__" or name in _WATCHED})
     return found
+
+
+# The modules, names and functions that are watched: a Named borrows from here.
+cdef list _watched = []
+
+
+cdef int watchName(Named* named, object module, str name, object function) except -1:
+    """
+    @param function: what stands there, or is about to.
+    """
+    names = vars(module)
+    _watched.append((names, name, function))
+    named.names = <PyObject*>names
+    named.name = <PyObject*>name
+    named.function = <PyObject*>function
+    named.at = 0
+    return 0
+
+
+cdef bint lookFor(Named* named) except -1:
+    cdef Py_ssize_t at = 0
+    cdef PyObject* name
+    cdef PyObject* function
+    named.at = at
+    while PyDict_Next(<object>named.names, &at, &name, &function):
+        if name == named.name:
+            return function == named.function
+        named.at = at
+    # Deleted: whoever calls it gets the error.
+    return False
