@@ -35,6 +35,7 @@ cdef extern from "heads.h":
     bint bytes_are(PyObject* line, chars at, Py_ssize_t size)
     PyObject* pair_of(PyObject* name, PyObject* value) except NULL
     list list_of(PyObject** pairs, Py_ssize_t count)
+    bint is_subclass(object kind, object base)
     unsigned int class_version(object kind)
     bint sets_plainly(object kind)
     object new_object(object kind, tuple nothing)
@@ -47,11 +48,15 @@ cdef extern from "Python.h":
 
 cdef enum:
     # Slots of the caches; both are bounded, and what is driven out is judged anew.
-    LINES = 1024
-    NAMES = 512
+    LINES = 1 << 10
+    LINES_SHIFT = 64 - 10
+    NAMES = 1 << 9
+    NAMES_SHIFT = 64 - 9
     KINDS = 8
     # More fields than Limits.fields allows by default; heads with still more take the slow path.
     MOST_FIELDS = 128
+    # With larger bounds, which no message comes near, the Python counts.
+    MOST_BOUND = 1 << 30
     # Longer lines and names are not looked up. Not below fields.CACHED_LINE, which says what is kept.
     LONGEST = 128
 
@@ -218,7 +223,7 @@ cdef bint _bound(PyObject* given, Py_ssize_t* bound) except -1:
     if given == NULL or not PyLong_CheckExact(<object>given):
         return False
     bound[0] = clipped(<object>given, NULL)
-    return bound[0] >= 0
+    return 0 <= bound[0] < MOST_BOUND
 
 
 cdef bint _isPlain(object kind, object base, tuple slots) except -1:
@@ -227,13 +232,13 @@ cdef bint _isPlain(object kind, object base, tuple slots) except -1:
     """
     cdef unsigned int version
     cdef Kind* known = &_kinds[(<size_t><PyObject*>kind >> 4) % KINDS]
-    if not isinstance(kind, type):
+    # No class inherits from both bases: their layouts exclude each other.
+    if not isinstance(kind, type) or not is_subclass(kind, base):
         return False
     version = class_version(kind)
-    # A class is a kind of request or of response, not both: their layouts exclude each other.
-    if version != 0 and known.kind == <PyObject*>kind and known.version == version and issubclass(kind, base):
+    if version != 0 and known.kind == <PyObject*>kind and known.version == version:
         return True
-    if not issubclass(kind, base) or not sets_plainly(kind):
+    if not sets_plainly(kind):
         return False
     for name, descriptor in slots:
         if getattr(kind, name) is not descriptor:
@@ -429,9 +434,9 @@ cdef bint _readField(Head* head, chars at, Py_ssize_t size, Field* field) except
     cdef Line* line
     if size <= LONGEST:
         h = line_hash(at, size)
-        line = &_lines[h % LINES]
+        line = &_lines[h >> LINES_SHIFT]
         if line.hash != h:
-            line = &_lines[h % LINES ^ 1]
+            line = &_lines[h >> LINES_SHIFT ^ 1]
         if line.hash == h and line.line != NULL and bytes_are(line.line, at, size):
             field.pair = line.pair
             field.kind = line.kind
@@ -513,9 +518,9 @@ cdef Name* _nameOf(chars at, Py_ssize_t size) noexcept:
     if size > LONGEST:
         return NULL
     h = line_hash(at, size)
-    known = &_names[h % NAMES]
+    known = &_names[h >> NAMES_SHIFT]
     if known.hash != h:
-        known = &_names[h % NAMES ^ 1]
+        known = &_names[h >> NAMES_SHIFT ^ 1]
     return known if known.hash == h and known.name != NULL and str_is(known.name, at, size) else NULL
 
 
@@ -530,8 +535,8 @@ cdef int _rememberName(str name, int kind, bint cacheable) except -1:
     if size > LONGEST or _nameOf(at, size) != NULL:
         return 0
     h = line_hash(at, size)
-    entry = &_names[h % NAMES]
-    beside = &_names[h % NAMES ^ 1]
+    entry = &_names[h >> NAMES_SHIFT]
+    beside = &_names[h >> NAMES_SHIFT ^ 1]
     old = beside.name
     beside[0] = entry[0]
     Py_INCREF(name)
@@ -550,8 +555,8 @@ cdef int _remember(chars at, Py_ssize_t size, uint64_t h, Field* field) except -
     if size > LONGEST or size > <Py_ssize_t>_fields.CACHED_LINE:
         return 0
     line = PyBytes_FromStringAndSize(<char*>at, size)
-    entry = &_lines[h % LINES]
-    beside = &_lines[h % LINES ^ 1]
+    entry = &_lines[h >> LINES_SHIFT]
+    beside = &_lines[h >> LINES_SHIFT ^ 1]
     old = beside[0]
     beside[0] = entry[0]
     Py_INCREF(line)

@@ -87,20 +87,24 @@ static inline chars line_end(chars at, chars stop)
     return cr && stop - cr > 1 && cr[1] == '\n' ? cr : NULL;
 }
 
-/* Is there an empty line before stop? */
+/* Is there an empty line before stop? The last of four bytes says how far away the next place is that it may begin at. */
 static inline int has_empty_line(chars at, chars stop)
 {
-    while ((at = memchr(at, '\r', stop - at)) && stop - at >= 4) {
-        if (memcmp(at, "\r\n\r\n", 4) == 0)
-            return 1;
-        at++;
+    while (stop - at >= 4) {
+        if (at[3] == '\n') {
+            if (memcmp(at, "\r\n\r\n", 4) == 0)
+                return 1;
+            at += 2;
+        } else {
+            at += at[3] == '\r' ? 1 : 4;
+        }
     }
     return 0;
 }
 
 /*
  * Any hash does: what it finds is compared, and what has the same one is forgotten for the other. Somebody who makes
- * lines of one hash makes each of them be judged anew, as unknown ones are.
+ * lines of one hash makes each of them be judged anew, as unknown ones are. Only its high bits depend on all bytes.
  */
 static inline uint64_t line_hash(chars at, Py_ssize_t size)
 {
@@ -109,14 +113,13 @@ static inline uint64_t line_hash(chars at, Py_ssize_t size)
     if (size < 8) {
         for (Py_ssize_t i = 0; i < size; i++)
             h = (h ^ at[i]) * much;
-        return h ^ (h >> 32);
+        return h;
     }
     for (Py_ssize_t i = 0; i + 8 < size; i += 8) {
         h = (h ^ word(at + i)) * much;
         h ^= h >> 29;
     }
-    h = (h ^ word(at + size - 8)) * much;
-    return h ^ (h >> 32);
+    return (h ^ word(at + size - 8)) * much;
 }
 
 /* str of ASCII. */
@@ -163,7 +166,12 @@ static inline PyObject *list_of(PyObject **pairs, Py_ssize_t count)
     return list;
 }
 
-/* What changes when a class is changed, and is never given to another class; 0: not known yet. */
+static inline int is_subclass(PyObject *kind, PyObject *base)
+{
+    return PyType_IsSubtype((PyTypeObject *)kind, (PyTypeObject *)base);
+}
+
+/* A number that changes when a class is changed, and is never given to another class; 0: there is none now. */
 static inline unsigned int class_version(PyObject *kind)
 {
     return ((PyTypeObject *)kind)->tp_version_tag;
