@@ -10,6 +10,7 @@ the coroutine does, also where it isn't awaited, or twice. Whatever isn't simple
 left to a real coroutine of the Python C{Request.read}, made at that moment.
 """
 import collections.abc
+from sys import intern
 
 cimport cython
 from cpython.bytes cimport PyBytes_GET_SIZE
@@ -47,6 +48,7 @@ cdef extern from "Python.h":
     PyObject* Py_None
     PyObject* Py_False
     bint Py_IS_TYPE(PyObject* o, type kind)
+    long long PyLong_AsLongLongAndOverflow(object number, int* overflow) except? -1
     Py_ssize_t PyVectorcall_NARGS(size_t flags)
     int PyIter_Send(object coroutine, object value, PyObject** result)
     int PyErr_WarnEx(object category, const char* message, Py_ssize_t level) except -1
@@ -82,7 +84,7 @@ cdef Py_ssize_t PAIRS = _at(WasiResponse, "_pairs"), TRAILERS = _at(WasiResponse
 
 cdef long CONTINUE = _CONTINUE
 cdef Py_ssize_t CHUNKED = _CHUNKED
-cdef object HTTP11 = "HTTP/1.1", EMPTY = "", NOTHING = b"", OK = 200
+cdef object HTTP11 = intern("HTTP/1.1"), EMPTY = "", NOTHING = b"", OK = 200
 cdef object _status = "status", _headers = "headers", _body = "body"
 cdef object _pyRead = Request.read, _pyCall = type.__call__
 cdef Watch _watch = None
@@ -100,7 +102,8 @@ def read(self, maxBytes=None):
     C{Request.read}.
     """
     cdef Reading made
-    if type(self) is Request and _bodyOf(self, maxBytes) != NULL:
+    # Whether it may be read is asked when it is awaited, as a coroutine does.
+    if type(self) is Request and _isA(SLOT(<PyObject*>self, BODY), bytes):
         made = Reading.__new__(Reading)
         made.request = self
         made.most = maxBytes
@@ -115,6 +118,7 @@ cdef PyObject* _bodyOf(object request, object maxBytes) except? NULL:
     cdef PyObject* of = <PyObject*>request
     cdef PyObject* body = SLOT(of, BODY)
     cdef PyObject* most = <PyObject*>maxBytes
+    cdef int overflow = 0
     if not (
         _isA(body, bytes)
         and SLOT(of, BEGUN) == Py_False
@@ -126,7 +130,8 @@ cdef PyObject* _bodyOf(object request, object maxBytes) except? NULL:
         most = _mostOf(SLOT(of, PROTOCOL))
     if (
         not _isA(most, int)
-        or <object>PyBytes_GET_SIZE(<bytes>body) > <object>most
+        or PyBytes_GET_SIZE(<bytes>body) > PyLong_AsLongLongAndOverflow(<object>most, &overflow)
+        or overflow
         or <long><object>SLOT(of, ASKS) & CONTINUE
         or <Py_ssize_t><object>SLOT(of, LENGTH) == CHUNKED
     ):

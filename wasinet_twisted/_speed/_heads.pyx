@@ -284,9 +284,9 @@ cdef object _request(Head* head, object kind):
         return None
     length = _NOTHING
     if head.framing == _PLAIN:
-        if method == "CONNECT":
+        if <str>method == "CONNECT":
             length = _TUNNEL
-    elif method == "CONNECT":
+    elif <str>method == "CONNECT":
         return None
     elif head.framing == _CONTENT_LENGTH:
         length = head.length
@@ -581,6 +581,8 @@ cdef int _forgetLine(Line* entry) except -1:
 
 # These stand at the end: the module that registers the fast path imports this one, whichever of the two comes first,
 # and what it looks for has to be here by then.
+from sys import intern
+
 from wasinet_twisted import errors
 from wasinet_twisted._fast import paths
 from wasinet_twisted.http import asks, events, fields, framing, limits
@@ -609,7 +611,8 @@ cdef object _UNTIL_CLOSE = framing.UNTIL_CLOSE
 cdef object _TUNNEL = framing.TUNNEL
 cdef object _NOTHING = 0
 cdef str _HTTP10 = "HTTP/1.0"
-cdef str _HTTP11 = "HTTP/1.1"
+# One object for all twins: who compares it finds that at once.
+cdef str _HTTP11 = intern("HTTP/1.1")
 cdef tuple _methods = ("GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS")
 
 # The slots of a head, by their offset: those of its subclasses are the same.

@@ -34,6 +34,8 @@ from wasinet_twisted._speed._answers cimport encodeResponse
 from wasinet_twisted._speed._heads cimport readRequestHead
 from wasinet_twisted._speed._watching cimport Named, Watch, stands, watchName
 
+from sys import intern
+
 from wasinet_twisted._speed import _handlers
 from wasinet_twisted.errors import IncompleteRead, RemoteProtocolError
 from wasinet_twisted.http import connection as _connection, exchange as _exchange, machine as _machine
@@ -78,7 +80,8 @@ cdef extern from *:
 # Small numbers are one object each in CPython; where they weren't, all would go the Python's way.
 cdef object ZERO = 0, IDLE = _exchange.IDLE, ASKED = _exchange.ASKED, INFINITE = _timing.inf
 cdef object KEEP = _connection.KEEP, BETWEEN = _machine.BETWEEN
-cdef object HTTP10 = "HTTP/1.0", HTTP11 = "HTTP/1.1", ROLE_REQUEST = "request", NOTHING = b""
+cdef object NOTHING = b""
+cdef str HTTP10 = "HTTP/1.0", HTTP11 = intern("HTTP/1.1"), ROLE_REQUEST = "request"
 cdef Py_ssize_t SMALL = _requestreader.SMALL
 cdef long UNUSUAL = _requestreceiver._UNUSUAL, UNKNOWN_EXPECTATION = _UNKNOWN
 cdef int IMMEDIATE = _IMMEDIATE
@@ -128,8 +131,8 @@ cdef inline bint _isEmpty(object reader):
     return _isA(arrived, ByteQueue) and SLOT(arrived, SIZE) == <PyObject*>ZERO
 
 
-cdef inline bint _isVersion(PyObject* given, str version):
-    return given == <PyObject*>version or <str>given == version
+cdef inline bint _isStr(PyObject* given, str wanted):
+    return given == <PyObject*>wanted or (_isA(given, str) and <str>given == wanted)
 
 
 cdef inline object _of(object server, Py_ssize_t offset, object name):
@@ -255,8 +258,8 @@ cdef int _takeUp(object connection, object exchange, object reader, object clock
         SLOT(of, BODY) == Py_None
         or <long><object>SLOT(of, ASKS) & UNUSUAL
         or SLOT(<PyObject*>clock, TOUCHED) != Py_False
-        or not _isVersion(SLOT(of, VERSION), HTTP11)
-        and _isVersion(SLOT(of, VERSION), HTTP10)
+        or not _isStr(SLOT(of, VERSION), HTTP11)
+        and _isStr(SLOT(of, VERSION), HTTP10)
     ):
         connection._takeUp(request, now)
         return 0
@@ -292,7 +295,7 @@ cdef object _next(object connection, object now):
         and SLOT(parser, QUEUE) == parts.arrived
         and SLOT(parts.arrived, SIZE) != <PyObject*>ZERO
         and SLOT(parser, BUFFER_METHOD) == Py_None
-        and <object>SLOT(parser, ROLE) == ROLE_REQUEST
+        and _isStr(SLOT(parser, ROLE), ROLE_REQUEST)
         and _isA(SLOT(parts.arrived, CHUNK), bytes)
     ):
         return connection.receive(NOTHING, now)
@@ -500,7 +503,7 @@ cdef bint _handled(object self, object request, object response) except -1:
     exchange, clock = <object>parts.exchange, <object>parts.clock
     goesOn = SLOT(parts.exchange, GOES_ON) == Py_True
     line = NOTHING
-    if not goesOn or not _isVersion(SLOT(asked, VERSION), HTTP11):
+    if not goesOn or not _isStr(SLOT(asked, VERSION), HTTP11):
         line = persistence(request, goesOn)
     date = _of(server, DATE_LINE, "dateLine")
     if type(date) is not bytes or type(line) is not bytes:
