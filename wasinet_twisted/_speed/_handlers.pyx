@@ -9,6 +9,20 @@ L{Reading} is what C{request.read()} gives instead of a coroutine. It behaves as
 the coroutine does, also where it isn't awaited, or twice. Whatever isn't simple is
 left to a real coroutine of the Python C{Request.read}, made at that moment.
 """
+cdef bint _isReady = False, _isWanted = False
+
+
+def install():
+    """
+    Put these in the place of the Python's. When this module is the first of all to be imported, it is asked for it by
+    what it imports itself, and does it at its end.
+    """
+    global _isWanted
+    _isWanted = True
+    if _isReady:
+        _install()
+
+
 import collections.abc
 from sys import intern
 
@@ -51,8 +65,6 @@ cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object number, int* overflow) except? -1
     Py_ssize_t PyVectorcall_NARGS(size_t flags)
     int PyIter_Send(object coroutine, object value, PyObject** result)
-    int PyErr_WarnEx(object category, const char* message, Py_ssize_t level) except -1
-    void PyErr_WriteUnraisable(object where)
     enum:
         PYGEN_RETURN
 
@@ -62,7 +74,13 @@ cdef extern from *:
     {
         return PyBaseObject_Type.tp_new((PyTypeObject *)kind, nothing, NULL);
     }
+    static inline void warn_or_tell(const char *message, PyObject *where)
+    {
+        if (PyErr_WarnEx(PyExc_RuntimeWarning, message, 1) < 0)
+            PyErr_WriteUnraisable(where);
+    }
     """
+    void warn_or_tell(const char* message, object where)
     # object.__new__(kind), right for every class.
     object object_new(object kind, tuple nothing)
 
@@ -87,7 +105,7 @@ cdef Py_ssize_t CHUNKED = _CHUNKED
 cdef object HTTP11 = intern("HTTP/1.1"), EMPTY = "", NOTHING = b"", OK = 200
 cdef object _status = "status", _headers = "headers", _body = "body"
 cdef object _pyRead = Request.read, _pyCall = type.__call__
-cdef Watch _watch = None
+cdef Watch _watch = Watch(WasiResponse)
 
 
 cdef inline bint _isA(PyObject* o, type kind):
@@ -220,10 +238,7 @@ cdef class Reading:
     def __dealloc__(self):
         if self.request is not None:
             # Python's own coroutines say the same of themselves.
-            try:
-                PyErr_WarnEx(RuntimeWarning, _NEVER, 1)
-            except BaseException:
-                PyErr_WriteUnraisable(_pyRead)
+            warn_or_tell(_NEVER, _pyRead)
 
 
 cdef extern from *:
@@ -368,11 +383,12 @@ cdef list _pairsOf(PyObject* headers):
     return pairs
 
 
-def install():
-    """
-    Put these in the place of the Python's.
-    """
-    global _watch
-    _watch = Watch(WasiResponse)
+cdef int _install() except -1:
     Request.read = read
     (<PyTypeObject*><PyObject*>WasiResponse).tp_vectorcall = <vectorcallfunc>_makeResponse
+    return 0
+
+
+_isReady = True
+if _isWanted:
+    _install()

@@ -34,6 +34,20 @@ from wasinet_twisted._speed._answers cimport encodeResponse
 from wasinet_twisted._speed._heads cimport readRequestHead
 from wasinet_twisted._speed._watching cimport Named, Watch, stands, watchName
 
+cdef bint _isReady = False, _isWanted = False
+
+
+def install():
+    """
+    Put these in the place of the Python's. When this module is the first of all to be imported, it is asked for it by
+    what it imports itself, and does it at its end.
+    """
+    global _isWanted
+    _isWanted = True
+    if _isReady:
+        _install()
+
+
 from sys import intern
 
 from wasinet_twisted._speed import _handlers
@@ -608,21 +622,32 @@ cdef int _answer(object self, object data) except -1:
     return 0
 
 
-def install():
+cdef int _look() except -1:
     """
-    Put these in the place of the Python's.
+    Keep how everything is just now.
     """
     global _watch
-    _handlers.install()
-    HttpProtocol.dataReceived = dataReceived
-    HttpProtocol.pump = pump
-    _handling.handled = handled
-    watchName(&_handleHere, _protocol, "handle", _pyHandle)
-    watchName(&_headHere, _requestreceiver, "fastRequestHead", _requestreceiver.fastRequestHead)
-    watchName(&_nextHeadHere, _machine, "fastRequestHead", _machine.fastRequestHead)
-    watchName(&_responseHere, _serverconnection, "fastResponse", _serverconnection.fastResponse)
-    watchName(&_handledHere, _handling, "handled", handled)
     _watch = Watch(
         HttpProtocol, ServerConnection, Exchange, RequestReader, ServerClock, Buffer, ByteQueue, Statistics, Request,
         WasiResponse, HttpServer,
     )
+    return 0
+
+
+cdef int _install() except -1:
+    _handlers.install()
+    HttpProtocol.dataReceived = dataReceived
+    HttpProtocol.pump = pump
+    _handling.handled = handled
+    return _look()
+
+
+watchName(&_handleHere, _protocol, "handle", _pyHandle)
+watchName(&_headHere, _requestreceiver, "fastRequestHead", _requestreceiver.fastRequestHead)
+watchName(&_nextHeadHere, _machine, "fastRequestHead", _machine.fastRequestHead)
+watchName(&_responseHere, _serverconnection, "fastResponse", _serverconnection.fastResponse)
+watchName(&_handledHere, _handling, "handled", handled)
+_look()
+_isReady = True
+if _isWanted:
+    _install()
