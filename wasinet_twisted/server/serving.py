@@ -334,6 +334,7 @@ def serve(
     return server
 
 
+_speed.install("_lives")
 # The twins hold what these fast paths do as well.
 if fastLines(
     "server.request",
@@ -341,3 +342,5 @@ if fastLines(
     why="compiled only; without the kernel, a small POST: X us instead of Y",
 ) and all(map(isOn, ("http.requestHead", "http.response"))):
     _speed.install("_serve")
+# Once more: it remembers how the classes are when all twins are in place.
+_speed.install("_lives")
