@@ -63,9 +63,7 @@ def kept(request: Request) -> list[str]:
     """
     Every field of a request that is set, but for the connection.
     """
-    names = [
-        name for name in slotsOf(type(request)) if name not in ("_protocol", "_headers") and hasattr(request, name)
-    ]
+    names = [name for name in slotsOf(type(request)) if name not in ("_protocol", "_headers") and hasattr(request, name)]
     return [f"{name}={getattr(request, name)!r}" for name in names]
 
 

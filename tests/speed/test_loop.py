@@ -383,7 +383,8 @@ def test_aSubclassOfTheReactor(tmp_path: Path) -> None:
         assert world.whileDoing(peer) == b"?"
     finally:
         world.close()
-    assert calls[:2] == ["addReader", "removeReader"] and "disconnect" in calls
+    assert calls[:2] == ["addReader", "removeReader"]
+    assert "disconnect" in calls
 
 
 def test_methodsOfTheProtocolReplaced(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -421,7 +422,8 @@ def test_aNewProtocolIsAsPythonMakesIt(world: World) -> None:
     server = HttpServer(lambda request: WasiResponse(), reactor=world.reactor)
     python = HttpProtocol(server, server._timing)
     first, second = server.newProtocol(), server.newProtocol()
-    assert isinstance(first, HttpProtocol) and isinstance(second, HttpProtocol)
+    assert isinstance(first, HttpProtocol)
+    assert isinstance(second, HttpProtocol)
 
     def slots(each: Any) -> dict[str, Any]:
         return {name: getattr(each, name) for kind in type(each).__mro__ for name in vars(kind).get("__slots__", ())}
@@ -433,7 +435,8 @@ def test_aNewProtocolIsAsPythonMakesIt(world: World) -> None:
         (python.connection.reader, first.connection.reader, second.connection.reader),
         (python.connection.clock, first.connection.clock, second.connection.clock),
     ):
-        assert other is not another and type(one) is type(other)
+        assert other is not another
+        assert type(one) is type(other)
         wanted, got = slots(one), slots(other)
         assert wanted.keys() == got.keys()
         for name, value in wanted.items():

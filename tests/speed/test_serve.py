@@ -339,7 +339,7 @@ class TracebackTests(SynchronousTestCase):
         made, transport = connection(handler)
         made.dataReceived(GET)
         (failure,) = self.flushLoggedErrors(LookupError)
-        self.assertIn("in handler", failure.getTraceback().replace("handler\n", "handler\n"))
+        self.assertIn("in handler", failure.getTraceback().replace('handler\n', "handler\n"))
         self.assertTrue(transport.sent[0].startswith(b"HTTP/1.1 500"))
         self.assertEqual(made.inFlight, None)
 
