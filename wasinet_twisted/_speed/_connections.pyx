@@ -60,9 +60,17 @@ _KNOWN = {
     epollreactor.EPollReactor._add: "fileno _poller modify register add",
     epollreactor.EPollReactor._remove: "fileno items _poller modify unregister remove",
 }
+# Python's own, of a listening socket that is ours, and of the socket that it accepts.
+_KNOWN |= {
+    socket.socket.accept: "_accept socket family type proto getdefaulttimeout gettimeout setblocking",
+    socket.socket.__init__: "AF_INET SOCK_STREAM _socket socket __init__ _io_refs _closed",
+    socket.socket.close: "_closed _io_refs _real_close",
+    socket.socket._real_close: "_socket socket close",
+}
 for method, names in _KNOWN.items():
-    if not set(method.__code__.co_names) <= set(names.split()):
-        raise ImportError(f"{method.__qualname__} of this version of Twisted is not the one that is known")
+    code = getattr(method, "__code__", None)
+    if code is None or not set(code.co_names) <= set(names.split()):
+        raise ImportError(f"{method.__qualname__} of this version of Twisted or Python is not the one that is known")
 
 cdef Py_ssize_t PLAIN = slot_offset(transports._Fields, "_plain")
 cdef Py_ssize_t DIRTY = slot_offset(transports._Fields, "dirty")
@@ -72,6 +80,8 @@ cdef Py_ssize_t BUFFER_SIZE = slot_offset(transports._Fields, "bufferSize")
 cdef Py_ssize_t PROTOCOL = slot_offset(transports._Fields, "protocol")
 cdef Py_ssize_t REACTOR = slot_offset(transports._Fields, "reactor")
 cdef Py_ssize_t SOCKET = slot_offset(transports._Fields, "socket")
+cdef Py_ssize_t PEER = slot_offset(transports._Fields, "_peerAddress")
+cdef Py_ssize_t IO_REFS = slot_offset(socket.socket, "_io_refs"), CLOSED = slot_offset(socket.socket, "_closed")
 cdef Py_ssize_t FD = wasinet_before_family(socket.SocketType.__dict__["family"])
 
 cdef PyTypeObject* Socket = <PyTypeObject*>socket.socket
@@ -81,6 +91,13 @@ cdef PyTypeObject* Port = <PyTypeObject*>transports.Port
 cdef PyTypeObject* Reactor = <PyTypeObject*>epoll.EPollReactor
 
 cdef object slowAccept = transports.Port.doRead
+cdef object slowAcceptOne = socket.socket.accept
+cdef object acceptSocket = socket.SocketType._accept
+cdef object initSocket = socket.SocketType.__init__
+cdef object closeSocket = socket.SocketType.close
+# CPython has one 0 only; else the socket closes itself.
+cdef object zero = 0
+cdef PyObject* ZERO = <PyObject*>zero
 cdef object slowInit = transports.Server.__init__
 cdef object slowLose = transports.Gathering.loseConnection
 cdef object slowLost = transports.Gathering.connectionLost
@@ -217,6 +234,20 @@ def beginServer(self, sock, protocol, client, server, sessionno, reactor):
     begin(self, sock, protocol, client, server, sessionno, reactor)
 
 
+def acceptOne(self):
+    """
+    C{socket.socket.accept}, of a socket that doesn't block.
+    """
+    if self.gettimeout():
+        return slowAcceptOne(self)
+    fd, address = acceptSocket(self)
+    made = wasinet_new(Socket)
+    slot_set(made, IO_REFS, 0)
+    slot_set(made, CLOSED, False)
+    initSocket(made, self.family, self.type, self.proto, fd)
+    return made, address
+
+
 def accept(self):
     """
     C{tcp.Port.doRead}.
@@ -241,7 +272,8 @@ def accept(self):
                 # Twisted meets it again, if it lasts, and knows what to do.
                 return slowAccept(self)
             accepted += 1
-            protocol = self.factory.buildProtocol(anIPv4Address("TCP", client[0], client[1]))
+            peer = anIPv4Address("TCP", client[0], client[1])
+            protocol = self.factory.buildProtocol(peer)
             if protocol is None:
                 skt.close()
                 continue
@@ -250,6 +282,7 @@ def accept(self):
             if Py_TYPE(skt) == Socket and type(client) is tuple and len(client) == 2:
                 transport = newServer()
                 begin(transport, skt, protocol, client, self, session, self.reactor)
+                slot_set(transport, PEER, peer)
             else:
                 transport = self.transport(skt, protocol, client, self, session, self.reactor)
             protocol.makeConnection(transport)
@@ -346,7 +379,11 @@ def connectionLost(self, reason):
     if self._shouldShutdown:
         c_shutdown(wasinet_fd(<PyObject*>skt, FD), SHUT_RDWR)
     try:
-        skt.close()
+        if SLOT(skt, IO_REFS) == ZERO:
+            slot_set(skt, CLOSED, True)
+            closeSocket(skt)
+        else:
+            skt.close()
     except OSError:
         pass
     slot_give(self, PROTOCOL, NULL)
@@ -363,6 +400,7 @@ def install():
     epoll.EPollReactor.removeReader = removeReader
     epoll.EPollReactor.removeWriter = removeWriter
     transports.Server.__init__ = beginServer
+    transports.Listening.accept = acceptOne
     transports.Port.doRead = accept
     transports.Gathering.loseConnection = loseConnection
     transports.Gathering.connectionLost = connectionLost

@@ -79,6 +79,7 @@ cdef Py_ssize_t SINCE = at(ServerClock, "since"), PIECE_AT = at(ServerClock, "pi
 cdef Py_ssize_t STARTED = at(ServerClock, "started"), TIMING = at(ServerClock, "timing")
 cdef Py_ssize_t CLOSE_BY = at(ServerClock, "closeBy")
 cdef Py_ssize_t PLAIN = at(transports._Fields, "_plain"), SOCKET = at(transports._Fields, "socket")
+cdef Py_ssize_t TOLD = at(transports._Fields, "_peerAddress")
 cdef Py_ssize_t FD = wasinet_before_family(socket.SocketType.__dict__["family"])
 
 cdef object slowNew = serving.HttpServer.newProtocol
@@ -189,6 +190,7 @@ def makeConnection(self, transport):
     C{Lifecycle.makeConnection} and C{HttpProtocol.connectionMade}.
     """
     cdef int on = 1
+    cdef PyObject* told
     if (
         Py_TYPE(self) != Protocol
         or not isPlain(transport)
@@ -201,7 +203,8 @@ def makeConnection(self, transport):
         return slowMake(self, transport)
     slot_set(self, TRANSPORT, transport)
     slot_set(self, DIRECT, False)
-    slot_set(self, PEER, transport.getPeer())
+    told = SLOT(transport, TOLD)
+    slot_set(self, PEER, transport.getPeer() if told == NULL else <object>told)
     # A socket that doesn't take it is a lost one: that is met soon enough.
     c_setsockopt(wasinet_fd(SLOT(transport, SOCKET), FD), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on))
     # Twisted's registerProducer().

@@ -27,6 +27,7 @@ from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python import context, log
 from twisted.python.log import ILogContext
 
+from .. import _fast
 from ..reactor import epoll, transports
 
 cdef extern from "Python.h":
@@ -85,7 +86,8 @@ cdef PyTypeObject* Reactor = <PyTypeObject*>epoll.EPollReactor
 cdef object DONE = epoll.EPollReactor._disconnectSelectable.__defaults__[0][ConnectionDone]
 
 # Up to Twisted 26.4 what dataReceived returns may end the connection.
-cdef bint RESULTS = "rval" in tcp.Connection._dataReceived.__code__.co_varnames
+cdef object _code = getattr(tcp.Connection._dataReceived, "__code__", None)
+cdef bint RESULTS = _code is None or "rval" in _code.co_varnames
 
 # Those whose events the loop reads by itself: none if that fast path is off.
 cdef PyTypeObject* dispatched[4]
@@ -93,6 +95,8 @@ cdef int dispatchedCount = 0
 for each in epoll._DISPATCHED:
     dispatched[dispatchedCount] = <PyTypeObject*>each
     dispatchedCount += 1
+# Is there a fast path for writes?
+cdef bint isOn = _fast.isOn("reactor.write")
 cdef PyTypeObject* ofTcp[2]
 ofTcp[0], ofTcp[1] = <PyTypeObject*>transports.Server, <PyTypeObject*>transports.Client
 
@@ -177,20 +181,46 @@ def doRead(self):
     return CONNECTION_LOST
 
 
+cdef bint becomesPlain(object self) except -1:
+    """
+    C{Gathering._isPlain}, of a TCP transport.
+    """
+    cdef PyTypeObject* kind = Py_TYPE(self)
+    if not isOn or (kind != ofTcp[0] and kind != ofTcp[1]) or SLOT(self, PLAIN) != Py_False:
+        return False
+    if (
+        self.TLS
+        or not self.connected
+        or self.disconnecting
+        or self.dataBuffer
+        or self.producerPaused
+        or (self.producer is not None and not self.streamingProducer)
+        or self._writeDisconnecting
+        or self._writeDisconnected
+        or self._aborting
+    ):
+        return False
+    slot_set(self, PLAIN, True)
+    return True
+
+
 def write(self, data):
     """
     C{Gathering.write}.
     """
-    cdef PyObject* queue = SLOT(self, QUEUE)
-    cdef PyObject* queued = SLOT(self, QUEUED)
-    cdef PyObject* bufferSize = SLOT(self, BUFFER_SIZE)
-    cdef PyObject* reactor = SLOT(self, REACTOR)
+    cdef PyObject* queue
+    cdef PyObject* queued
+    cdef PyObject* bufferSize
+    cdef PyObject* reactor
     cdef Py_ssize_t size
     cdef long most
     cdef int overflow
+    if SLOT(self, PLAIN) != Py_True and not becomesPlain(self):
+        return slowWrite(self, data)
+    queue, queued = SLOT(self, QUEUE), SLOT(self, QUEUED)
+    bufferSize, reactor = SLOT(self, BUFFER_SIZE), SLOT(self, REACTOR)
     if (
-        SLOT(self, PLAIN) != Py_True
-        or not PyBytes_CheckExact(data)
+        not PyBytes_CheckExact(data)
         or PyBytes_GET_SIZE(data) == 0
         or queue == NULL
         or not PyList_CheckExact(<object>queue)

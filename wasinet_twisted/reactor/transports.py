@@ -33,9 +33,11 @@ class _Fields:
     """
 
     __slots__ = (
-        "_plain", "_tempDataBuffer", "_tempDataLen", "bufferSize", "dirty", "protocol", "reactor", "socket",
+        "_peerAddress", "_plain", "_tempDataBuffer", "_tempDataLen", "bufferSize", "dirty", "protocol", "reactor", "socket",
     )  # fmt: skip
 
+    # What the factory was told of the peer, where compiled code has accepted the connection.
+    _peerAddress: Any
     _plain: bool
     _tempDataBuffer: list[bytes]
     _tempDataLen: int
