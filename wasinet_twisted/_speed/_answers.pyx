@@ -84,7 +84,7 @@ cdef bytes encodeResponse(object response, object method, bytes date, bytes pers
         _resolve()
     if type(response) is not _WasiResponse or type(method) is not str or date is None or persistence is None:
         return None
-    if method == "HEAD" or method == "CONNECT":
+    if <str>method == "HEAD" or <str>method == "CONNECT":
         return None
     cdef PyObject* status = SLOT(response, _STATUS)
     cdef PyObject* reason = SLOT(response, _REASON)
@@ -266,6 +266,8 @@ cdef object _WasiResponse = None
 cdef object _learnCommon = None
 
 # These stand at the end: the module that registers the fast path imports this one, whichever of the two comes first.
+from sys import intern
+
 from multidict import CIMultiDict
 from wasinet_twisted._fast import paths
 from wasinet_twisted.http import events, outgoing
@@ -276,7 +278,7 @@ cdef dict _prefixes = {}
 cdef dict _lines = outgoing.lines
 cdef dict _statusLines = outgoing._statusLines
 cdef object _CIMultiDict = CIMultiDict
-cdef str _HTTP11 = "HTTP/1.1"
+cdef str _HTTP11 = intern("HTTP/1.1")
 
 # The slots of a response, by their offset.
 cdef Py_ssize_t _VERSION = slot_offset(events.Head, "version")
