@@ -22,6 +22,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
 
+from wasinet_twisted import speed
+
 ROOT = Path(__file__).parent.parent
 # How long a server may take until it listens, and until it answers, in seconds.
 PATIENCE = 20.0
@@ -49,6 +51,7 @@ class Candidate:
     @ivar program: what it needs beside Python.
     @ivar told: what makes that program tell its version.
     @ivar build: what compiles it, to the file C{{built}}.
+    @ivar speed: C{WASINET_SPEED} for its process: C{yes} for the compiled form of ours, C{no} for the Python.
     """
 
     title: str
@@ -57,6 +60,7 @@ class Candidate:
     program: str | None = None
     told: str = "--version"
     build: tuple[str, ...] = ()
+    speed: str | None = None
 
     def missing(self) -> str | None:
         """
@@ -69,6 +73,8 @@ class Candidate:
                 version(package)
             except PackageNotFoundError:
                 return f"{package} is missing: pip install 'wasinet_twisted[bench]'"
+        if self.speed == "yes" and not speed().compiled:
+            return str(speed())
         return None
 
     def versions(self) -> str:
@@ -103,6 +109,27 @@ class Candidate:
             return self
         compileWith([part.replace("{built}", str(to)) for part in self.build])
         return self.given(built=to)
+
+
+def pure(name: str) -> str:
+    """
+    Return the name of the pure form of a candidate of ours.
+    """
+    return f"{name}-pure"
+
+
+def bothForms(candidates: dict[str, Candidate]) -> dict[str, Candidate]:
+    """
+    Return these candidates, ours twice: with the compiled twins, and as pure Python.
+    """
+    found = {}
+    for name, candidate in candidates.items():
+        if "wasinet_twisted" in candidate.packages:
+            found[name] = replace(candidate, speed="yes")
+            found[pure(name)] = replace(candidate, title=f"{candidate.title}, pure Python", speed="no")
+        else:
+            found[name] = candidate
+    return found
 
 
 def compileWith(command: list[str]) -> None:
@@ -266,6 +293,8 @@ def serving(candidate: Candidate, core: int) -> Iterator[Server]:
     """
     port = _freePort()
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    if candidate.speed is not None:
+        environment["WASINET_SPEED"] = candidate.speed
     with tempfile.TemporaryFile() as output:
         with pinnedTo(core):
             pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}

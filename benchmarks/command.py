@@ -18,6 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
+from wasinet_twisted import speed
+
 from .candidates import Failed
 
 LACKING = "is missing: pip install 'wasinet_twisted[bench]'"
@@ -111,6 +113,8 @@ def facts(module: str, arguments: Sequence[str]) -> dict[str, Any]:
         "date": time.strftime("%Y-%m-%d"),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "cpu": cpuModel(),
+        # Of what runs in this process; a candidate's is its own.
+        "speed": str(speed()),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}, {os.cpu_count()} cores",
     }
 

@@ -32,11 +32,12 @@ from textwrap import wrap
 from typing import Any
 
 from . import command, httppeers, tcppeers
-from .candidates import Candidate, Server, pinnedTo, serving
+from .candidates import Candidate, Server, pinnedTo, pure, serving
 from .command import say
 from .httpload import CASES, readAnswer
-from .report import OURS, PEER, REFERENCE, Bar, Panel, Row, aligned, by, draw, page, piped, rounds, span, spread
+from .report import PEER, Bar, Panel, Row, aligned, by, draw, page, piped, rounds, span, spread
 from .rounds import available
+from .serverreport import colours
 
 WARM_UP = 1000
 # How long a server gets to come to rest, in seconds.
@@ -83,13 +84,13 @@ KINDS = {
         "TCP connections, each has had an echo",
         _echo,
         _ECHOING,
-        {tcppeers.OURS: OURS, tcppeers.PROTOCOL: OURS, tcppeers.UVLOOP: REFERENCE},
+        colours([tcppeers.OURS, tcppeers.PROTOCOL], [tcppeers.UVLOOP]),
     ),
     "http": Kind(
         "HTTP connections, each has had an answer",
         _get,
         httppeers.CANDIDATES,
-        {httppeers.OURS: OURS, httppeers.STOCK: OURS, "handwritten": REFERENCE},
+        colours([httppeers.OURS, httppeers.STOCK], ["handwritten"]),
     ),
 }
 CANDIDATES = {name: candidate for kind in KINDS.values() for name, candidate in kind.candidates.items()}
@@ -186,6 +187,8 @@ def summarise(kind: Kind, found: dict[str, list[float]]) -> dict[str, Any]:
     What the rounds say of one kind.
     """
     ours = next(iter(kind.candidates))
+    if ours not in found:
+        ours = pure(ours)
     figures = {name: spread(values) for name, values in found.items()}
     return {
         name: {

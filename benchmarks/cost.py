@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from . import command
-from .candidates import Candidate, Failed, pinnedTo, serving
+from .candidates import Candidate, Failed, pinnedTo, pure, serving
 from .httpload import CASES, Load
 from .httppeers import CANDIDATES, OURS, STOCK
 from .pingpong import COMPILER, HINT
@@ -148,7 +148,7 @@ def main(arguments: Sequence[str]) -> int:
     options = argparse.ArgumentParser(prog="python -m benchmarks.cost", description="Where a request's time goes.")
     options.add_argument("--case", choices=[name for name, case in CASES.items() if case.exact], default="post")
     command.addNames(options, "--candidates", CANDIDATES)
-    options.set_defaults(candidates=[OURS, STOCK, "handwritten"])
+    options.set_defaults(candidates=[OURS, pure(OURS), STOCK, "handwritten"])
     options.add_argument("--seconds", type=float, default=3.0, help="how long each run is (%(default)s)")
     options.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     given = options.parse_args(arguments)

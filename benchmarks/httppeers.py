@@ -4,7 +4,7 @@ The candidates of L{benchmarks.http}.
 
 from __future__ import annotations
 
-from .candidates import Candidate, module, script
+from .candidates import Candidate, bothForms, module, script
 from .peers import BACKLOG, KEEP_ALIVE, MOST
 
 OURS, STOCK = "ours", "epoll"
@@ -23,7 +23,7 @@ def _ours(title: str, reactor: str) -> Candidate:
 
 
 # The first is ours: the others are compared with it.
-CANDIDATES = {
+_CANDIDATES = {
     OURS: _ours("wasinet_twisted", "wasinet"),
     STOCK: _ours("wasinet_twisted, Twisted's epoll", "epoll"),
     "twisted.web": Candidate("twisted.web", module("benchmarks.peers.twistedweb", "{port}"), ("twisted",)),
@@ -65,3 +65,6 @@ CANDIDATES = {
         "uvloop + httptools, by hand", module("benchmarks.peers.handwritten", "{port}"), ("uvloop", "httptools")
     ),
 }
+
+# Ours in both forms.
+CANDIDATES = bothForms(_CANDIDATES)

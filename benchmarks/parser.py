@@ -6,8 +6,8 @@ How long a request takes in L{Buffer<wasinet_twisted.http.Buffer>}, in h11 and i
 Every candidate gets the same reads and builds the same thing: method and target
 as str, the fields as a list of (name, value) in str and in the case of the wire,
 the body as bytes. After each read it is asked whether the message is complete,
-as a server would ask. That all three agree is checked on every message before
-anything is timed.
+as a server would ask. That all agree is checked on every message before anything
+is timed. Where ours is compiled, its pure form is a candidate too.
 
 The candidates take turns, pass by pass, on one core, with the garbage collector
 off; a round is the mean of several passes. The figure is the median of the
@@ -26,15 +26,16 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
-from wasinet_twisted import __version__
+from wasinet_twisted import __version__, speed
 from wasinet_twisted.http import Buffer
 
 from . import command
 from .messages import Fields, browserFields, postFields, wire
-from .parserreport import OURS, formatMarkdown, formatTable, plot
+from .parserreport import OURS, PURE, formatMarkdown, formatTable, plot
 from .report import spread
 
 try:
@@ -46,6 +47,7 @@ else:
     _missing = None
 
 PEERS = ("h11", "httptools")
+_PACKAGE = "wasinet_twisted"
 _READ = 16 * 1024
 # process_time is a coarse clock on some systems (Windows: 16 ms).
 _CLOCK = "process_time" if time.get_clock_info("process_time").resolution <= 1e-6 else "perf_counter"
@@ -93,8 +95,11 @@ class Ours:
     One Buffer for all messages, as on a connection that is kept alive.
     """
 
-    def __init__(self) -> None:
-        self._buffer = Buffer("request")
+    def __init__(self, kind: type[Buffer] = Buffer) -> None:
+        """
+        @param kind: the class of one of the two forms.
+        """
+        self._buffer = kind("request")
 
     def prepare(self, count: int) -> None:
         """
@@ -201,6 +206,26 @@ class Httptools:
 Candidate = Ours | H11 | Httptools
 
 
+def pureBuffer() -> type[Buffer]:
+    """
+    Import the package once more, without its compiled twins, so that both forms can take turns in this process.
+    """
+    compiled = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == _PACKAGE}
+    setting = os.environ.get("WASINET_SPEED")
+    os.environ["WASINET_SPEED"] = "no"
+    try:
+        kind: type[Buffer] = import_module(f"{_PACKAGE}.http").Buffer
+    finally:
+        sys.modules.update(compiled)
+        if setting is None:
+            del os.environ["WASINET_SPEED"]
+        else:
+            os.environ["WASINET_SPEED"] = setting
+    if kind is Buffer:
+        raise AssertionError("there is one form only")
+    return kind
+
+
 def _message(
     method: str, target: str, fields: Fields, body: bytes = b"", sent: bytes | None = None
 ) -> tuple[Message, bytes]:
@@ -297,8 +322,8 @@ def runCase(case: Case, candidates: dict[str, Candidate], rounds: int) -> dict[s
         "reads": len(messages[0]),
         "messagesPerRound": case.passes * case.count,
         "ns": {name: spread(taken) for name, taken in times.items()},
-        "peerByOurs": {peer: median[peer] / median[OURS] for peer in PEERS},
-        "oursByPeer": {peer: median[OURS] / median[peer] for peer in PEERS},
+        "peerByOurs": {peer: median[peer] / median[OURS] for peer in median if peer != OURS},
+        "oursByPeer": {peer: median[OURS] / median[peer] for peer in median if peer != OURS},
         "goals": {"h11ByOursAtLeast": case.h11Least, "oursByHttptoolsAtMost": case.httptoolsMost},
     }
 
@@ -323,7 +348,10 @@ def run(rounds: int, arguments: Sequence[str]) -> dict[str, Any]:
     @param arguments: what the command was given, for the record.
     """
     core = pin()
-    candidates: dict[str, Candidate] = {OURS: Ours(), "h11": H11(), "httptools": Httptools()}
+    candidates: dict[str, Candidate] = {OURS: Ours()}
+    if speed().compiled:
+        candidates[PURE] = Ours(pureBuffer())
+    candidates |= {"h11": H11(), "httptools": Httptools()}
     return {
         **command.facts("parser", arguments),
         "versions": {OURS: __version__, **{peer: version(peer) for peer in PEERS}},

@@ -11,11 +11,12 @@ from typing import Any
 from . import report
 
 OURS = "wasinet_twisted"
+PURE = "wasinet_twisted, pure Python"
 _COLUMNS = ("message", "parser", "ns", "min - max", "its time / ours", "ours / its time")
 # How many of them aren't numbers.
 _TEXTS = 2
 _CHART = "Time to parse a request, beside h11 and httptools"
-_COLOURS = {OURS: report.OURS, "h11": report.PEER, "httptools": report.REFERENCE}
+_COLOURS = {OURS: report.OURS, PURE: report.PURE, "h11": report.PEER, "httptools": report.REFERENCE}
 
 
 def _rows(found: dict[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -53,6 +54,7 @@ def _machine(found: dict[str, Any]) -> str:
     core = "not pinned" if found["core"] is None else f"pinned to core {found['core']}"
     return (
         f"{found['date']}, {found['cpu']}, {found['system']}, {core}, {found['python']}, {_versions(found)}; "
+        f"{OURS}: {found['speed']}; "
         f"{report.rounds(found)}, {found['clock'].replace('_', ' ')}"
     )
 

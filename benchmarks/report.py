@@ -12,7 +12,7 @@ from typing import Any
 
 Row = tuple[str, ...]
 
-OURS, PEER, REFERENCE = "#1b6ca8", "#c9803c", "#8a9199"
+OURS, PURE, PEER, REFERENCE = "#1b6ca8", "#6fa8d6", "#c9803c", "#8a9199"
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:

@@ -157,7 +157,7 @@ class ServerBenchmark(ABC):
                             say(f"round {number} of {given.rounds}  {case:9}  {name:16}  {told}")
                     # Nobody always comes after the same one.
                     order.append(order.pop(0))
-        cases = {case: summarise(runs[case], self.words.references) for case in given.cases}
+        cases = {case: summarise(runs[case], self.words.among(names)) for case in given.cases}
         return {
             **command.facts(self.module, arguments),
             "candidates": {

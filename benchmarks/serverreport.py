@@ -4,13 +4,14 @@ What the benchmarks of servers found, as tables, as a page and as a chart.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-from .report import OURS, PEER, REFERENCE, Bar, Panel, Row, aligned, by, draw, page, piped, rounds, span
+from .candidates import pure
+from .report import OURS, PEER, PURE, REFERENCE, Bar, Panel, Row, aligned, by, draw, page, piped, rounds, span
 
 # Below it, something else than the server's core is what limits.
 _FULL = 0.95
@@ -44,19 +45,28 @@ class Words:
     chart: str
     about: str
 
-    @property
-    def ours(self) -> str:
+    def among(self, names: Iterable[str]) -> dict[str, str]:
         """
-        Whom the peers are compared with in the first place.
+        Return those of the references that are there. Where the compiled form of one isn't, its pure form takes its
+        place.
         """
-        return next(iter(self.references))
+        there = set(names)
+        forms = ((name if name in there else pure(name), title) for name, title in self.references.items())
+        return {name: title for name, title in forms if name in there}
+
+    def oursAmong(self, names: Iterable[str]) -> str | None:
+        """
+        Return whom the peers are compared with in the first place; L{None}: neither form of it is there.
+        """
+        ours = next(iter(self.references))
+        return next((name for name in self.among(names) if name in (ours, pure(ours))), None)
 
 
 def colours(ours: Sequence[str], reference: Sequence[str]) -> dict[str, str]:
     """
     The colours of bars.
     """
-    return {**dict.fromkeys(ours, OURS), **dict.fromkeys(reference, REFERENCE)}
+    return {**dict.fromkeys(ours, OURS), **dict.fromkeys(map(pure, ours), PURE), **dict.fromkeys(reference, REFERENCE)}
 
 
 def _errors(errors: dict[str, int]) -> str:
@@ -85,12 +95,12 @@ def _table(report: dict[str, Any], words: Words, case: dict[str, Any]) -> Iterat
     """
     A case's table: one row a candidate.
     """
-    told = [name for name in words.references if name in case["candidates"]]
+    told = words.among(case["candidates"])
     withErrors = any("errors" in found for found in case["candidates"].values())
     name, us = words.latency
     head = ["server", f"{words.unit}s/s", "min - max", f"CPU us/{words.unit}", "min - max"]
     for reference in told:
-        head += [f"its CPU / {words.references[reference]}", "min - max"]
+        head += [f"its CPU / {told[reference]}", "min - max"]
     head += [f"p50 {name}", f"p99 {name}", "core busy", "load busy"]
     yield (*head, "errors") if withErrors else tuple(head)
     form = ",.1f" if us > 1 else ",.0f"
@@ -109,15 +119,16 @@ def _overview(report: dict[str, Any], words: Words) -> list[Row]:
     """
     CPU time of all, as a multiple of ours: one row a candidate, a column a case. No rows if ours isn't there.
     """
-    if words.ours not in report["candidates"] or len(report["candidates"]) == 1:
+    ours = words.oursAmong(report["candidates"])
+    if ours is None or len(report["candidates"]) == 1:
         return []
     rows: list[Row] = [("its CPU / ours", *(case["name"] for case in report["cases"]))]
     for name, candidate in report["candidates"].items():
         row = [candidate["title"]]
         for case in report["cases"]:
             found = case["candidates"].get(name, {"cpuBy": {}})
-            ratio = found["cpuBy"].get(words.ours)
-            mine = f"{found['cpu']['median']:.1f} µs" if name == words.ours else ""
+            ratio = found["cpuBy"].get(ours)
+            mine = f"{found['cpu']['median']:.1f} µs" if name == ours else ""
             row.append(mine if ratio is None else f"{ratio['median']:.2f}")
         rows.append(tuple(row))
     return rows
@@ -226,14 +237,15 @@ def _panel(report: dict[str, Any], words: Words, case: dict[str, Any], key: str)
     """
     bars = []
     name, us = ("µs", 1) if key == "cpu" else words.latency
-    ours = case["candidates"].get(words.ours)
+    reference = words.oursAmong(case["candidates"])
+    ours = None if reference is None else case["candidates"][reference]
     for candidate, found in case["candidates"].items():
         figure = {bound: found[key][bound] / us for bound in ("median", "min", "max")}
         told = f"{figure['median']:,.1f} {name}"
         if ours is not None and found is not ours:
             told += f"  ({by(found[key], ours[key])['median']:.2f} x ours)"
         title, colour = report["candidates"][candidate]["title"], words.colours.get(candidate, PEER)
-        bars.append(Bar(title, figure, told, colour, candidate == words.ours))
+        bars.append(Bar(title, figure, told, colour, candidate == reference))
     return Panel(f"{caseTitle(case)}\n{'CPU time' if key == 'cpu' else 'median latency'}", bars)
 
 

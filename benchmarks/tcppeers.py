@@ -4,7 +4,7 @@ The candidates of L{benchmarks.tcp}. C{{writes}} and C{{nodelay}} stand for what
 
 from __future__ import annotations
 
-from .candidates import Candidate, module
+from .candidates import Candidate, bothForms, module
 from .peers import BACKLOG
 from .pingpong import COMPILER
 
@@ -22,7 +22,7 @@ def _asyncio(title: str, loop: str, kind: str, *packages: str) -> Candidate:
 
 
 # The first is ours: the others are compared with it.
-CANDIDATES = {
+_CANDIDATES = {
     OURS: _twisted("awaitable conn, our reactor", "wasinet", "conn", "wasinet_twisted"),
     PROTOCOL: _twisted("Protocol, our reactor", "wasinet", "protocol", "wasinet_twisted"),
     CONN_STOCK: _twisted("awaitable conn, epoll reactor", "epoll", "conn", "wasinet_twisted"),
@@ -41,3 +41,6 @@ CANDIDATES = {
         build=(COMPILER, "-O2", "-o", "{built}", "benchmarks/peers/tcpecho.c"),
     ),
 }
+
+# Ours in both forms.
+CANDIDATES = bothForms(_CANDIDATES)

@@ -10,21 +10,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._speed import speed
     from .server import serve
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "http", "net", "serve"]
+__all__ = ["__version__", "http", "net", "serve", "speed"]
 
 _ROOMS = frozenset({"http", "net"})
+_FUNCTIONS = {"serve": "server", "speed": "_speed"}
 
 
 def __getattr__(name: str) -> Any:
     # Lazy (PEP 562), so that whoever wants the parser alone doesn't pay for the reactor.
     if name in _ROOMS:
         return import_module(f"{__name__}.{name}")
-    if name == "serve":
-        return import_module(f"{__name__}.server").serve
+    if name in _FUNCTIONS:
+        return getattr(import_module(f"{__name__}.{_FUNCTIONS[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.speed.forms import compareEverywhere
+
+# Every case here is given to both forms of what is compiled, where something is.
+compareEverywhere()
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """

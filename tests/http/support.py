@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
+from tests.speed.forms import forget
 from wasinet_twisted.errors import IncompleteRead, MessageTooLarge, RemoteProtocolError
 from wasinet_twisted.http import (
     Buffer,
@@ -324,6 +325,7 @@ def coldCache() -> Iterator[None]:
     kept = module.CACHED_LINE
     module.cache.clear()
     module._names.clear()
+    forget()
     module.CACHED_LINE = -1
     try:
         yield

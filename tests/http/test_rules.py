@@ -14,6 +14,7 @@ import pytest
 
 from wasinet_twisted.errors import IncompleteRead, InvalidArgument, MessageTooLarge
 from wasinet_twisted.http import Buffer, Limits
+from wasinet_twisted.http.limits import MOST
 
 from .support import (
     accepted,
@@ -98,7 +99,7 @@ ROWS = {
         ),
     },
     "Limits": {
-        "the defaults": ("test_defaultLimits", "test_limitsAreWholeNumbers"),
+        "the defaults": ("test_defaultLimits", "test_limitsAreWholeNumbers", "test_theLargestLimitsAreNone"),
         "request line": ("test_requestLineLimit", "test_requestLineLimitByDefault"),
         "head": ("test_headLimit", "test_headLimitOfResponses", "test_headLimitByDefault"),
         "fields": ("test_fieldsLimit", "test_fieldsLimitByDefault"),
@@ -919,6 +920,13 @@ def test_limitsAreWholeNumbers() -> None:
         for value in (-1, 1.5, "1", None, True):
             with pytest.raises(InvalidArgument, match=name):
                 Limits(**{name: value})  # type: ignore[arg-type]
+        with pytest.raises(InvalidArgument, match=rf"^Limits.{name} must be at most {MOST}, not {MOST + 1}$"):
+            Limits(**{name: MOST + 1})
+
+
+def test_theLargestLimitsAreNone() -> None:
+    limits = Limits(**dict.fromkeys(asdict(Limits()), MOST))
+    assert len(accepted(request(b"GET / HTTP/1.1", *[b"A: b"] * 300, body=b"\r\n" * 50), limits=limits)) == 1
 
 
 def lineOf(size: int) -> bytes:

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.server.test_accesslog import parsed
-from wasinet_twisted import __version__
+from wasinet_twisted import __version__, speed
 from wasinet_twisted.errors import InvalidArgument
 from wasinet_twisted.http import WasiRequest, WasiResponse
 from wasinet_twisted.server import Statistics, StatusApp
@@ -193,7 +193,8 @@ class JsonTests(StatusCase):
         self.assertEqual(content["statuses"], {"200": 2, "404": 1, "408": 1, "500": 1})
         self.assertEqual(content["refused"], [{"status": 408, "reason": "head timeout", "count": 1}])
         self.assertEqual(content["dropped"], {"idle": 1})
-        self.assertEqual(set(content), {"name", "version", "limits", *self.statistics.snapshot()})
+        self.assertEqual(content["speed"], str(speed()))
+        self.assertEqual(set(content), {"name", "version", "speed", "limits", *self.statistics.snapshot()})
 
     def test_current(self) -> None:
         self.get("/status.json")

@@ -243,7 +243,8 @@ def test_version(tmp_path: Path, name: str) -> None:
     process = run([script("twistd"), name, "--version"], tmp_path)
     assert process.process.returncode == 0
     expected = (
-        rf"wasinet_twisted {wasinet_twisted.__version__} \(Twisted {twisted.__version__}, Python 3\.\d+\.\d+\S*\)\n"
+        rf"wasinet_twisted {wasinet_twisted.__version__} "
+        rf"\((compiled|pure Python: .+); Twisted {twisted.__version__}, Python 3\.\d+\.\d+\S*\)\n"
     )
     assert re.fullmatch(expected, process.stdout())
     assert process.stderr() == ""

@@ -156,7 +156,8 @@ class OptionsTests(SynchronousTestCase):
         with self.assertRaises(SystemExit) as caught:
             parse("--version")
         self.assertEqual(caught.exception.code, 0)
-        ours = f"wasinet_twisted {wasinet_twisted.__version__} (Twisted {twisted.__version__}, Python "
+        form = wasinet_twisted.speed()
+        ours = f"wasinet_twisted {wasinet_twisted.__version__} ({form}; Twisted {twisted.__version__}, Python "
         self.assertTrue(stdout.getvalue().startswith(ours), stdout.getvalue())
         self.assertEqual(len(stdout.getvalue().splitlines()), 1)
 

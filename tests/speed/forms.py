@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from wasinet_twisted import _fast
-from wasinet_twisted.http import fasthead, outgoing
+from wasinet_twisted.http import fasthead, machine, outgoing, requestreceiver, serverconnection
 
 # More fields than this, and the twin leaves a head to the slow path.
 MOST_FIELDS = 128
@@ -22,12 +22,14 @@ class Form:
     One of the functions that has a twin.
 
     @ivar path: its name among the fast paths.
+    @ivar name: its name in the modules that use it.
     @ivar python: itself.
     @ivar twin: what is used; the same where nothing is compiled.
     """
 
     def __init__(self, path: str, module: Any, name: str) -> None:
         self.path = path
+        self.name = name
         self.python: Callable[..., Any] = _fast.paths[path].python  # type: ignore[assignment]
         self.twin: Callable[..., Any] = getattr(module, name)
 
@@ -52,6 +54,48 @@ def heads() -> Any:
     The compiled module of the heads.
     """
     return import_module("wasinet_twisted._speed._heads")
+
+
+def remembered() -> tuple[list[bytes], list[str]]:
+    """
+    The lines and the names that the twins remember.
+    """
+    return import_module("wasinet_twisted._speed._fields").remembered()  # type: ignore[no-any-return]
+
+
+def forget() -> None:
+    """
+    Let the twins forget what they have seen, if there are any.
+    """
+    if COMPILED:
+        heads().forget()
+
+
+def compareEverywhere() -> None:
+    """
+    From now on, compare the two forms wherever the parser and a server use them. A difference is an AssertionError.
+    """
+    if not COMPILED:
+        return
+    for form, modules in (
+        (REQUEST, (machine, requestreceiver)),
+        (RESPONSE, (machine,)),
+        (ANSWER, (serverconnection,)),
+    ):
+        for module in modules:
+            setattr(module, form.name, _compared(form))
+
+
+def _compared(form: Form) -> Callable[..., Any]:
+    def both(*given: Any) -> Any:
+        twin = answer(form.twin, given)
+        difference = parted(answer(form.python, given), twin)
+        assert difference is None, f"{form.path} of {given!r}: {difference}"
+        if isinstance(twin, Exception):
+            raise twin
+        return twin
+
+    return both
 
 
 def differences(form: Form, *given: Any) -> str | None:

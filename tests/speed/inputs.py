@@ -103,8 +103,9 @@ SEEDS = (
     b"HTTP/1.1 299 \xe9\r\nX: a\r\n b\r\n\r\n",
 )  # fmt: skip
 _BITS = (
-    b"\r\n", b"\n", b"\r", b"\r\r\n", b" ", b"\t", b":", b"\0", b"\x1f", b"\x7f", b"\x80", b"\xad", b"\xff", b"#", b"\r\n\r\n",
-    b"Host: b\r\n", b"host:\r\n", b"Content-Length: 8\r\n", b"Content-Length: 9999999999999999999\r\n", b"0", b"9",
+    b"\r\n", b"\n", b"\r", b"\r\r\n", b" ", b"\t", b":", b"\0", b"\x1f", b"\x7f", b"\x80", b"\xad", b"\xff", b"#",
+    b"\r\n\r\n", b"Host: b\r\n",
+    b"host:\r\n", b"Content-Length: 8\r\n", b"Content-Length: 9999999999999999999\r\n", b"0", b"9",
     b"Content-Length: 18446744073709551616\r\n", b"Content-Length: +1\r\n", b"Content-Length:  007 \r\n", b"HTTP/1.0",
     b"Connection: close\r\n", b"Connection: keep-alive, Upgrade\r\n", b"Expect: x\r\n", b"Expect: 100-continue\r\n",
     b"Transfer-Encoding: chunked\r\n", b"TE: trailers\r\n", b"Upgrade: x\r\n", b"X-A:   v  \r\n", b"X-A:\t\r\n",
@@ -257,6 +258,7 @@ _REASONS = ("OK", "".join(("O", "K")), Text("OK"), "Fine", "\xe9", b"OK", 5)
 _VERSIONS = ("HTTP/1.0", "".join(("HTTP", "/1.1")), Text("HTTP/1.1"), 1.1)
 _NAMES = ("Content-Type", "content-type", "Server", "X-A", "Set-Cookie", "ETag", "".join(("X", "-B")))
 _ODD_NAMES = (
-    "Connection", "Date", "date", "Content-Length", "Transfer-Encoding", "X y", "X\r", "\xe9", "", Text("X-B"), b"X-C", 7,
+    "Connection", "Date", "date", "Content-Length", "Transfer-Encoding", "X y", "X\r", "\xe9", "", Text("X-B"),
+    b"X-C", 7,
 )  # fmt: skip
 _ODD_VALUES = (" a", "a\n", "\xe9", "\u20ac", Text("b"), b"c", 8, None, "y" * 300, ["unhashable"])

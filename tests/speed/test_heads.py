@@ -13,6 +13,7 @@ import time
 import tracemalloc
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ from wasinet_twisted.http.head import HeadReader
 from wasinet_twisted.server import Request
 
 from . import differential
-from .forms import COMPILED, MOST_FIELDS, REQUEST, RESPONSE, WHY_NOT, Form, differences, heads, parted
+from .forms import COMPILED, MOST_FIELDS, REQUEST, RESPONSE, WHY_NOT, Form, differences, heads, parted, remembered
 from .inputs import METHODS, REQUESTS, RESPONSES, SEEDS, Dictful, Slotted, Watching, corpus
 
 pytestmark = [pytest.mark.reactorless, pytest.mark.skipif(not COMPILED, reason=WHY_NOT)]
@@ -57,11 +58,6 @@ def python(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """
     seen: list[str] = []
 
-    class Seen(_fast.FastPath):
-        """
-        A fast path whose Python is watched.
-        """
-
     for form in (REQUEST, RESPONSE):
         path = _fast.paths[form.path]
 
@@ -69,7 +65,7 @@ def python(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             seen.append(form.path)
             return form.python(*given)
 
-        monkeypatch.setitem(_fast.paths, form.path, Seen(path.name, path.slow, path.why, path.on, watched))
+        monkeypatch.setitem(_fast.paths, form.path, replace(path, python=watched))
     return seen
 
 
@@ -165,8 +161,9 @@ def test_lengths(digits: str) -> None:
     "line",
     [
         b"GET / HTTP/1.0", b"GET http://a/b?c HTTP/1.1", b"OPTIONS * HTTP/1.1", b"CONNECT a:1 HTTP/1.1",
-        b"CONNECT a:1 HTTP/1.0", b"QUERY /x HTTP/1.1", b"GET / HTTP/1.2", b"GET / HTTP/2.0", b"GET  HTTP/1.1", b"GET HTTP/1.1",
-        b"OPTIONS HTTP/1.1", b"GET /HTTP/1.1", b"GET / / HTTP/1.1", b"GET x HTTP/1.1", b"get / HTTP/1.1", b"GET /\xe9 HTTP/1.1",
+        b"CONNECT a:1 HTTP/1.0", b"QUERY /x HTTP/1.1", b"GET / HTTP/1.2", b"GET / HTTP/2.0", b"GET  HTTP/1.1",
+        b"GET HTTP/1.1", b"OPTIONS HTTP/1.1", b"GET /HTTP/1.1", b"GET / / HTTP/1.1", b"GET x HTTP/1.1",
+        b"get / HTTP/1.1", b"GET /\xe9 HTTP/1.1",
     ],
 )  # fmt: skip
 def test_requestLines(line: bytes) -> None:
@@ -184,10 +181,10 @@ def test_limitsFromBothSides(name: str, data: bytes) -> None:
         "requestLine": data.index(b"\r\n"),
         "fields": data.count(b"\r\n") - 2,
     }[name]
-    for more in (b"", b"body", GET):
+    for other in (b"", b"body", GET):
         for bound in range(max(exact - 2, 0), exact + 3):
-            agree(data + more, Limits(**{name: bound}))
-            agree(more + data, Limits(**{name: bound}), len(more))
+            agree(data + other, Limits(**{name: bound}))
+            agree(other + data, Limits(**{name: bound}), len(other))
     form: Form = RESPONSE if data.startswith(b"HTTP") else REQUEST
     given = (ResponseHead, "GET") if form is RESPONSE else (RequestHead,)
     assert form.twin(data, 0, Limits(**{name: exact}), *given) is not None
@@ -300,7 +297,7 @@ def test_linesOfOneHashCostNoMoreThanAMiss() -> None:
     taken(distinct(0))
     for number in range(0, 100_000, 90):
         taken(distinct(number))
-    lines, names = heads().remembered()
+    lines, names = remembered()
     assert 900 < len(lines) <= 1024
     assert sorted(names) == ["Host", "X"]
     # What was driven out is found again.
@@ -315,7 +312,7 @@ def test_noSecretIsRemembered(name: str) -> None:
     for number in range(3):
         data = b"GET / HTTP/1.1\r\nHost: a\r\n%b: secret%d\r\n\r\n" % (name.encode(), number)
         assert taken(data).fields()[1] == (name, f"secret{number}")
-    lines, names = heads().remembered()
+    lines, names = remembered()
     assert lines == [b"Host: a"]
     assert sorted(names) == sorted(["Host", name])
 
@@ -326,16 +323,16 @@ def test_howLongALineAndANameAreRemembered(length: int, kept: bool) -> None:
     # Judged in Python first, and then by what is known of the name.
     for data in (line, line.replace(b"vv", b"ww", 1)):
         taken(GET[:-2] + data + b"\r\n\r\n")
-        assert (data in heads().remembered()[0]) is kept
+        assert (data in remembered()[0]) is kept
     taken(GET[:-2] + b"n" * length + b": v\r\n\r\n")
-    assert ("n" * length in heads().remembered()[1]) is kept
+    assert ("n" * length in remembered()[1]) is kept
 
 
 def test_itIsBounded() -> None:
     for number in range(0, 5000, 50):
         data = b"".join(b"N%d: %d\r\n" % (number + n, n) for n in range(50))
         taken(GET[:-2] + data + b"\r\n")
-    lines, names = heads().remembered()
+    lines, names = remembered()
     assert 900 < len(lines) <= 1024
     assert 450 < len(names) <= 512
 
@@ -346,7 +343,7 @@ def test_whatIsRememberedIsForgottenWithThePython() -> None:
     """
     with coldCache():
         taken(BROWSER)
-        assert heads().remembered() == ([], [])
+        assert remembered() == ([], [])
 
 
 def test_theHeadsAreWhatTheReaderMakes() -> None:
@@ -588,8 +585,10 @@ def test_theReferencesOfWhatItHandsOut() -> None:
     pair, name = kept[0]._pairs[0], kept[0]._pairs[0][0]
     # 50 lists, the cache, the one here and the argument.
     assert sys.getrefcount(pair) == 53
-    assert sys.getrefcount(kept[0]._pairs) == 2
-    del kept
+    made = REQUEST.python(data, 0, LIMITS, RequestHead)[0]
+    for slot in ("_pairs", "uri"):
+        assert sys.getrefcount(getattr(kept[0], slot)) == sys.getrefcount(getattr(made, slot)), slot
+    del kept, made
     assert sys.getrefcount(pair) == 3
     assert sys.getrefcount(name) < 20
     del pair, name

@@ -256,9 +256,9 @@
     byId("state").dataset.state = document.body.dataset.state = state;
     const shown = frozen ?? samples, sample = shown.at(-1);
     if (sample === undefined) return;
-    const { name, version } = sample.now;
+    const { name, version, speed } = sample.now;
     byId("name").textContent = name;
-    byId("about").textContent = `version ${version}`;
+    byId("about").textContent = `version ${version}, ${speed}`;
     document.title = `${state === "lost" ? "lost: " : ""}${name}`;
     figures.forEach((value, n) => { value.textContent = FIGURES[n][1](sample); });
     const visible = shown.filter(({ time }) => time >= sample.time - span);

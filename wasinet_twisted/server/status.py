@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import Any
 
 from .. import __version__
+from .._speed import speed
 from ..http import RequestHead, WasiResponse
 from .statistics import Statistics
 from .statushost import AllowedHosts, authorityOf
@@ -84,11 +85,13 @@ class StatusApp:
 
     def snapshot(self) -> dict[str, Any]:
         """
-        What C{/status.json} holds: the statistics' snapshot, whose it is, and the limits.
+        What C{/status.json} holds: the statistics' snapshot, whose it is, the limits, and whether the compiled twins
+        are used.
         """
         return {
             "name": self._name,
             "version": self._version,
+            "speed": str(speed()),
             **self._statistics.snapshot(),
             "limits": self._limits,
         }

@@ -1,3 +1,15 @@
 """
 What each twistd command runs: its options and its service, one module a command.
 """
+
+import sys
+
+try:
+    # Some of what these import is refused by WASINET_SPEED or WASINET_FAST.
+    from .. import net, server  # noqa: F401
+except ImportError as error:
+    if error.name not in ("wasinet_twisted._fast", "wasinet_twisted._speed"):
+        raise
+    # In one line, as any other wrong setting of a command.
+    print(f"wasinet_twisted: {error}", file=sys.stderr)
+    raise SystemExit(1) from None

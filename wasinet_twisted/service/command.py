@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from twisted.python.usage import Options, UsageError
 
 from .. import __version__
+from .._speed import speed
 from ..net.reactors import theReactor
 from ..server.accesslog import FORMATS, AccessLog
 from ..server.serving import HttpServer, announceHttp
@@ -269,9 +270,10 @@ class CommandOptions(Options):
 
     def opt_version(self) -> None:
         """
-        Show the versions of this package and of Twisted, and exit.
+        Show the versions of this package and of Twisted, and whether the compiled twins are used, and exit.
         """
-        print(f"wasinet_twisted {__version__} (Twisted {twistedVersion}, Python {platform.python_version()})")
+        versions = f"Twisted {twistedVersion}, Python {platform.python_version()}"
+        print(f"wasinet_twisted {__version__} ({speed()}; {versions})")
         raise SystemExit(0)
 
     def postOptions(self) -> None:
@@ -297,9 +299,14 @@ def installReactor() -> None:
     """
     Install the reactor of this package, unless there is one already or epoll is missing: then twistd and twist install
     Twisted's default.
+
+    @raise UsageError: it can't be imported.
     """
     # twistd and twist install what --reactor names while they parse it, which is before they come to the command.
     if "twisted.internet.reactor" not in sys.modules and hasattr(select, "epoll"):
-        from ..reactor import install
-
+        try:
+            from ..reactor import install
+        except ImportError as error:
+            # Its compiled twin can't be used, and WASINET_SPEED=yes.
+            raise UsageError(str(error)) from error
         install()
