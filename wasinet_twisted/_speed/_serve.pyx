@@ -56,9 +56,10 @@ from wasinet_twisted.http import connection as _connection, exchange as _exchang
 from wasinet_twisted.http import requestreader as _requestreader, requestreceiver as _requestreceiver
 from wasinet_twisted.http import serverconnection as _serverconnection, timing as _timing
 from wasinet_twisted.http.answers import persistence
-from wasinet_twisted.http.asks import UNKNOWN_EXPECTATION as _UNKNOWN
+from wasinet_twisted.http.asks import CLOSE as _CLOSE, CONTINUE as _CONTINUE, UNKNOWN_EXPECTATION as _UNKNOWN
 from wasinet_twisted.http.buffer import Buffer as _Buffer
 from wasinet_twisted.http.bytequeue import ByteQueue as _ByteQueue
+from wasinet_twisted.http.outgoing import CLOSE_LINE as _CLOSE_LINE
 from wasinet_twisted.http.messages import WasiResponse as _WasiResponse
 from wasinet_twisted.net.tasks.awaited import IMMEDIATE as _IMMEDIATE
 from wasinet_twisted.server import handling as _handling, protocol as _protocol, statistics as _statistics
@@ -92,12 +93,12 @@ cdef extern from *:
 
 
 # Small numbers are one object each in CPython; where they weren't, all would go the Python's way.
-cdef object ZERO = 0, IDLE = _exchange.IDLE, ASKED = _exchange.ASKED, INFINITE = _timing.inf
+cdef object ZERO = 0, IDLE = _exchange.IDLE, ASKED = _exchange.ASKED, OVER = _exchange.OVER, INFINITE = _timing.inf
 cdef object KEEP = _connection.KEEP, BETWEEN = _machine.BETWEEN
-cdef object NOTHING = b""
+cdef object NOTHING = b"", CLOSE_LINE = _CLOSE_LINE
 cdef str HTTP10 = "HTTP/1.0", HTTP11 = intern("HTTP/1.1"), ROLE_REQUEST = "request"
 cdef Py_ssize_t SMALL = _requestreader.SMALL
-cdef long UNUSUAL = _requestreceiver._UNUSUAL, UNKNOWN_EXPECTATION = _UNKNOWN
+cdef long ASKS_CLOSE = _CLOSE, CONTINUE = _CONTINUE, UNKNOWN_EXPECTATION = _UNKNOWN
 cdef int IMMEDIATE = _IMMEDIATE
 # Sums of what is below this can't overflow.
 cdef long long FAR = 1 << 62
@@ -268,9 +269,10 @@ cdef int _takeUp(object connection, object exchange, object reader, object clock
     The end of C{RequestReceiver.receive}: there is a request.
     """
     cdef PyObject* of = <PyObject*>request
+    cdef long asks = <object>SLOT(of, ASKS)
     if (
         SLOT(of, BODY) == Py_None
-        or <long><object>SLOT(of, ASKS) & UNUSUAL
+        or asks & CONTINUE
         or SLOT(<PyObject*>clock, TOUCHED) != Py_False
         or not _isStr(SLOT(of, VERSION), HTTP11)
         and _isStr(SLOT(of, VERSION), HTTP10)
@@ -283,7 +285,7 @@ cdef int _takeUp(object connection, object exchange, object reader, object clock
     slot_set(connection, EXPECTS, False)
     slot_set(exchange, STATE, ASKED)
     slot_set(exchange, METHOD, <object>SLOT(of, REQUEST_METHOD))
-    slot_set(exchange, GOES_ON, True)
+    slot_set(exchange, GOES_ON, not asks & ASKS_CLOSE)
     _add(exchange, Exchange, COUNT, "count", 1)
     return 0
 
@@ -516,8 +518,8 @@ cdef bint _handled(object self, object request, object response) except -1:
     server, connection = _slot(self, SERVER, "server"), <object>SLOT(of, CONNECTION)
     exchange, clock = <object>parts.exchange, <object>parts.clock
     goesOn = SLOT(parts.exchange, GOES_ON) == Py_True
-    line = NOTHING
-    if not goesOn or not _isStr(SLOT(asked, VERSION), HTTP11):
+    line = NOTHING if goesOn else CLOSE_LINE
+    if not _isStr(SLOT(asked, VERSION), HTTP11):
         line = persistence(request, goesOn)
     date = _of(server, DATE_LINE, "dateLine")
     if type(date) is not bytes or type(line) is not bytes:
@@ -534,8 +536,7 @@ cdef bint _handled(object self, object request, object response) except -1:
         if goesOn:
             slot_set(exchange, STATE, IDLE)
         else:
-            exchange.response(False)
-            exchange.responseEnds()
+            slot_set(exchange, STATE, OVER)
             connection._last(now)
     except Exception as error:
         _handling._unsendable(self, request, response, error)
