@@ -327,9 +327,8 @@ class HttpProtocol(TransportProtocol):
             if self._pumping:
                 return
             connection = self.connection
-            if connection.exchange.state == IDLE and not (
-                connection.reader.arrived.size or self.peerFinished or self._readPaused
-            ):
+            idle = connection.exchange.state == IDLE and not connection.reader.arrived.size
+            if idle and not (self.peerFinished or self._readPaused):
                 return
         self.follow()
 
