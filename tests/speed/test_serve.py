@@ -710,24 +710,6 @@ def test_itIsSwitched(environment: dict[str, str], compiled: bool) -> None:
     assert done.stdout.split() == ["False" if compiled else "True"] * 4
 
 
-@pytest.mark.parametrize("module", ["_serve", "_handlers", "_watching"])
-def test_itMayBeImportedFirst(module: str) -> None:
-    program = (
-        f"import inspect, wasinet_twisted._speed.{module}\n"
-        "from wasinet_twisted.server import Request, protocol\n"
-        "print(inspect.isfunction(protocol.HttpProtocol.dataReceived), inspect.isfunction(Request.read))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": str(ROOT.parent)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    assert done.stdout.split() == ["False", "False"]
-
-
 def test_overAWholeConnection() -> None:
     """
     A client, in memory, from the first byte to the last.
