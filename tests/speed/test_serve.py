@@ -176,6 +176,16 @@ def test_pipelinedRequestsCallNoPythonEach() -> None:
     assert len(transport.sent) == 34
 
 
+@pytest.mark.parametrize("length", [2**31, 2**63 - 1, 2**63, 2**64, 10**30])
+def test_aLengthBeyondAllBounds(length: int) -> None:
+    data = b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\nabc" % length
+    for before in (b"", POST):
+        made, transport = connection()
+        made.dataReceived(before + data)
+        assert transport.sent[-1].startswith(b"HTTP/1.1 4")
+        assert made.server.statistics.statuses[200] == bool(before)
+
+
 def test_aReplacedHandlerIsCalledNext() -> None:
     made, transport = connection()
     made.dataReceived(GET)

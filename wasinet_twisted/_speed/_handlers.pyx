@@ -137,7 +137,7 @@ cdef PyObject* _bodyOf(object request, object maxBytes) except? NULL:
         or PyBytes_GET_SIZE(<bytes>body) > PyLong_AsLongLongAndOverflow(<object>most, &overflow)
         or overflow
         or <long><object>SLOT(of, ASKS) & CONTINUE
-        or <Py_ssize_t><object>SLOT(of, LENGTH) == CHUNKED
+        or PyLong_AsLongLongAndOverflow(<object>SLOT(of, LENGTH), &overflow) == CHUNKED
     ):
         return NULL
     return body

@@ -84,7 +84,7 @@ def dataReceived(self, data):
     _add(_of(_slot(self, SERVER, "server"), STATISTICS, "statistics"), Statistics, RECEIVED, "bytesReceived", size)
     slot_set(self, IMMEDIATE_, ZERO)
     now = _now(self)
-    length = <Py_ssize_t><object>SLOT(<PyObject*>request, LENGTH)
+    length = _lengthOf(request)
     if length != size - end or length > SMALL:
         try:
             request = reader.goOnAfter(request, end, data)
@@ -105,6 +105,15 @@ def dataReceived(self, data):
         self._readPaused = True
         self.transport.pauseProducing()
     return None
+
+
+cdef inline Py_ssize_t _lengthOf(object request) except? -1:
+    """
+    @return: how long the body is; below 0 if that isn't known, or is more than can have come.
+    """
+    cdef int overflow = 0
+    cdef long long length = PyLong_AsLongLongAndOverflow(<object>SLOT(<PyObject*>request, LENGTH), &overflow)
+    return -2 if overflow else length
 
 
 cdef int _takeUp(object connection, object exchange, object reader, object clock, object request, object now) except -1:
@@ -163,7 +172,7 @@ cdef object _next(object connection, object now):
     request = readRequestHead(chunk, start, <object>SLOT(parser, BUFFER_LIMITS), Request, &end)
     if request is None:
         return connection.receive(NOTHING, now)
-    length = <Py_ssize_t><object>SLOT(<PyObject*>request, LENGTH)
+    length = _lengthOf(request)
     if not (0 <= length <= SMALL and length <= PyBytes_GET_SIZE(chunk) - end):
         return connection.receive(NOTHING, now)
     exchange, reader, clock = <object>parts.exchange, <object>parts.reader, <object>parts.clock
