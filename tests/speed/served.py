@@ -19,7 +19,7 @@ import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
+from twisted.internet.defer import CancelledError, ensureDeferred, succeed
 from twisted.internet.task import Clock, deferLater
 from twisted.logger import globalLogBeginner
 
@@ -63,8 +63,8 @@ def kept(request: Request) -> list[str]:
     """
     Every field of a request that is set, but for the connection.
     """
-    names = [name for name in slotsOf(type(request)) if name not in ("_protocol", "_headers") and hasattr(request, name)]
-    return [f"{name}={getattr(request, name)!r}" for name in names]
+    names = [name for name in slotsOf(type(request)) if name not in ("_protocol", "_headers")]
+    return [f"{name}={getattr(request, name)!r}" for name in names if hasattr(request, name)]
 
 
 async def yielding(*given: Any) -> AsyncIterator[Any]:

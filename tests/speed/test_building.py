@@ -104,7 +104,7 @@ def assertPure(checkout: Checkout, tmp_path: Path, reason: str) -> None:
     """
     held = wheel(checkout)
     assert Path(str(held.filename)).name.endswith("-py3-none-any.whl")
-    assert [name for name in held.namelist() if name.endswith((".so", ".pyx", ".pxd", ".h", ".c"))] == []
+    assert [name for name in held.namelist() if name.endswith((".so", ".pyx", ".pxd", ".pxi", ".h", ".c"))] == []
     assert unpacked(checkout, tmp_path / "from a wheel").spoken() == ("None", f"pure Python: {reason}")
 
 
@@ -118,7 +118,7 @@ def test_aWheel(checkout: Checkout, tmp_path: Path) -> None:
     held = wheel(checkout)
     assert "-py3-none-any" not in str(held.filename)
     assert MODULE in held.namelist()
-    assert [name for name in held.namelist() if name.endswith((".pyx", ".pxd", ".h", ".c"))] == []
+    assert [name for name in held.namelist() if name.endswith((".pyx", ".pxd", ".pxi", ".h", ".c"))] == []
     assert "twisted/plugins/wasinet_plugins.py" in held.namelist()
     assert withoutDist(checkout) == before
     installed = unpacked(checkout, tmp_path / "from a wheel")
@@ -137,7 +137,7 @@ def test_anSdist(installed: Checkout) -> None:
     with tarfile.open(path) as held:
         names = {name.partition("/")[2] for name in held.getnames()}
     speed = {name.rpartition("/")[2] for name in names if name.startswith("wasinet_twisted/_speed/")}
-    kinds = (".py", ".pyx", ".pxd", ".h")
+    kinds = (".py", ".pyx", ".pxd", ".pxi", ".h")
     assert speed == {path.name for path in installed.speed.iterdir() if path.suffix in kinds} > {"_tiny.pyx"}
     assert "hatch_build.py" in names
 

@@ -11,6 +11,7 @@ import gc
 import inspect
 import os
 import pickle
+import random
 import signal
 import subprocess
 import sys
@@ -136,8 +137,6 @@ def pythonCalls() -> Iterator[list[str]]:
 
 
 def browser() -> bytes:
-    import random
-
     return wire("GET", "/path?query=value", browserFields(random.Random(1)))
 
 
@@ -175,6 +174,16 @@ def test_pipelinedRequestsCallNoPythonEach() -> None:
         made.dataReceived(POST * 16)
     assert len(many) == len(few) < 20
     assert len(transport.sent) == 34
+
+
+@pytest.mark.parametrize("length", [2**31, 2**63 - 1, 2**63, 2**64, 10**30])
+def test_aLengthBeyondAllBounds(length: int) -> None:
+    data = b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\nabc" % length
+    for before in (b"", POST):
+        made, transport = connection()
+        made.dataReceived(before + data)
+        assert transport.sent[-1].startswith(b"HTTP/1.1 4")
+        assert made.server.statistics.statuses[200] == bool(before)
 
 
 def test_aReplacedHandlerIsCalledNext() -> None:
@@ -339,7 +348,7 @@ class TracebackTests(SynchronousTestCase):
         made, transport = connection(handler)
         made.dataReceived(GET)
         (failure,) = self.flushLoggedErrors(LookupError)
-        self.assertIn("in handler", failure.getTraceback().replace('handler\n', "handler\n"))
+        self.assertIn("in handler", failure.getTraceback())
         self.assertTrue(transport.sent[0].startswith(b"HTTP/1.1 500"))
         self.assertEqual(made.inFlight, None)
 
@@ -515,7 +524,7 @@ class TestReading:
         drive(done)
         assert inspect.getcoroutinestate(done) == inspect.CORO_CLOSED
         with pytest.raises(AttributeError):
-            done.nothing
+            done.nothing()
 
     def test_theBound(self) -> None:
         for most in (7, 8, 9, 10**30, True):
@@ -709,24 +718,6 @@ def test_itIsSwitched(environment: dict[str, str], compiled: bool) -> None:
         check=True,
     )
     assert done.stdout.split() == ["False" if compiled else "True"] * 4
-
-
-@pytest.mark.parametrize("module", ["_serve", "_handlers", "_watching"])
-def test_itMayBeImportedFirst(module: str) -> None:
-    program = (
-        f"import inspect, wasinet_twisted._speed.{module}\n"
-        "from wasinet_twisted.server import Request, protocol\n"
-        "print(inspect.isfunction(protocol.HttpProtocol.dataReceived), inspect.isfunction(Request.read))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": str(ROOT.parent)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    assert done.stdout.split() == ["False", "False"]
 
 
 def test_overAWholeConnection() -> None:

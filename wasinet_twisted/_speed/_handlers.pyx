@@ -9,20 +9,6 @@ L{Reading} is what C{request.read()} gives instead of a coroutine. It behaves as
 the coroutine does, also where it isn't awaited, or twice. Whatever isn't simple is
 left to a real coroutine of the Python C{Request.read}, made at that moment.
 """
-cdef bint _isReady = False, _isWanted = False
-
-
-def install():
-    """
-    Put these in the place of the Python's. When this module is the first of all to be imported, it is asked for it by
-    what it imports itself, and does it at its end.
-    """
-    global _isWanted
-    _isWanted = True
-    if _isReady:
-        _install()
-
-
 import collections.abc
 from sys import intern
 
@@ -151,7 +137,7 @@ cdef PyObject* _bodyOf(object request, object maxBytes) except? NULL:
         or PyBytes_GET_SIZE(<bytes>body) > PyLong_AsLongLongAndOverflow(<object>most, &overflow)
         or overflow
         or <long><object>SLOT(of, ASKS) & CONTINUE
-        or <Py_ssize_t><object>SLOT(of, LENGTH) == CHUNKED
+        or PyLong_AsLongLongAndOverflow(<object>SLOT(of, LENGTH), &overflow) == CHUNKED
     ):
         return NULL
     return body
@@ -383,12 +369,9 @@ cdef list _pairsOf(PyObject* headers):
     return pairs
 
 
-cdef int _install() except -1:
+def install():
+    """
+    Put these in the place of the Python's.
+    """
     Request.read = read
     (<PyTypeObject*><PyObject*>WasiResponse).tp_vectorcall = <vectorcallfunc>_makeResponse
-    return 0
-
-
-_isReady = True
-if _isWanted:
-    _install()

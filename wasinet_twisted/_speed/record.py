@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 # What the twins are compiled from. A wheel holds none of it.
-SOURCES = (".pyx", ".pxd", ".h")
+SOURCES = (".pyx", ".pxd", ".pxi", ".h")
 
 
 class Record(NamedTuple):

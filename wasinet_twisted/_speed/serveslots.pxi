@@ -1,4 +1,27 @@
-# The classes that the server's twins know, and where each has its slots.
+# What the server's twins share: the classes that they know, where each has its slots, and how these are read.
+
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
+
+from sys import intern
+
+from wasinet_twisted.http import connection as _connection, exchange as _exchange, machine as _machine
+from wasinet_twisted.http import requestreader as _requestreader, requestreceiver as _requestreceiver
+from wasinet_twisted.http import serverconnection as _serverconnection, timing as _timing
+from wasinet_twisted.http.buffer import Buffer as _Buffer
+from wasinet_twisted.http.bytequeue import ByteQueue as _ByteQueue
+from wasinet_twisted.http.messages import WasiResponse as _WasiResponse
+from wasinet_twisted.server import handling as _handling, protocol as _protocol, statistics as _statistics
+from wasinet_twisted.server.request import Request as _Request
+from wasinet_twisted.server import serving as _serving
+
+cdef extern from "Python.h":
+    PyObject* Py_None
+    PyObject* Py_True
+    PyObject* Py_False
+    bint Py_IS_TYPE(PyObject* o, type kind)
+    PyObject* PyLong_FromLongLong(long long number) except NULL
+    long long PyLong_AsLongLongAndOverflow(object number, int* overflow) except? -1
 
 cdef extern from "slots.h":
     Py_ssize_t slot_offset(object kind, object name) except -1
@@ -55,3 +78,101 @@ cdef Py_ssize_t STATISTICS = _at(HttpServer, "statistics"), ACCESS_LOG = _at(Htt
 cdef Py_ssize_t REQUESTS = _at(Statistics, "requests"), RECEIVED = _at(Statistics, "bytesReceived")
 cdef Py_ssize_t SENT = _at(Statistics, "bytesSent"), SECONDS = _at(Statistics, "seconds")
 cdef Py_ssize_t STATUSES = _at(Statistics, "statuses"), BUCKETS = _at(Statistics, "buckets")
+
+# Small numbers are one object each in CPython; where they weren't, all would go the Python's way.
+cdef object ZERO = 0, IDLE = _exchange.IDLE, ASKED = _exchange.ASKED, OVER = _exchange.OVER, INFINITE = _timing.inf
+cdef object KEEP = _connection.KEEP, BETWEEN = _machine.BETWEEN
+cdef str HTTP10 = "HTTP/1.0", HTTP11 = intern("HTTP/1.1"), ROLE_REQUEST = "request"
+# Sums of what is below this can't overflow.
+cdef long long FAR = 1 << 62
+
+# The parts of a connection, borrowed from it: they hold until somebody else's code runs.
+cdef struct Parts:
+    PyObject* exchange
+    PyObject* reader
+    PyObject* clock
+    PyObject* arrived
+
+
+cdef inline bint _isA(PyObject* o, type kind):
+    return o != NULL and Py_IS_TYPE(o, kind)
+
+
+cdef inline bint _partsOf(PyObject* connection, Parts* parts):
+    """
+    @return: is each exactly of the class that is meant?
+    """
+    if not _isA(connection, ServerConnection) or SLOT(connection, KIND) != <PyObject*>Request:
+        return False
+    parts.exchange = SLOT(connection, EXCHANGE)
+    parts.reader = SLOT(connection, READER)
+    parts.clock = SLOT(connection, CLOCK)
+    if not (_isA(parts.exchange, Exchange) and _isA(parts.reader, RequestReader) and _isA(parts.clock, ServerClock)):
+        return False
+    parts.arrived = SLOT(parts.reader, ARRIVED)
+    return _isA(parts.arrived, ByteQueue)
+
+
+cdef inline bint _isEmpty(object reader):
+    """
+    Has all been taken that has arrived? C{reader} is a RequestReader.
+    """
+    cdef PyObject* arrived = SLOT(<PyObject*>reader, ARRIVED)
+    return _isA(arrived, ByteQueue) and SLOT(arrived, SIZE) == <PyObject*>ZERO
+
+
+cdef inline bint _isStr(PyObject* given, str wanted):
+    return given == <PyObject*>wanted or (_isA(given, str) and <str>given == wanted)
+
+
+cdef inline object _of(object server, Py_ssize_t offset, object name):
+    """
+    An attribute of the server's. A subclass may have its own way.
+    """
+    cdef PyObject* found
+    if type(server) is HttpServer:
+        found = SLOT(<PyObject*>server, offset)
+        if found != NULL:
+            return <object>found
+    return getattr(server, name)
+
+
+cdef inline int _add(object o, type kind, Py_ssize_t offset, object name, long long more) except -1:
+    """
+    C{o.name += more}.
+    """
+    cdef PyObject* old
+    if type(o) is kind:
+        old = SLOT(<PyObject*>o, offset)
+        if old != NULL:
+            slot_give(o, offset, _sum(<object>old, more))
+            return 0
+    setattr(o, name, getattr(o, name) + more)
+    return 0
+
+
+cdef PyObject* _sum(object old, long long more) except NULL:
+    """
+    @return: C{old + more}, a new reference. These are counters: their sum is made without an object for C{more}.
+    """
+    cdef int overflow = 0
+    cdef long long number
+    if type(old) is int:
+        number = PyLong_AsLongLongAndOverflow(old, &overflow)
+        if not overflow and -FAR < number < FAR:
+            return PyLong_FromLongLong(number + more)
+    added = old + more
+    Py_INCREF(added)
+    return <PyObject*>added
+
+
+cdef inline object _slot(object self, Py_ssize_t offset, object name):
+    """
+    An attribute of the connection's. Deleted, it is the same error as in Python.
+    """
+    cdef PyObject* found = SLOT(<PyObject*>self, offset)
+    return getattr(self, name) if found == NULL else <object>found
+
+
+cdef inline object _now(object self):
+    return _slot(self, REACTOR, "reactor").seconds()

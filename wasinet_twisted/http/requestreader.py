@@ -191,6 +191,13 @@ class RequestReader:
         """
         return self._full
 
+    def mayHaveMore(self) -> bool:
+        """
+        May more have come, or still be coming, than has been handed out?
+        """
+        # A connection that keeps nothing has none; nearly all of those that close after their first request.
+        return self._full or (self.parser is not None and (self.hasUnparsed() or self.inside or self.failed))
+
     def takeRest(self) -> bytes:
         """
         HTTP ends here: give all that has come.

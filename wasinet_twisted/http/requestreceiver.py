@@ -69,24 +69,27 @@ class RequestReceiver(Connection, Generic[R]):
         @raise IncompleteRead: the peer has ended its direction inside a head; the same.
         """
         exchange, reader = self.exchange, self.reader
-        request = None
-        if exchange.state == IDLE and not reader.arrived.size and (reader.parser is None or reader.parser._open):
+        parser = reader.parser
+        found = None
+        if exchange.state == IDLE and (parser is None or (parser._open and not reader.arrived.size)):
             # Nearly always it is one request, and nothing before or after it: then nothing has to be kept.
             found = fastRequestHead(data, 0, self._limits, self._requestClass)
-            if found is not None:
-                request, end = found
-                if request._length != len(data) - end or request._length > SMALL:
-                    request = reader.goOnAfter(request, end, data)
-                else:
-                    request._body = data[end:]
-                    if reader.parser is not None:
-                        reader.parser._queue.passed(len(data))
-        if request is None:
+        if found is None:
             request = self._next(data, now)
             if request is None:
                 return None
+        else:
+            request, end = found
+            size = len(data) - end
+            if request._length != size or size > SMALL:
+                request = reader.goOnAfter(request, end, data)
+            else:
+                request._body = data[end:]
+                if parser is not None:
+                    parser._queue.passed(len(data))
         clock = self.clock
-        if request._body is None or request._asks & _UNUSUAL or clock.touched or request.version == "HTTP/1.0":
+        asks = request._asks
+        if request._body is None or asks & CONTINUE or clock.touched or request.version == "HTTP/1.0":
             self._takeUp(request, now)
         else:
             # What that does for nearly all.
@@ -96,7 +99,7 @@ class RequestReceiver(Connection, Generic[R]):
             self._expects = False
             exchange.state = ASKED
             exchange.method = request.method
-            exchange.goesOn = True
+            exchange.goesOn = not asks & ASKS_CLOSE
             exchange.count += 1
         return request
 

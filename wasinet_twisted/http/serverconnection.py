@@ -77,12 +77,11 @@ class ServerConnection(RequestReceiver[R]):
             if encoded is not None:
                 self.request = None
                 self.clock.since = now
+                # What the moves below do.
                 if goesOn:
-                    # What the moves below do.
                     exchange.state = IDLE
                 else:
-                    exchange.response(False)
-                    exchange.responseEnds()
+                    exchange.state = OVER
                     self._last(now)
                 return encoded
         request = self._toAnswer()
@@ -215,10 +214,8 @@ class ServerConnection(RequestReceiver[R]):
         """
         No other response follows.
         """
-        reader = self.reader
         # The client may still be sending: more than was read, or what follows a malformed body.
-        more = reader.isFull() or reader.hasUnparsed() or reader.inside or reader.failed
-        if more and self.clock.finished == inf:
+        if self.reader.mayHaveMore() and self.clock.finished == inf:
             self._linger(now)
         else:
             self._close(now)

@@ -322,13 +322,15 @@ class HttpProtocol(TransportProtocol):
                 self.transport.write(data)
             if self._writePaused:
                 self._queued += len(data)
-        connection = self.connection
-        quiet = connection.exchange.state == IDLE and not (
-            connection.reader.arrived.size or self.peerFinished or self._readPaused
-        )
-        # While answers follow one another, pump() goes on by itself.
-        if self._puller is not None or not (self._pumping or quiet):
-            self.follow()
+        if self._puller is None:
+            # While answers follow one another, pump() goes on by itself.
+            if self._pumping:
+                return
+            connection = self.connection
+            idle = connection.exchange.state == IDLE and not connection.reader.arrived.size
+            if idle and not (self.peerFinished or self._readPaused):
+                return
+        self.follow()
 
     def tunnelEnded(self, error: BaseException | None, cancelled: bool) -> bool:
         """

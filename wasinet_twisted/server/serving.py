@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .. import _speed
-from .._fast import fastLines, isOn
+from .._fast import fastLines
 from ..errors import ConnectionClosed, InvalidArgument
 from ..http import WasiResponse
 from ..net import ConnectionFactory
@@ -334,13 +334,13 @@ def serve(
     return server
 
 
-_speed.install("_lives")
-# The twins hold what these fast paths do as well.
-if fastLines(
+fastLines(
     "server.request",
     slow="HttpProtocol.dataReceived and pump, handling.handle and handled, Request.read, WasiResponse.__init__",
-    why="compiled only; without the kernel, a small POST: X us instead of Y",
-) and all(map(isOn, ("http.requestHead", "http.response"))):
-    _speed.install("_serve")
+    why="compiled only; without the kernel, a small POST: 1.4 us instead of 5.4",
+)
+_speed.install("_lives")
+# The twins do themselves what these fast paths do. They remember how the classes are, so that others come before.
+_speed.install("_serve", "server.request", "http.requestHead", "http.response")
 # Once more: it remembers how the classes are when all twins are in place.
 _speed.install("_lives")
