@@ -118,8 +118,9 @@ class ConnectionProtocol(TransportProtocol):
             except WasinetError as error:
                 return self._failRead(self.byPeer(again(error)))
             if given is not None:
-                reader.callback(given)
-                self._resumeReading()
+                reader.begin(given)
+                if self._readPaused:
+                    self._resumeReading()
                 return reader
         else:
             incoming.waiting = asked
