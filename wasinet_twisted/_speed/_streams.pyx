@@ -60,6 +60,10 @@ cdef extern from "Python.h":
     # Borrowed; NULL, and no error: there is none.
     PyObject* _PyType_Lookup(PyTypeObject*, object)
 
+# The twins that others call, once they are in their place.
+cdef PyObject* readTwin = NULL
+cdef PyObject* resumeTwin = NULL
+
 cdef PyTypeObject* CONN_TYPE = <PyTypeObject*>WasiTcpConn
 cdef PyTypeObject* PROTOCOL_TYPE = <PyTypeObject*>ConnectionProtocol
 cdef PyTypeObject* INCOMING_TYPE = <PyTypeObject*>Incoming
@@ -132,9 +136,6 @@ cdef inline long number(PyObject* held) except? -1:
 
 
 # Read
-
-
-cdef PyObject* readTwin = NULL
 
 
 def read(self, maxBytes=65536, timeout=None):
@@ -245,7 +246,10 @@ def dataReceived(self, data):
             slot_set(reader, CALLED, True)
             slot_set(reader, CANCELLER, None)
             slot_set(reader, RESULT, None)
-            task.resume(data)
+            if _PyType_Lookup(Py_TYPE(held), "resume") is resumeTwin:
+                goOn(task, data)
+            else:
+                task.resume(data)
             held = SLOT(reader, CALLBACKS)
             if held is NULL or not PyList_CheckExact(held) or PyList_GET_SIZE(held):
                 if reader._callbacks:
@@ -258,27 +262,24 @@ def resume(self, value):
     """
     C{Task.resume}.
     """
+    if PyObject_TypeCheck(self, TASK_TYPE):
+        goOn(self, value)
+    else:
+        pythonResume(self, value)
+
+
+cdef int goOn(object self, object value) except -1:
     cdef PyObject* given = NULL
     cdef PySendResult how
-    if (
-        not PyObject_TypeCheck(self, TASK_TYPE)
-        or not isContext(SLOT(self, CONTEXT))
-        or not isCoroutine(SLOT(self, COROUTINE))
-    ):
+    if not isContext(SLOT(self, CONTEXT)) or not isCoroutine(SLOT(self, COROUTINE)):
         pythonResume(self, value)
-        return
+        return 0
     slot_set(self, AWAITING, None)
-    context = <object>SLOT(self, CONTEXT)
-    coroutine = <object>SLOT(self, COROUTINE)
     try:
-        PyContext_Enter(context)
-        try:
-            how = PyIter_Send(coroutine, value, &given)
-        finally:
-            PyContext_Exit(context)
+        how = step(<object>SLOT(self, CONTEXT), <object>SLOT(self, COROUTINE), value, &given)
     except BaseException as error:
         self._endWith(error)
-        return
+        return 0
     awaited = <object>given
     Py_DECREF(awaited)
     if how == PYGEN_RETURN:
@@ -288,6 +289,20 @@ def resume(self, value):
         slot_set(self, AWAITING, awaited)
     else:
         self.goOn(awaited)
+    return 0
+
+
+cdef PySendResult step(object context, object coroutine, object value, PyObject** given) except -1:
+    """
+    C{context.run(coroutine.send, value)}.
+    """
+    cdef PySendResult how
+    PyContext_Enter(context)
+    try:
+        how = PyIter_Send(coroutine, value, given)
+    finally:
+        PyContext_Exit(context)
+    return how
 
 
 cdef inline bint isContext(PyObject* held):
@@ -402,7 +417,6 @@ cdef Once newOnce(object what, bint isNext):
 
 
 cdef PySendResult onceSend(Once self, object value, PyObject** result) except -1:
-    cdef PySendResult how
     if self.state == NEW:
         if value is not None:
             raise TypeError("can't send non-None value to a just-started coroutine")
@@ -506,7 +520,7 @@ def install():
     """
     Put these in the place of the Python methods.
     """
-    global readTwin
+    global readTwin, resumeTwin
     # A coroutine or generator of ours is sent to without an exception at its end.
     (<PyTypeObject*>Once).tp_as_async.am_send = <void*>onceSend
     twins = [
@@ -519,8 +533,9 @@ def install():
         (Done, "__await__", awaitDone),
         (Done, "__iter__", awaitDone),
     ]
+    readTwin = <PyObject*>read
     if isOn("net.resume"):
         twins.append((Task, "resume", resume))
+        resumeTwin = <PyObject*>resume
     for kind, name, twin in twins:
         setattr(kind, name, update_wrapper(twin, kind.__dict__[name]))
-    readTwin = <PyObject*>read
