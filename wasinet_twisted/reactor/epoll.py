@@ -17,7 +17,8 @@ from twisted.internet.main import CONNECTION_LOST, installReactor
 from twisted.python import context, log
 from twisted.python.log import ILogContext
 
-from .._fast import fastPath
+from .._fast import fastPath, fastPathOf
+from .._speed import install as installTwins
 from .transports import LEAN, Connector, Gathering, Port, Server, UNIXConnector, UNIXPort, UNIXServer
 
 # How many events are dispatched before timed calls are looked at again.
@@ -27,6 +28,8 @@ _EVENTS = 512
 # not wait for too many others' events.
 _TOGETHER = 32
 _MAPPED = 1 << 20
+# Timed calls later than in so many seconds are left to Twisted, which knows how long epoll can wait.
+_LONGEST = 1_000_000
 
 
 @fastPath(
@@ -88,6 +91,38 @@ class EPollReactor(epollreactor.EPollReactor):
 
     # The loop
 
+    @fastPathOf(
+        epollreactor.EPollReactor.runUntilCurrent,
+        name="reactor.turn",
+        why="a turn of the loop in which no timed call is due",
+    )
+    def runUntilCurrent(self) -> None:
+        """
+        Run what is due: timed calls, what other threads have asked for, the shutdown.
+        """
+        pending = self._pendingTimedCalls
+        if (
+            self.threadCallQueue
+            or self._newTimedCalls
+            or self._justStopped
+            # Twisted throws those away now and then.
+            or self._cancellations > 50
+            or (pending and pending[0].time <= self.seconds())
+        ):
+            super().runUntilCurrent()
+
+    def timeout(self) -> float | None:
+        """
+        Return how many seconds the loop may wait for events; L{None}: for ever.
+        """
+        if self._newTimedCalls:
+            return super().timeout()
+        pending = self._pendingTimedCalls
+        if not pending:
+            return None
+        left: float = pending[0].time - self.seconds()
+        return left if 0 <= left <= _LONGEST else super().timeout()
+
     def doPoll(self, timeout: float | None) -> None:
         """
         Wait for events, and dispatch them.
@@ -96,7 +131,8 @@ class EPollReactor(epollreactor.EPollReactor):
         """
         # Not once and for all: the reactor may run in another thread than the one that made it.
         self._contexts = contexts = context.theContextTracker.currentContext().contexts
-        self.logContext = context.get(ILogContext)
+        # Nearly always there is only the thread's own.
+        self.logContext = contexts[0][ILogContext] if len(contexts) == 1 else context.get(ILogContext)
         if self.dirty:
             # Timed calls have written, or whatever runs outside of the loop. While that is sent, others may be made,
             # or the reactor stopped: the timeout is not true any more.
@@ -243,3 +279,6 @@ def install() -> EPollReactor:
     reactor = EPollReactor()
     installReactor(reactor)
     return reactor
+
+
+installTwins("_loop")

@@ -24,18 +24,32 @@ from twisted.python.log import ILogContext
 from .._fast import fastPath
 
 
-class _Flags:
+class _Fields:
     """
-    What is asked for at each event: faster than the attributes that Twisted's classes have in a dict.
+    What is asked for at each event, ours and Twisted's: faster in slots than in the dict that all else stands in.
+
+    Not C{fileno}: when it has been deleted, the class's answers.
     """
 
-    __slots__ = ("_plain", "dirty")
+    __slots__ = (
+        "_plain", "_tempDataBuffer", "_tempDataLen", "bufferSize", "dirty", "protocol", "reactor", "socket",
+    )  # fmt: skip
 
-    dirty: bool
     _plain: bool
+    _tempDataBuffer: list[bytes]
+    _tempDataLen: int
+    bufferSize: int
+    dirty: bool
+    protocol: Any
+    reactor: Any
+    socket: Any
 
 
-class Gathering(_Flags):
+# A subclass may have a bufferSize of its own; it hides the slot, which is set nevertheless.
+_setBufferSize = _Fields.__dict__["bufferSize"].__set__
+
+
+class Gathering(_Fields):
     """
     To be mixed into a subclass of C{twisted.internet.tcp.Connection}.
 
@@ -49,20 +63,14 @@ class Gathering(_Flags):
 
     # Of Twisted's transports.
     TLS: bool
-    reactor: Any
-    socket: Any
-    protocol: Any
     producer: Any
     producerPaused: bool
     streamingProducer: bool
     connected: int
     disconnecting: int
-    bufferSize: int
     dataBuffer: bytes
     offset: int
     _aborting: bool
-    _tempDataBuffer: list[bytes]
-    _tempDataLen: int
     _writeDisconnecting: bool
     _writeDisconnected: bool
 
@@ -71,6 +79,8 @@ class Gathering(_Flags):
         Twisted's constructors call some of what is below before they are through.
         """
         self = super().__new__(cls)
+        # As Twisted's classes have it now.
+        _setBufferSize(self, super(_Fields, cls).bufferSize)  # type: ignore[misc]
         self.dirty = False
         # Is all as L{sendPlain} takes it? L{write} finds out; whatever may change it says so.
         self._plain = False
@@ -80,6 +90,8 @@ class Gathering(_Flags):
         """
         See C{ITransport.write}.
         """
+        if not self._plain:
+            self._plain = bool(self._isPlain())
         if self._plain and data and data.__class__ is bytes:
             self._tempDataBuffer.append(data)
             self._tempDataLen += len(data)
@@ -90,7 +102,6 @@ class Gathering(_Flags):
                 self.reactor.dirty.append(self)
         else:
             super().write(data)  # type: ignore[misc]
-            self._plain = bool(self._isPlain())
 
     def sendPlain(self) -> bool:
         """
@@ -110,13 +121,18 @@ class Gathering(_Flags):
         queue.clear()
         self._tempDataLen = 0
         self.dirty = False
-        if sent == len(data):
-            return True
+        if sent < len(data):
+            self._sentInPart(data, sent)
+        return True
+
+    def _sentInPart(self, data: bytes, sent: int) -> None:
+        """
+        Leave the rest of what has gathered to Twisted, which waits until the kernel takes more.
+        """
         self._plain = False
         self.dataBuffer = data
         self.offset = sent
         super().startWriting()  # type: ignore[misc]
-        return True
 
     def doWrite(self) -> Any:
         """

@@ -4,6 +4,7 @@ The switch to TLS of a connection that has begun in the clear.
 
 from __future__ import annotations
 
+from types import MemberDescriptorType
 from typing import Any, Protocol
 
 from twisted.internet.protocol import Protocol as TwistedProtocol
@@ -57,7 +58,7 @@ def startTls(
         raise UnreadPlaintext(f"startTLS(): {unread} bytes have come in the clear from {peer} and have not been read")
     beneath: Any = protocol.transport
     # A wrapper passes the question on, but not what is set: it would go on to give us what isn't deciphered.
-    if vars(beneath).get("protocol") is None or isinstance(beneath, TwistedProtocol):
+    if not _hasProtocol(beneath) or isinstance(beneath, TwistedProtocol):
         raise NotSupported(f"startTLS(): {type(beneath).__name__} can't switch to TLS")
     from twisted.protocols.tls import TLSMemoryBIOFactory
 
@@ -72,3 +73,11 @@ def startTls(
     tls.registerProducer(protocol, True)
     tls.handshake(written, timeout, attempt=True)
     return tls
+
+
+def _hasProtocol(transport: Any) -> bool:
+    """
+    Has C{transport} a protocol of its own, in its dict or in a slot?
+    """
+    own = "protocol" in vars(transport) or isinstance(getattr(type(transport), "protocol", None), MemberDescriptorType)
+    return own and getattr(transport, "protocol", None) is not None

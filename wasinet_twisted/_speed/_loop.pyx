@@ -1,0 +1,376 @@
+# cython: language_level=3
+"""
+A turn of the reactor's: epoll_wait, recv, dataReceived, and what was written sent.
+
+Twins of C{EPollReactor.doPoll} in C{reactor/epoll.py}, of C{Gathering.write} and C{Gathering.sendPlain} in
+C{reactor/transports.py}, and of Twisted's C{tcp.Connection.doRead}, for transports of exactly the classes in C{LEAN}.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
+from cpython.list cimport PyList_Append, PyList_CheckExact, PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.long cimport PyLong_CheckExact
+from cpython.object cimport PyObject, Py_TYPE, PyTypeObject
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.math cimport ceil
+
+from .slots cimport SLOT, slot_give, slot_offset, slot_set
+
+import select
+import socket
+from collections import deque
+
+from twisted.internet import tcp
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+from twisted.python import context, log
+from twisted.python.log import ILogContext
+
+from ..reactor import epoll, transports
+
+cdef extern from "Python.h":
+    PyObject* Py_True
+    PyObject* Py_False
+    PyObject* PyDict_GetItemWithError(object, object) except? NULL
+    int PyList_SetSlice(object, Py_ssize_t, Py_ssize_t, PyObject*) except -1
+    PyObject* PyLong_FromSsize_t(Py_ssize_t) except NULL
+    long PyLong_AsLongAndOverflow(object, int*) except? -1
+
+cdef extern from "<sys/epoll.h>" nogil:
+    ctypedef union epoll_data_t:
+        int fd
+    cdef struct epoll_event:
+        unsigned int events
+        epoll_data_t data
+    int epoll_wait(int, epoll_event*, int, int)
+    unsigned int EPOLLIN
+
+cdef extern from "<sys/socket.h>" nogil:
+    ssize_t recv(int, void*, size_t, int)
+    ssize_t send(int, const void*, size_t, int)
+    int MSG_DONTWAIT
+
+cdef enum:
+    # How many events are taken from epoll at once; more are there in the next turn.
+    EVENTS = 512
+    # How much is read at once: what Twisted's transports ask for.
+    SIZE = 65536
+    # More than this is sent without the GIL. To give it up and to take it costs as much as to copy 2 KiB.
+    SMALL = 16384
+
+cdef Py_ssize_t PLAIN = slot_offset(transports._Fields, "_plain")
+cdef Py_ssize_t DIRTY = slot_offset(transports._Fields, "dirty")
+cdef Py_ssize_t QUEUE = slot_offset(transports._Fields, "_tempDataBuffer")
+cdef Py_ssize_t QUEUED = slot_offset(transports._Fields, "_tempDataLen")
+cdef Py_ssize_t BUFFER_SIZE = slot_offset(transports._Fields, "bufferSize")
+cdef Py_ssize_t PROTOCOL = slot_offset(transports._Fields, "protocol")
+cdef Py_ssize_t REACTOR = slot_offset(transports._Fields, "reactor")
+cdef Py_ssize_t SOCKET = slot_offset(transports._Fields, "socket")
+
+# The Python of which these are the twins.
+cdef object slowPoll = epoll.EPollReactor.doPoll
+cdef object slowWrite = transports.Gathering.write
+cdef object slowSend = transports.Gathering.sendPlain
+cdef object slowRead = tcp.Connection.doRead
+
+cdef int TOGETHER = epoll._TOGETHER
+cdef object append = deque.append
+cdef object popleft = deque.popleft
+cdef object Epoll = select.epoll
+cdef PyTypeObject* Socket = <PyTypeObject*>socket.socket
+cdef PyTypeObject* Deque = <PyTypeObject*>deque
+
+# Up to Twisted 26.4 what dataReceived returns may end the connection.
+cdef bint RESULTS = "rval" in tcp.Connection._dataReceived.__code__.co_varnames
+
+# Those whose events the loop reads by itself: none if that fast path is off.
+cdef PyTypeObject* dispatched[4]
+cdef int dispatchedCount = 0
+for each in epoll._DISPATCHED:
+    dispatched[dispatchedCount] = <PyTypeObject*>each
+    dispatchedCount += 1
+cdef PyTypeObject* ofTcp[2]
+ofTcp[0], ofTcp[1] = <PyTypeObject*>transports.Server, <PyTypeObject*>transports.Client
+
+# The kernel writes here. It holds nothing when the GIL may change hands, or Python is called.
+cdef char received[SIZE]
+
+
+# A socket's descriptor, without a call. It stands before its family, which has a member descriptor; that it does is
+# looked at now. Python sets it to -1 when it closes the socket: so whoever has closed a transport's socket beneath it
+# can't have us write to a file that has got the same number since. A copy of the number would be less of CPython's, and
+# less safe.
+cdef extern from *:
+    """
+    #include <structmember.h>
+
+    static Py_ssize_t wasinet_before_family(PyObject *descriptor)
+    {
+        PyMemberDescrObject *member = (PyMemberDescrObject *)descriptor;
+        if (Py_TYPE(descriptor) != &PyMemberDescr_Type || member->d_member->type != T_INT) {
+            PyErr_SetString(PyExc_ImportError, "a socket's family is no int in its struct");
+            return -1;
+        }
+        return member->d_member->offset - (Py_ssize_t)sizeof(int);
+    }
+    #define wasinet_fd(socket, offset) (*(int *)((char *)(socket) + (offset)))
+    """
+    Py_ssize_t wasinet_before_family(object) except -1
+    int wasinet_fd(PyObject*, Py_ssize_t)
+
+cdef Py_ssize_t FD = wasinet_before_family(socket.SocketType.__dict__["family"])
+
+
+def checkSockets():
+    """
+    Is a socket's descriptor where it is looked for?
+    """
+    found = []
+    with socket.socket() as one, socket.socket() as other:
+        for each in (one, other):
+            found.append(wasinet_fd(<PyObject*>each, FD) == each.fileno())
+    found.append(wasinet_fd(<PyObject*>one, FD) == -1)
+    if not all(found):
+        raise ImportError("a socket's descriptor stands elsewhere in this Python")
+
+
+checkSockets()
+
+
+cdef inline bint isDispatched(object selectable):
+    cdef PyTypeObject* kind = Py_TYPE(selectable)
+    cdef int i
+    for i in range(dispatchedCount):
+        if kind == dispatched[i]:
+            return True
+    return False
+
+
+cdef inline int descriptorOf(object transport):
+    """
+    Return the descriptor of a transport's socket; -1 if it has none, or one whose methods may be others.
+    """
+    cdef PyObject* found = SLOT(transport, SOCKET)
+    if found == NULL or Py_TYPE(<object>found) != Socket:
+        return -1
+    return wasinet_fd(found, FD)
+
+
+# Transports
+
+
+def doRead(self):
+    """
+    C{tcp.Connection.doRead}.
+    """
+    cdef PyTypeObject* kind = Py_TYPE(self)
+    cdef PyObject* found
+    cdef long most
+    cdef ssize_t size
+    cdef int fd, overflow
+    if kind != ofTcp[0] and kind != ofTcp[1]:
+        return slowRead(self)
+    found = SLOT(self, BUFFER_SIZE)
+    if found == NULL or not PyLong_CheckExact(<object>found) or SLOT(self, PROTOCOL) == NULL:
+        return slowRead(self)
+    most = PyLong_AsLongAndOverflow(<object>found, &overflow)
+    fd = descriptorOf(self)
+    if overflow or not 0 < most <= SIZE or fd < 0:
+        return slowRead(self)
+    # It doesn't wait, whatever somebody has done to the socket: so the GIL is kept.
+    size = recv(fd, received, most, MSG_DONTWAIT)
+    if size > 0:
+        data = PyBytes_FromStringAndSize(received, size)
+        if RESULTS:
+            return self._dataReceived(data)
+        protocol = <object>SLOT(self, PROTOCOL)
+        protocol.dataReceived(data)
+        return None
+    if size == 0:
+        return CONNECTION_DONE
+    if errno == EAGAIN:
+        return None
+    if errno == EINTR:
+        return slowRead(self)
+    return CONNECTION_LOST
+
+
+def write(self, data):
+    """
+    C{Gathering.write}.
+    """
+    cdef PyObject* queue = SLOT(self, QUEUE)
+    cdef PyObject* queued = SLOT(self, QUEUED)
+    cdef PyObject* bufferSize = SLOT(self, BUFFER_SIZE)
+    cdef PyObject* reactor = SLOT(self, REACTOR)
+    cdef Py_ssize_t size
+    cdef long most
+    cdef int overflow
+    if (
+        SLOT(self, PLAIN) != Py_True
+        or not PyBytes_CheckExact(data)
+        or PyBytes_GET_SIZE(data) == 0
+        or queue == NULL
+        or not PyList_CheckExact(<object>queue)
+        or queued == NULL
+        or not PyLong_CheckExact(<object>queued)
+        or bufferSize == NULL
+        or not PyLong_CheckExact(<object>bufferSize)
+        or reactor == NULL
+    ):
+        return slowWrite(self, data)
+    size = <Py_ssize_t><object>queued + PyBytes_GET_SIZE(data)
+    most = PyLong_AsLongAndOverflow(<object>bufferSize, &overflow)
+    PyList_Append(<object>queue, data)
+    slot_give(self, QUEUED, PyLong_FromSsize_t(size))
+    if size > most and overflow <= 0:
+        self._maybePauseProducer()
+    if SLOT(self, DIRTY) != Py_True:
+        slot_set(self, DIRTY, True)
+        loop = <object>SLOT(self, REACTOR)
+        toSend = loop.dirty
+        if Py_TYPE(toSend) == Deque:
+            append(toSend, self)
+        else:
+            toSend.append(self)
+
+
+cdef bint sendGathered(object self) except -1:
+    """
+    C{Gathering.sendPlain}.
+    """
+    cdef PyObject* found = SLOT(self, QUEUE)
+    cdef Py_ssize_t count, i, size
+    cdef ssize_t sent
+    cdef const char* start
+    cdef int fd
+    if SLOT(self, PLAIN) != Py_True:
+        return False
+    fd = descriptorOf(self)
+    if fd < 0 or found == NULL or not PyList_CheckExact(<object>found):
+        return slowSend(self)
+    queue = <object>found
+    count = PyList_GET_SIZE(queue)
+    for i in range(count):
+        if not PyBytes_Check(<object>PyList_GET_ITEM(queue, i)):
+            return slowSend(self)
+    data = <object>PyList_GET_ITEM(queue, 0) if count == 1 else b"".join(queue)
+    start, size = PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data)
+    if size > SMALL:
+        with nogil:
+            sent = send(fd, start, size, MSG_DONTWAIT)
+    else:
+        sent = send(fd, start, size, MSG_DONTWAIT)
+    if sent < 0:
+        # Twisted will meet it again, and knows what to do.
+        return False
+    PyList_SetSlice(queue, 0, PyList_GET_SIZE(queue), NULL)
+    slot_set(self, QUEUED, 0)
+    slot_set(self, DIRTY, False)
+    if sent < size:
+        self._sentInPart(data, sent)
+    return True
+
+
+def sendPlain(self):
+    """
+    C{Gathering.sendPlain}.
+    """
+    return sendGathered(self)
+
+
+# The loop
+
+
+cdef int sendAll(object reactor, object dirty) except -1:
+    """
+    C{EPollReactor._sendAll}.
+    """
+    cdef Py_ssize_t left = len(dirty)
+    while left > 0 and len(dirty):
+        left -= 1
+        transport = popleft(dirty)
+        if isDispatched(transport):
+            if SLOT(transport, DIRTY) == Py_True and not sendGathered(transport) and transport.connected:
+                reactor._call(transport, reactor._sendNow, transport)
+        elif transport.dirty and not transport.sendPlain() and transport.connected:
+            reactor._call(transport, reactor._sendNow, transport)
+    return 0
+
+
+def doPoll(self, timeout):
+    """
+    C{EPollReactor.doPoll}.
+    """
+    # Of this turn alone: a handler may iterate the reactor.
+    cdef epoll_event events[EVENTS]
+    cdef int number, i, fd, wait, error
+    cdef bint isRead
+    cdef double seconds
+    cdef list contexts
+    cdef PyObject* found
+    poller, selectables, dirty = self._poller, self._selectables, self.dirty
+    kind = type(timeout)
+    seconds = timeout if kind is float or kind is int or kind is bool else 0.0
+    if (
+        type(poller) is not Epoll
+        or type(selectables) is not dict
+        or Py_TYPE(dirty) != Deque
+        or not selectables
+        or not (timeout is None or kind is float or kind is int or kind is bool)
+        or not 0.0 <= seconds <= 2000000.0
+    ):
+        return slowPoll(self, timeout)
+    wait = -1 if timeout is None else <int>ceil(seconds * 1000)
+    contexts = context.theContextTracker.currentContext().contexts
+    self._contexts = contexts
+    self.logContext = contexts[0][ILogContext] if len(contexts) == 1 else context.get(ILogContext)
+    if len(dirty):
+        sendAll(self, dirty)
+        wait = 0
+    number = min(len(selectables), EVENTS)
+    fd = poller.fileno()
+    with nogil:
+        number = epoll_wait(fd, events, number, wait)
+        error = errno
+    if number < 0:
+        if error == EINTR:
+            PyErr_CheckSignals()
+            return
+        PyErr_SetFromErrno(OSError)
+    for i in range(number):
+        fd = events[i].data.fd
+        found = PyDict_GetItemWithError(selectables, fd)
+        if found == NULL:
+            # It is gone in the meantime.
+            continue
+        selectable = <object>found
+        if events[i].events == EPOLLIN and isDispatched(selectable):
+            PyList_Append(contexts, selectable)
+            isRead = True
+            try:
+                # By its name: somebody may have put another there.
+                why = selectable.doRead()
+            except BaseException as raised:
+                log.err()
+                why = raised
+                isRead = False
+            finally:
+                contexts.pop()
+            if why is not None and why:
+                self._call(selectable, self._disconnectSelectable, selectable, why, isRead)
+        else:
+            log.callWithLogger(selectable, self._doReadOrWrite, selectable, fd, events[i].events)
+        if len(dirty) >= TOGETHER:
+            sendAll(self, dirty)
+    if len(dirty):
+        sendAll(self, dirty)
+
+
+def install():
+    """
+    Put them where the Python stands.
+    """
+    epoll.EPollReactor.doPoll = epoll.EPollReactor.doIteration = doPoll
+    transports.Gathering.write = write
+    transports.Gathering.sendPlain = sendPlain
+    transports.Server.doRead = transports.Client.doRead = doRead
