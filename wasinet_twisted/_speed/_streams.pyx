@@ -35,6 +35,7 @@ cdef extern from "Python.h":
         void* am_send
     ctypedef struct PyTypeObject:
         PyAsyncMethods* tp_as_async
+        Py_ssize_t tp_weaklistoffset
         object (*tp_new)(PyTypeObject*, PyObject*, PyObject*)
     PyTypeObject PyBaseObject_Type
     PyObject* Py_True
@@ -49,6 +50,7 @@ cdef extern from "Python.h":
     int PyContext_Enter(object) except -1
     int PyContext_Exit(object) except -1
     PyTypeObject* Py_TYPE(PyObject*)
+    Py_ssize_t Py_REFCNT(PyObject*)
     bint PyObject_TypeCheck(object, PyTypeObject*)
     bint PyLong_CheckExact(PyObject*)
     bint PyList_CheckExact(PyObject*)
@@ -96,6 +98,7 @@ cdef Py_ssize_t CALLED = slot_offset(Awaited, "called")
 cdef Py_ssize_t PAUSED = slot_offset(Awaited, "paused")
 cdef Py_ssize_t RESULT = slot_offset(Awaited, "result")
 cdef Py_ssize_t TASK = slot_offset(Awaited, "task")
+cdef Py_ssize_t WEAKLY = AWAITED_TYPE.tp_weaklistoffset
 cdef Py_ssize_t AWAITING = slot_offset(Task, "_awaiting")
 cdef Py_ssize_t CONTEXT = slot_offset(Task, "_context")
 cdef Py_ssize_t COROUTINE = slot_offset(Task, "_coroutine")
@@ -140,16 +143,17 @@ cdef inline long number(PyObject* held) except? -1:
 
 def read(self, maxBytes=65536, timeout=None):
     if timeout is None and PyObject_TypeCheck(self, CONN_TYPE):
-        reader = begin(self, maxBytes)
+        reader = begin(self, maxBytes, None)
         if reader is not None:
             return reader
     return pythonRead(self, maxBytes, timeout)
 
 
-cdef object begin(object conn, object maxBytes):
+cdef object begin(object conn, object maxBytes, Once once):
     """
     C{WasiTcpConn.read} and C{ConnectionProtocol.read}.
 
+    @param once: for whom, if for C{__anext__}.
     @return: what waits for bytes, or has got some; L{None}: nothing is done.
     """
     cdef PyObject* held = SLOT(conn, PROTOCOL)
@@ -181,10 +185,13 @@ cdef object begin(object conn, object maxBytes):
         return reader
     if SLOT(incoming, ENDED) is not Py_False:
         return None
-    reader = newAwaited()
+    if once is None:
+        reader = newAwaited()
+        slot_set(reader, CANCELLER, conn._cancelRead)
+    else:
+        reader = takeSpare()
+        slot_set(reader, CANCELLER, once)
     slot_set(reader, CALLED, False)
-    # The handle's: a read that waits keeps it alive.
-    slot_set(reader, CANCELLER, conn._cancelRead)
     slot_set(incoming, WAITING, maxBytes)
     slot_set(protocol, READER, reader)
     slot_set(protocol, ASKED, maxBytes)
@@ -197,6 +204,42 @@ cdef object newAwaited():
     slot_set(reader, PAUSED, ZERO)
     slot_set(reader, TASK, None)
     return reader
+
+
+# What the last round of C{async for} has waited for, as new. Nobody but the task that waited has ever seen it: then the
+# next round may have the same. A Deferred takes long to make, and longer to let go.
+cdef object spare = None
+
+
+cdef object takeSpare():
+    global spare
+    if spare is None:
+        return newAwaited()
+    reader = spare
+    spare = None
+    return reader
+
+
+cdef bint putSpare(object reader):
+    """
+    @return: has nobody else C{reader}? Then it is not to be used any more.
+    """
+    global spare
+    if (
+        # The caller's.
+        Py_REFCNT(<PyObject*>reader) != 1
+        or not isA(SLOT(reader, CANCELLER), <PyTypeObject*>Once)
+        or SLOT(reader, PAUSED) is not <PyObject*>ZERO
+        or SLOT(reader, RESULT) is not NULL
+        or not isEmpty(SLOT(reader, CALLBACKS))
+        or SLOT(reader, WEAKLY) is not NULL
+        or spare is not None
+    ):
+        return False
+    slot_set(reader, TASK, None)
+    slot_set(reader, CANCELLER, None)
+    spare = reader
+    return True
 
 
 def following(self):
@@ -218,6 +261,7 @@ def dataReceived(self, data):
     """
     cdef PyObject* held
     cdef Py_ssize_t size
+    cdef bint isTwin
     if (
         type(data) is bytes
         and Py_TYPE(<PyObject*>self) is PROTOCOL_TYPE
@@ -241,19 +285,23 @@ def dataReceived(self, data):
             slot_set(incoming, WAITING, ZERO)
             slot_set(self, COUNT, ZERO)
             slot_set(self, READER, None)
+            isTwin = _PyType_Lookup(Py_TYPE(held), "resume") is resumeTwin and PyObject_TypeCheck(task, TASK_TYPE)
+            if isTwin:
+                slot_set(task, AWAITING, None)
+                if putSpare(reader):
+                    goOn(task, data)
+                    return
             # As Awaited.give has it.
             slot_set(reader, TASK, None)
             slot_set(reader, CALLED, True)
             slot_set(reader, CANCELLER, None)
             slot_set(reader, RESULT, None)
-            if _PyType_Lookup(Py_TYPE(held), "resume") is resumeTwin:
+            if isTwin:
                 goOn(task, data)
             else:
                 task.resume(data)
-            held = SLOT(reader, CALLBACKS)
-            if held is NULL or not PyList_CheckExact(held) or PyList_GET_SIZE(held):
-                if reader._callbacks:
-                    reader._runCallbacks()
+            if not isEmpty(SLOT(reader, CALLBACKS)) and reader._callbacks:
+                reader._runCallbacks()
             return
     pythonDataReceived(self, data)
 
@@ -313,21 +361,20 @@ cdef inline bint isCoroutine(PyObject* held):
     return held is not NULL and PyCoro_CheckExact(held)
 
 
+cdef inline bint isEmpty(PyObject* callbacks):
+    return callbacks is not NULL and PyList_CheckExact(callbacks) and PyList_GET_SIZE(callbacks) == 0
+
+
 cdef inline bint isFree(PyObject* awaited):
     """
     C{Awaited.isFree}, of just that class.
     """
-    cdef PyObject* callbacks
-    if not isA(awaited, AWAITED_TYPE):
-        return False
-    callbacks = SLOT(<object>awaited, CALLBACKS)
     return (
-        SLOT(<object>awaited, CALLED) is Py_False
+        isA(awaited, AWAITED_TYPE)
+        and SLOT(<object>awaited, CALLED) is Py_False
         and SLOT(<object>awaited, TASK) is Py_None
         and SLOT(<object>awaited, PAUSED) is <PyObject*>ZERO
-        and callbacks is not NULL
-        and PyList_CheckExact(callbacks)
-        and PyList_GET_SIZE(callbacks) == 0
+        and isEmpty(SLOT(<object>awaited, CALLBACKS))
     )
 
 
@@ -393,9 +440,15 @@ cdef class Once:
             self.python.close()
         self.end()
 
+    def __call__(self, awaited):
+        """
+        The waiting read is cancelled, be this over or not: a read that waits keeps the handle.
+        """
+        self.what._cancelRead(awaited)
+
     cdef void end(self):
         self.state = OVER
-        self.what = self.python = None
+        self.python = None
 
     def __dealloc__(self):
         if self.isNext and self.state == NEW:
@@ -420,7 +473,7 @@ cdef PySendResult onceSend(Once self, object value, PyObject** result) except -1
     if self.state == NEW:
         if value is not None:
             raise TypeError("can't send non-None value to a just-started coroutine")
-        awaited = begin(self.what, MOST) if self.isNext else self.what
+        awaited = begin(self.what, MOST, self) if self.isNext else self.what
         if awaited is not None and SLOT(awaited, CALLED) is Py_False:
             self.state = WAITS
             Py_INCREF(awaited)
@@ -432,7 +485,6 @@ cdef PySendResult onceSend(Once self, object value, PyObject** result) except -1
         else:
             self.python = pythonNext(self.what) if self.isNext else pythonAwait(self.what)
             self.state = PYTHON
-            self.what = None
     if self.state == PYTHON:
         return PyIter_Send(self.python, value, result)
     if self.state == OVER:
