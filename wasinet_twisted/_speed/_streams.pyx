@@ -32,6 +32,8 @@ from wasinet_twisted.net.tasks.task import Task
 
 cdef extern from "Python.h":
     ctypedef struct PyAsyncMethods:
+        void* am_await
+        void* am_anext
         void* am_send
     ctypedef struct PyTypeObject:
         PyAsyncMethods* tp_as_async
@@ -242,7 +244,7 @@ cdef bint putSpare(object reader):
     return True
 
 
-def following(self):
+cdef object following(object self):
     """
     C{WasiTcpConn.__anext__}.
     """
@@ -512,14 +514,14 @@ cdef inline bint isPlain(object awaited):
     )
 
 
-def awaitIt(self):
+cdef object awaitIt(object self):
     """
     C{Awaited.__await__}.
     """
     return newOnce(self, False) if Py_TYPE(<PyObject*>self) is AWAITED_TYPE else pythonAwait(self)
 
 
-def awaitDone(self):
+cdef object awaitDone(object self):
     """
     C{Done.__await__}.
     """
@@ -568,22 +570,35 @@ def write(self, data):
     return pythonWrite(self, data)
 
 
+# What Python sees of the three that the interpreter calls.
+
+
+def __anext__(self):
+    return following(self)
+
+
+def awaitedIterator(self):
+    return awaitIt(self)
+
+
+def doneIterator(self):
+    return awaitDone(self)
+
+
 def install():
     """
     Put these in the place of the Python methods.
     """
     global readTwin, resumeTwin
-    # A coroutine or generator of ours is sent to without an exception at its end.
-    (<PyTypeObject*>Once).tp_as_async.am_send = <void*>onceSend
     twins = [
         (WasiTcpConn, "read", read),
-        (WasiTcpConn, "__anext__", following),
+        (WasiTcpConn, "__anext__", __anext__),
         (WasiTcpConn, "write", write),
         (ConnectionProtocol, "dataReceived", dataReceived),
-        (Awaited, "__await__", awaitIt),
-        (Awaited, "__iter__", awaitIt),
-        (Done, "__await__", awaitDone),
-        (Done, "__iter__", awaitDone),
+        (Awaited, "__await__", awaitedIterator),
+        (Awaited, "__iter__", awaitedIterator),
+        (Done, "__await__", doneIterator),
+        (Done, "__iter__", doneIterator),
     ]
     readTwin = <PyObject*>read
     if isOn("net.resume"):
@@ -591,3 +606,10 @@ def install():
         resumeTwin = <PyObject*>resume
     for kind, name, twin in twins:
         setattr(kind, name, update_wrapper(twin, kind.__dict__[name]))
+    # The interpreter goes by the types' slots. What Python has put there would look the method up and call it. Whoever
+    # sets the method anew resets the slot.
+    CONN_TYPE.tp_as_async.am_anext = <void*>following
+    AWAITED_TYPE.tp_as_async.am_await = <void*>awaitIt
+    DONE_TYPE.tp_as_async.am_await = <void*>awaitDone
+    # At the end of a Once there is no exception: faster.
+    (<PyTypeObject*>Once).tp_as_async.am_send = <void*>onceSend
