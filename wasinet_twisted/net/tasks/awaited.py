@@ -71,7 +71,7 @@ class Awaited(Deferred[T]):
         elif self.paused or isinstance(self.result, Failure):
             result = yield from super().__await__()
         else:
-            result = self.result
+            result = self.result  # type: ignore[assignment]
         return result
 
     # zope's adapters and Twisted's own code iterate as well.
