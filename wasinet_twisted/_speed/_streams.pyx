@@ -34,7 +34,6 @@ cdef extern from "Python.h":
     ctypedef struct PyAsyncMethods:
         void* am_await
         void* am_anext
-        void* am_send
     ctypedef struct PyTypeObject:
         PyAsyncMethods* tp_as_async
         Py_ssize_t tp_weaklistoffset
@@ -67,6 +66,9 @@ cdef extern from "Python.h":
 # The twins that others call, once they are in their place.
 cdef PyObject* readTwin = NULL
 cdef PyObject* resumeTwin = NULL
+
+cdef extern from "once.h":
+    int once_ready(PyTypeObject*, void* send) except -1
 
 cdef PyTypeObject* CONN_TYPE = <PyTypeObject*>WasiTcpConn
 cdef PyTypeObject* PROTOCOL_TYPE = <PyTypeObject*>ConnectionProtocol
@@ -410,20 +412,9 @@ cdef class Once:
     def __iter__(self):
         return self
 
+    # The interpreter calls what once.h has.
     def __next__(self):
-        return self.send(None)
-
-    def send(self, value):
-        """
-        See C{Generator.send}.
-        """
-        cdef PyObject* given = NULL
-        cdef PySendResult how = onceSend(self, value, &given)
-        result = <object>given
-        Py_DECREF(result)
-        if how == PYGEN_NEXT:
-            return result
-        raise StopIteration(result)
+        return (<object>self).send(None)
 
     def throw(self, *error):
         """
@@ -590,6 +581,7 @@ def install():
     Put these in the place of the Python methods.
     """
     global readTwin, resumeTwin
+    once_ready(<PyTypeObject*>Once, <void*>onceSend)
     twins = [
         (WasiTcpConn, "read", read),
         (WasiTcpConn, "__anext__", __anext__),
@@ -611,5 +603,3 @@ def install():
     CONN_TYPE.tp_as_async.am_anext = <void*>following
     AWAITED_TYPE.tp_as_async.am_await = <void*>awaitIt
     DONE_TYPE.tp_as_async.am_await = <void*>awaitDone
-    # At the end of a Once there is no exception: faster.
-    (<PyTypeObject*>Once).tp_as_async.am_send = <void*>onceSend
