@@ -85,7 +85,11 @@ class ConnectionProtocol(TransportProtocol):
             return
         if given is not None:
             self._immediate = 0
-            self._takeReader().give(given)
+            reader = self._reader
+            if reader is None or self._readTimer is not None:
+                reader = self._takeReader()
+            self._reader = None
+            reader.give(given)
         elif incoming.size > READ_BUFFER and incoming.want is None and not self._readPaused:
             self._readPaused = True
             self.transport.pauseProducing()

@@ -64,15 +64,19 @@ class Awaited(Deferred[T]):
         self.task = None
 
     def __await__(self) -> Generator[Deferred[T], Any, T]:
-        result: T
+        # Each read that waits has a frame of this: no locals, and little on the stack.
         if not self.called:
             # Whoever drives the coroutine sends the result, be it our task or Twisted's ensureDeferred.
-            result = yield self
-        elif self.paused or isinstance(self.result, Failure):
-            result = yield from super().__await__()
-        else:
-            result = self.result  # type: ignore[assignment]
-        return result
+            return (yield self)  # type: ignore[no-any-return]
+        if self._isPlain():
+            return self.result  # type: ignore[return-value]
+        return (yield from self._ofDeferred())
+
+    def _isPlain(self) -> bool:
+        return not self.paused and not isinstance(self.result, Failure)
+
+    def _ofDeferred(self) -> Generator[Deferred[T], Any, T]:
+        return super().__await__()
 
     # zope's adapters and Twisted's own code iterate as well.
     __iter__ = __await__
@@ -97,7 +101,9 @@ class Awaited(Deferred[T]):
         if task is None:
             self.callback(value)
         else:
-            self._settle()
+            # As _settle() has it; each read comes here.
+            self.task = self._canceller = self.result = None
+            self.called = True
             task.resume(value)
             if self._callbacks:
                 self._runCallbacks()
