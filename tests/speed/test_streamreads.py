@@ -1,5 +1,5 @@
 """
-Reads and writes that the twins do: what they give is a Deferred as any other, and their ends are those of the Python.
+Reads and writes that the twins do: what they return is a Deferred as any other. All of this holds for the Python too.
 """
 
 from __future__ import annotations
@@ -9,26 +9,20 @@ import gc
 import warnings
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, ClassVar
+from typing import Any
 
-import pytest
 from twisted.internet.defer import CancelledError, DeferredList, ensureDeferred, inlineCallbacks, setDebugging
 from twisted.internet.error import ConnectionLost
 
 from tests.net.support import Case, turn
-from tests.speed.streamforms import COMPILED, WHY_NOT
 from wasinet_twisted.errors import BusyError, ConnectionClosed, TimedOut
 from wasinet_twisted.net.tasks.awaited import IMMEDIATE, Awaited
-
-pytestmark = [pytest.mark.reactorless, pytest.mark.skipif(not COMPILED, reason=WHY_NOT)]
 
 
 class ReadTests(Case):
     """
-    What the twins do.
+    In the common case and beside it.
     """
-
-    pytestmark: ClassVar = pytestmark
 
     def test_aDeferredAsAnyOther(self) -> None:
         self.assertIs(type(self.conn.read()), Awaited)
@@ -223,8 +217,6 @@ class AnextTests(Case):
     """
     What C{__anext__} gives is used as the coroutine is for which it stands.
     """
-
-    pytestmark: ClassVar = pytestmark
 
     def test_byHand(self) -> None:
         step = self.conn.__anext__()
