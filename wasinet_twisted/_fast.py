@@ -35,12 +35,14 @@ class FastPath:
     @ivar slow: the slow path that it must equal.
     @ivar why: what it saves, as measured.
     @ivar on: is it used in this process?
+    @ivar python: the function in Python, for what its compiled twin leaves to it; L{None}: a few lines of another one.
     """
 
     name: str
     slow: str
     why: str
     on: bool
+    python: Callable[..., Any] | None = None
 
 
 paths: dict[str, FastPath] = {}
@@ -58,7 +60,7 @@ def fastPath(name: str, *, slow: str, why: str) -> Callable[[F], F]:
     """
 
     def register(function: F) -> F:
-        if not _add(name, slow, why):
+        if not _add(name, slow, why, function):
             return _dontKnow  # type: ignore[return-value]
         return twinOf(name) or function
 
@@ -72,7 +74,7 @@ def fastPathOf(slow: Callable[..., Any], *, name: str, why: str) -> Callable[[F]
     """
 
     def register(function: F) -> F:
-        return function if _add(name, slow.__qualname__, why) else slow  # type: ignore[return-value]
+        return function if _add(name, slow.__qualname__, why, function) else slow  # type: ignore[return-value]
 
     return register
 
@@ -95,11 +97,11 @@ def isOn(name: str) -> bool:
     return paths[name].on
 
 
-def _add(name: str, slow: str, why: str) -> bool:
+def _add(name: str, slow: str, why: str, python: Callable[..., Any] | None = None) -> bool:
     if name in paths:
         raise AssertionError(f"there are two fast paths {name}")
     on = _setting != "no" and name not in _off
-    paths[name] = FastPath(name, slow, why, on)
+    paths[name] = FastPath(name, slow, why, on, python)
     return on
 
 

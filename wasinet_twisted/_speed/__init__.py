@@ -26,7 +26,7 @@ if _setting not in ("auto", "yes", "no"):
 _TWINS = {
     "http.requestHead": ("_heads", "fastRequestHead"),
     "http.responseHead": ("_heads", "fastResponseHead"),
-    "http.response": ("_heads", "fastResponse"),
+    "http.response": ("_answers", "fastResponse"),
 }
 
 

@@ -15,16 +15,19 @@ from libc.errno cimport EAGAIN, EINTR, errno
 from libc.math cimport ceil
 
 from .slots cimport SLOT, slot_give, slot_offset, slot_set
+from .sockets cimport wasinet_before_family, wasinet_fd
 
 import select
 import socket
 from collections import deque
 
 from twisted.internet import tcp
+from twisted.internet.error import ConnectionDone
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python import context, log
 from twisted.python.log import ILogContext
 
+from .. import _fast
 from ..reactor import epoll, transports
 
 cdef extern from "Python.h":
@@ -78,9 +81,13 @@ cdef object popleft = deque.popleft
 cdef object Epoll = select.epoll
 cdef PyTypeObject* Socket = <PyTypeObject*>socket.socket
 cdef PyTypeObject* Deque = <PyTypeObject*>deque
+cdef PyTypeObject* Reactor = <PyTypeObject*>epoll.EPollReactor
+# The reason that Twisted gives to each connection that has ended as it should.
+cdef object DONE = epoll.EPollReactor._disconnectSelectable.__defaults__[0][ConnectionDone]
 
 # Up to Twisted 26.4 what dataReceived returns may end the connection.
-cdef bint RESULTS = "rval" in tcp.Connection._dataReceived.__code__.co_varnames
+cdef object _code = getattr(tcp.Connection._dataReceived, "__code__", None)
+cdef bint RESULTS = _code is None or "rval" in _code.co_varnames
 
 # Those whose events the loop reads by itself: none if that fast path is off.
 cdef PyTypeObject* dispatched[4]
@@ -88,34 +95,14 @@ cdef int dispatchedCount = 0
 for each in epoll._DISPATCHED:
     dispatched[dispatchedCount] = <PyTypeObject*>each
     dispatchedCount += 1
+# Is there a fast path for writes?
+cdef bint isOn = _fast.isOn("reactor.write")
 cdef PyTypeObject* ofTcp[2]
 ofTcp[0], ofTcp[1] = <PyTypeObject*>transports.Server, <PyTypeObject*>transports.Client
 
 # The kernel writes here. It holds nothing when the GIL may change hands, or Python is called.
 cdef char received[SIZE]
 
-
-# A socket's descriptor, without a call. It stands before its family, which has a member descriptor; that it does is
-# looked at now. Python sets it to -1 when it closes the socket: so whoever has closed a transport's socket beneath it
-# can't have us write to a file that has got the same number since. A copy of the number would be less of CPython's, and
-# less safe.
-cdef extern from *:
-    """
-    #include <structmember.h>
-
-    static Py_ssize_t wasinet_before_family(PyObject *descriptor)
-    {
-        PyMemberDescrObject *member = (PyMemberDescrObject *)descriptor;
-        if (Py_TYPE(descriptor) != &PyMemberDescr_Type || member->d_member->type != T_INT) {
-            PyErr_SetString(PyExc_ImportError, "a socket's family is no int in its struct");
-            return -1;
-        }
-        return member->d_member->offset - (Py_ssize_t)sizeof(int);
-    }
-    #define wasinet_fd(socket, offset) (*(int *)((char *)(socket) + (offset)))
-    """
-    Py_ssize_t wasinet_before_family(object) except -1
-    int wasinet_fd(PyObject*, Py_ssize_t)
 
 cdef Py_ssize_t FD = wasinet_before_family(socket.SocketType.__dict__["family"])
 
@@ -194,20 +181,46 @@ def doRead(self):
     return CONNECTION_LOST
 
 
+cdef bint becomesPlain(object self) except -1:
+    """
+    C{Gathering._isPlain}, of a TCP transport.
+    """
+    cdef PyTypeObject* kind = Py_TYPE(self)
+    if not isOn or (kind != ofTcp[0] and kind != ofTcp[1]) or SLOT(self, PLAIN) != Py_False:
+        return False
+    if (
+        self.TLS
+        or not self.connected
+        or self.disconnecting
+        or self.dataBuffer
+        or self.producerPaused
+        or (self.producer is not None and not self.streamingProducer)
+        or self._writeDisconnecting
+        or self._writeDisconnected
+        or self._aborting
+    ):
+        return False
+    slot_set(self, PLAIN, True)
+    return True
+
+
 def write(self, data):
     """
     C{Gathering.write}.
     """
-    cdef PyObject* queue = SLOT(self, QUEUE)
-    cdef PyObject* queued = SLOT(self, QUEUED)
-    cdef PyObject* bufferSize = SLOT(self, BUFFER_SIZE)
-    cdef PyObject* reactor = SLOT(self, REACTOR)
+    cdef PyObject* queue
+    cdef PyObject* queued
+    cdef PyObject* bufferSize
+    cdef PyObject* reactor
     cdef Py_ssize_t size
     cdef long most
     cdef int overflow
+    if SLOT(self, PLAIN) != Py_True and not becomesPlain(self):
+        return slowWrite(self, data)
+    queue, queued = SLOT(self, QUEUE), SLOT(self, QUEUED)
+    bufferSize, reactor = SLOT(self, BUFFER_SIZE), SLOT(self, REACTOR)
     if (
-        SLOT(self, PLAIN) != Py_True
-        or not PyBytes_CheckExact(data)
+        not PyBytes_CheckExact(data)
         or PyBytes_GET_SIZE(data) == 0
         or queue == NULL
         or not PyList_CheckExact(<object>queue)
@@ -234,25 +247,25 @@ def write(self, data):
             toSend.append(self)
 
 
-cdef bint sendGathered(object self) except -1:
+cdef int sendQueue(object self) except -1:
     """
-    C{Gathering.sendPlain}.
+    What C{Gathering.sendPlain} does with a transport that is as it takes it.
+
+    @return: 1: all has been sent; 2: a part, and the rest waits for epoll; 0: nothing, for the system says why not; -2:
+        nothing, for the transport isn't as it is known here.
     """
     cdef PyObject* found = SLOT(self, QUEUE)
     cdef Py_ssize_t count, i, size
     cdef ssize_t sent
     cdef const char* start
-    cdef int fd
-    if SLOT(self, PLAIN) != Py_True:
-        return False
-    fd = descriptorOf(self)
+    cdef int fd = descriptorOf(self)
     if fd < 0 or found == NULL or not PyList_CheckExact(<object>found):
-        return slowSend(self)
+        return -2
     queue = <object>found
     count = PyList_GET_SIZE(queue)
     for i in range(count):
         if not PyBytes_Check(<object>PyList_GET_ITEM(queue, i)):
-            return slowSend(self)
+            return -2
     data = <object>PyList_GET_ITEM(queue, 0) if count == 1 else b"".join(queue)
     start, size = PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data)
     if size > SMALL:
@@ -262,12 +275,63 @@ cdef bint sendGathered(object self) except -1:
         sent = send(fd, start, size, MSG_DONTWAIT)
     if sent < 0:
         # Twisted will meet it again, and knows what to do.
-        return False
+        return 0
     PyList_SetSlice(queue, 0, PyList_GET_SIZE(queue), NULL)
     slot_set(self, QUEUED, 0)
     slot_set(self, DIRTY, False)
     if sent < size:
         self._sentInPart(data, sent)
+        return 2
+    return 1
+
+
+cdef bint sendGathered(object self) except -1:
+    """
+    C{Gathering.sendPlain}.
+    """
+    cdef int done
+    if SLOT(self, PLAIN) != Py_True:
+        return False
+    done = sendQueue(self)
+    return slowSend(self) if done == -2 else done > 0
+
+
+cdef bint sendLast(object reactor, object self) except -1:
+    """
+    What C{EPollReactor._sendNow} does with a TCP connection that ends when all has been sent: C{FileDescriptor.doWrite}
+    and C{_disconnectSelectable}, when nothing else waits for either.
+
+    @return: is it over, or does the rest wait for epoll? Else nothing has been done.
+    """
+    cdef PyTypeObject* kind = Py_TYPE(self)
+    cdef int fd, done
+    if (kind != ofTcp[0] and kind != ofTcp[1]) or Py_TYPE(reactor) != Reactor:
+        return False
+    fd = descriptorOf(self)
+    if (
+        fd < 0
+        or not self.disconnecting
+        or self.TLS
+        or self.producer is not None
+        or self.dataBuffer
+        or self._aborting
+        or fd in reactor._reads
+        or fd in reactor._writes
+    ):
+        return False
+    done = sendQueue(self)
+    if done != 1:
+        return done == 2
+    contexts = reactor._contexts
+    contexts.append(self)
+    try:
+        self.connectionLost(DONE)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        log.err(system=self.logPrefix())
+    finally:
+        contexts.pop()
     return True
 
 
@@ -290,7 +354,9 @@ cdef int sendAll(object reactor, object dirty) except -1:
         left -= 1
         transport = popleft(dirty)
         if isDispatched(transport):
-            if SLOT(transport, DIRTY) == Py_True and not sendGathered(transport) and transport.connected:
+            if SLOT(transport, DIRTY) != Py_True or sendGathered(transport):
+                continue
+            if transport.connected and not sendLast(reactor, transport):
                 reactor._call(transport, reactor._sendNow, transport)
         elif transport.dirty and not transport.sendPlain() and transport.connected:
             reactor._call(transport, reactor._sendNow, transport)

@@ -113,10 +113,11 @@ class Connection:
         goes on taking it. The earliest of several such times holds.
         """
         clock = self.clock
-        closeBy = min(clock.closeBy, now + timeout) if self.closing is CLOSE else now + timeout
-        if self.closing is not ABORT:
+        if self.closing is CLOSE:
+            clock.closeBy = min(clock.closeBy, now + timeout)
+        elif self.closing is not ABORT:
             self._close(now)
-            clock.closeBy = closeBy
+            clock.closeBy = now + timeout
 
     def abort(self) -> None:
         """
@@ -155,8 +156,10 @@ class Connection:
 
     def _end(self, closing: Closing) -> None:
         self.closing = closing
-        if self.exchange.state != CLOSED:
-            self.exchange.move(CLOSES)
+        if self.exchange.state == CLOSED:
+            # It has ended before.
+            return
+        self.exchange.move(CLOSES)
         self._writer = None
         self._clear()
 

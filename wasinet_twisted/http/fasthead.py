@@ -151,7 +151,8 @@ def _fields(lines: Iterator[bytes], pairs: list[Pair]) -> tuple[int, int, int] |
     for line in lines:
         field = _known(line)
         if field is None:
-            if not line:
+            # With just as many fields as there may be, both CRLFs are left.
+            if not line or line == b"\r\n":
                 return length, hosts, asks
             try:
                 field = parseFieldLine(line)

@@ -4,9 +4,13 @@ Every bound the parser keeps.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, fields
 
 from ..errors import InvalidArgument
+
+# As far as bytes can be counted, with room to add some.
+MOST = sys.maxsize // 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,8 @@ class Limits:
             value = getattr(self, field.name)
             if type(value) is not int or value < 0:
                 raise InvalidArgument(f"Limits.{field.name} must be a whole number of at least 0, not {value!r}")
+            if value > MOST:
+                raise InvalidArgument(f"Limits.{field.name} must be at most {MOST}, not {value!r}")
 
 
 DEFAULT_LIMITS = Limits()

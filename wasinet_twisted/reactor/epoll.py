@@ -282,3 +282,4 @@ def install() -> EPollReactor:
 
 
 installTwins("_loop")
+installTwins("_connections")

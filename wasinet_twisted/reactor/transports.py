@@ -16,6 +16,7 @@ first is acknowledged, which the peer delays for 40 ms.
 
 from __future__ import annotations
 
+import socket
 from typing import Any, Self
 
 from twisted.internet import tcp, unix
@@ -32,9 +33,11 @@ class _Fields:
     """
 
     __slots__ = (
-        "_plain", "_tempDataBuffer", "_tempDataLen", "bufferSize", "dirty", "protocol", "reactor", "socket",
+        "_peerAddress", "_plain", "_tempDataBuffer", "_tempDataLen", "bufferSize", "dirty", "protocol", "reactor", "socket",
     )  # fmt: skip
 
+    # What the factory was told of the peer, where compiled code has accepted the connection.
+    _peerAddress: Any
     _plain: bool
     _tempDataBuffer: list[bytes]
     _tempDataLen: int
@@ -313,12 +316,31 @@ class UNIXClient(Descriptors, unix.Client):
 LEAN: frozenset[type[Any]] = frozenset((Server, Client, UNIXServer, UNIXClient))
 
 
+class Listening(socket.socket):
+    """
+    A listening socket whose C{accept}, Python's own, finds its family and kind as the kernel has them. To look up the
+    members of an enumeration for them costs each accept 0.9 us.
+    """
+
+    __slots__ = ()
+
+    family = socket.SocketType.family  # type: ignore[assignment]
+    type = socket.SocketType.type  # type: ignore[assignment]
+
+
 class Port(tcp.Port):
     """
     A listening TCP socket.
     """
 
     transport = Server
+
+    def startListening(self) -> None:
+        """
+        See C{IListeningPort.startListening}.
+        """
+        super().startListening()
+        _acceptsLean(self.socket)
 
 
 class UNIXPort(unix.Port):
@@ -327,6 +349,18 @@ class UNIXPort(unix.Port):
     """
 
     transport = UNIXServer
+
+    def startListening(self) -> None:
+        """
+        See C{IListeningPort.startListening}.
+        """
+        super().startListening()
+        _acceptsLean(self.socket)
+
+
+def _acceptsLean(listening: socket.socket) -> None:
+    if listening.__class__ is socket.socket:
+        listening.__class__ = Listening
 
 
 class Connector(tcp.Connector):

@@ -65,7 +65,7 @@ def handle(carrier: Carrier, request: Request) -> None:
         # RFC 9110 section 10.1.1
         refuse(carrier, 417, "the only expectation known is 100-continue", request)
         return
-    context = None
+    context = awaited = None
     ended = False
     try:
         result: Any = server.handler(request)
@@ -81,16 +81,27 @@ def handle(carrier: Carrier, request: Request) -> None:
         return
     if ended or isinstance(result, WasiResponse):
         handled(carrier, request, result)
-    elif context is None:
-        if isinstance(result, Awaitable):
-            _run(carrier, Run(_wait(result), carrier, request))
-        else:
-            failed(carrier, request, invalid(result))
     else:
+        goOn(carrier, request, result, context, awaited)
+
+
+def goOn(carrier: Carrier, request: Request, result: Any, context: Context | None, awaited: Any) -> None:
+    """
+    Go on with a handler that has given no response yet.
+
+    @param result: its coroutine, or what else it has given.
+    @param context: the one in which the coroutine has made its first step, if it has ...
+    @param awaited: ... and what it awaits.
+    """
+    if context is not None:
         run = Run(result, carrier, request, context)
         run.goOn(awaited)
         if not run.done:
-            server.runs(carrier, run)
+            carrier.server.runs(carrier, run)
+    elif isinstance(result, Awaitable):
+        _run(carrier, Run(_wait(result), carrier, request))
+    else:
+        failed(carrier, request, invalid(result))
 
 
 def handled(carrier: Carrier, request: Request, response: object) -> None:

@@ -15,6 +15,8 @@ from twisted.internet.interfaces import IDelayedCall, IListeningPort, IStreamSer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from .. import _speed
+from .._fast import fastLines, isOn
 from ..errors import ConnectionClosed, InvalidArgument
 from ..http import WasiResponse
 from ..net import ConnectionFactory
@@ -56,6 +58,9 @@ class HttpServer(ConnectionFactory):
     @ivar draining: is it about to end?
     @ivar ports: what it listens on.
     """
+
+    # What each request asks for.
+    __slots__ = ("accessLog", "dateLine", "handler", "limits", "statistics")
 
     def __init__(
         self,
@@ -327,3 +332,15 @@ def serve(
     if failures:
         raise failures[0]
     return server
+
+
+_speed.install("_lives")
+# The twins hold what these fast paths do as well.
+if fastLines(
+    "server.request",
+    slow="HttpProtocol.dataReceived and pump, handling.handle and handled, Request.read, WasiResponse.__init__",
+    why="compiled only; without the kernel, a small POST: X us instead of Y",
+) and all(map(isOn, ("http.requestHead", "http.response"))):
+    _speed.install("_serve")
+# Once more: it remembers how the classes are when all twins are in place.
+_speed.install("_lives")

@@ -161,7 +161,7 @@ class GatedSocket:
         As the socket's own, but when the gate is shut there is nobody.
         """
         gate = self._gate
-        if gate.isOpen():
+        if not gate._held:
             try:
                 accepted = self._socket.accept()
             except OSError as error:
@@ -169,7 +169,8 @@ class GatedSocket:
                     raise
                 gate.starve(error)
             else:
-                gate.accepted()
+                if gate._said or gate._pause != _PAUSE:
+                    gate.accepted()
                 return accepted
         raise BlockingIOError(errno.EWOULDBLOCK, "the gate is shut")
 

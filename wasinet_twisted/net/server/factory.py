@@ -170,20 +170,23 @@ class ConnectionFactory(Factory):
         """
         Twisted asks for the Protocol of a new connection.
         """
-        self.count(1)
-        if self.isFull():
+        if self.count(1):
             self.full()
         return self.newProtocol()
 
-    def count(self, more: int) -> None:
+    def count(self, more: int) -> bool:
         """
         There is a connection more, or one less.
+
+        @return: are there as many as may be?
         """
         self._open += more
-        if self.isFull():
+        full = self.isFull()
+        if full:
             self.gate.hold("full")
-        else:
+        elif not self.gate.isOpen():
             self.gate.release("full")
+        return full
 
     def isFull(self) -> bool:
         """

@@ -167,7 +167,7 @@ class Lifecycle:
         """
         _connections.discard(self)
         self.lost = self.peerFinished = True
-        done = reason.check(ConnectionDone) is not None
+        done = reason.type is ConnectionDone or reason.check(ConnectionDone) is not None
         handshakes = None
         if self.tls is not None and reason.value is not None:
             self._broken, handshakes = self.tls.lost(reason.value, self._broken)
@@ -177,14 +177,18 @@ class Lifecycle:
         if self._pending is not None:
             self._pending.closed()
         self.endInput(None if done else self._broken)
-        # Closed by us and not reset by anybody: then all that was queued has been sent.
-        self.endOutput(None if self.closing and done else self._broken)
-        peerFinishers, closers = self._take("peerFinishers"), self._take("closers")
-        if handshakes is not None:
+        # Nearly always nobody waits, and no task runs.
+        if self._pending is not None:
+            # Closed by us and not reset by anybody: then all that was queued has been sent.
+            self.endOutput(None if self.closing and done else self._broken)
+            peerFinishers, closers = self._take("peerFinishers"), self._take("closers")
+            if handshakes is not None:
+                handshakes()
+            succeedAll(peerFinishers)
+            succeedAll(closers)
+            self._cancelChildren()
+        elif handshakes is not None:
             handshakes()
-        succeedAll(peerFinishers)
-        succeedAll(closers)
-        self._cancelChildren()
         if self._owner is not None:
             self._owner.connectionGone(self)
 
