@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.python import threadable
 from zope.interface import implementer
 
+from ... import _speed
 from ...errors import InvalidArgument, NotSupported
 from ..addresses import checkSize, checkTimeout
 from ..client.dial import dial
@@ -389,3 +390,6 @@ def _toBytes(data: bytes | bytearray | memoryview | str) -> bytes:
     if isinstance(data, bytearray | memoryview):
         return bytes(data)
     raise InvalidArgument(f"write() takes bytes or str, not {type(data).__name__}")
+
+
+_speed.install("_streams")

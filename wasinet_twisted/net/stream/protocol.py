@@ -85,7 +85,11 @@ class ConnectionProtocol(TransportProtocol):
             return
         if given is not None:
             self._immediate = 0
-            self._takeReader().give(given)
+            reader = self._reader
+            if reader is None or self._readTimer is not None:
+                reader = self._takeReader()
+            self._reader = None
+            reader.give(given)
         elif incoming.size > READ_BUFFER and incoming.want is None and not self._readPaused:
             self._readPaused = True
             self.transport.pauseProducing()
@@ -118,8 +122,9 @@ class ConnectionProtocol(TransportProtocol):
             except WasinetError as error:
                 return self._failRead(self.byPeer(again(error)))
             if given is not None:
-                reader.callback(given)
-                self._resumeReading()
+                reader.begin(given)
+                if self._readPaused:
+                    self._resumeReading()
                 return reader
         else:
             incoming.waiting = asked

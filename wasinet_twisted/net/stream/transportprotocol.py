@@ -102,6 +102,12 @@ class TransportProtocol(Lifecycle):
         if not self._writePaused and self._broken is None and self._immediate < IMMEDIATE:
             self._immediate += 1
             return Done()
+        return self._written()
+
+    def _written(self) -> Awaited[None]:
+        """
+        Return what a write gives that the transport hasn't simply taken.
+        """
         written: Awaited[None] = Awaited()
         if self._broken is not None:
             self._soon(written, written.failQuietly, again(self._broken))

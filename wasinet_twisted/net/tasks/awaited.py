@@ -9,6 +9,7 @@ from copy import copy
 from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
 
 from ...errors import WasinetError
 
@@ -43,7 +44,10 @@ class Awaited(Deferred[T]):
     @ivar task: the task that waits, if it waits in that way.
     """
 
-    task: Resumable | None = None
+    # What each of them has: found sooner than in a dict, which most of them then never have.
+    __slots__ = ("_callbacks", "_canceller", "called", "paused", "result", "task")
+
+    task: Resumable | None
 
     def __init__(self, canceller: Callable[[Deferred[Any]], None] | None = None) -> None:
         """
@@ -52,19 +56,27 @@ class Awaited(Deferred[T]):
         if self.debug:
             super().__init__(_cancelled if canceller is None else canceller)
         else:
-            # What that does, and each read makes one of these. The others are the class's: an instance's own are found
-            # sooner.
+            # What that does, and each read makes one of these.
             self._callbacks = []
             self._canceller = _cancelled if canceller is None else canceller
         self.called = False
+        self.paused = 0
         self.task = None
 
     def __await__(self) -> Generator[Deferred[T], Any, T]:
-        if self.called:
-            return (yield from super().__await__())
-        # Whoever drives the coroutine sends the result, be it our task or Twisted's ensureDeferred.
-        result: T = yield self
-        return result
+        # Each read that waits has a frame of this: no locals, and little on the stack.
+        if not self.called:
+            # Whoever drives the coroutine sends the result, be it our task or Twisted's ensureDeferred.
+            return (yield self)  # type: ignore[no-any-return]
+        if self._isPlain():
+            return self.result  # type: ignore[return-value]
+        return (yield from self._ofDeferred())
+
+    def _isPlain(self) -> bool:
+        return not self.paused and not isinstance(self.result, Failure)
+
+    def _ofDeferred(self) -> Generator[Deferred[T], Any, T]:
+        return super().__await__()
 
     # zope's adapters and Twisted's own code iterate as well.
     __iter__ = __await__
@@ -89,10 +101,20 @@ class Awaited(Deferred[T]):
         if task is None:
             self.callback(value)
         else:
-            self._settle()
+            # As _settle() has it; each read comes here.
+            self.task = self._canceller = self.result = None
+            self.called = True
             task.resume(value)
             if self._callbacks:
                 self._runCallbacks()
+
+    def begin(self, value: T) -> None:
+        """
+        Tell the result before anybody can have asked for it.
+        """
+        self.called = True
+        self._canceller = None
+        self.result = value
 
     def fail(self, error: BaseException) -> None:
         """
@@ -142,12 +164,16 @@ class Done(Awaited[None]):
     what most writes return, and few look at it.
     """
 
+    __slots__ = ()
+
     called = True
-    result = None
     _canceller = None
+    task = None
 
     def __init__(self) -> None:
         self._callbacks = []
+        self.paused = 0
+        self.result = None
 
     def __await__(self) -> Any:
         if self.paused or self.result is not None:
