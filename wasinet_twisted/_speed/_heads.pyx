@@ -308,6 +308,8 @@ cdef object _response(Head* head, object kind, str method):
 
 # These stand at the end: what registers the fast path imports this one, whichever of the two comes first, and what it
 # looks for has to be here by then.
+from sys import intern
+
 from wasinet_twisted import errors
 from wasinet_twisted._fast import paths
 from wasinet_twisted.http import events, framing, limits
@@ -329,7 +331,8 @@ cdef object _UNTIL_CLOSE = framing.UNTIL_CLOSE
 cdef object _TUNNEL = framing.TUNNEL
 cdef object _NOTHING = 0
 cdef str _HTTP10 = "HTTP/1.0"
-cdef str _HTTP11 = "HTTP/1.1"
+# One object for all twins: a comparison finds that at once.
+cdef str _HTTP11 = intern("HTTP/1.1")
 cdef tuple _methods = ("GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS")
 
 # The slots of a head, by their offset: those of its subclasses are the same.
