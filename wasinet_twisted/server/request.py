@@ -78,6 +78,10 @@ class Request(RequestHead):
         The target's path, without the query, percent-decoded as UTF-8. What is
         no UTF-8 becomes U+FFFD; L{uri} has it as it came.
         """
+        uri = self.uri
+        if uri[:1] == "/" and "?" not in uri and "%" not in uri:
+            # Nearly always it is the target as it stands.
+            return uri
         return unquote(self._target()[0])
 
     @property
