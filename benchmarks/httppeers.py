@@ -64,6 +64,11 @@ _CANDIDATES = {
     "handwritten": Candidate(
         "uvloop + httptools, by hand", module("benchmarks.peers.handwritten", "{port}"), ("uvloop", "httptools")
     ),
+    "handwritten-each": Candidate(
+        "uvloop + httptools, each answer a write",
+        module("benchmarks.peers.handwritten", "{port}", "each"),
+        ("uvloop", "httptools"),
+    ),
 }
 
 # Ours in both forms.

@@ -1,6 +1,9 @@
 """
 The reference: no framework, but a Protocol written for this one purpose, on uvloop and httptools. It keeps the fields,
-as a server must for its handlers, and checks next to nothing. C{python -m benchmarks.peers.handwritten PORT}
+as a server must for its handlers, and checks next to nothing. C{python -m benchmarks.peers.handwritten PORT [each]}
+
+With C{each} every answer is a write of its own, as most such servers have it; without it, those to requests that came
+in one read are joined.
 """
 
 from __future__ import annotations
@@ -32,8 +35,8 @@ class Server(asyncio.Protocol):
             # All that one read asked for goes out at once.
             self._transport.write(b"".join(self._answers))
             self._answers.clear()
-            if self._last:
-                self._transport.close()
+        if self._last:
+            self._transport.close()
 
     def on_message_begin(self) -> None:
         self._target = b""
@@ -57,16 +60,24 @@ class Server(asyncio.Protocol):
         else:
             body = b"path:" + httptools.parse_url(self._target).path
         closing = b"Connection: close\r\n" if self._last else b""
-        self._answers.append(
+        self.answer(
             b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n%b\r\n%b"
             % (len(body), closing, body)
         )
 
+    def answer(self, data: bytes) -> None:
+        self._answers.append(data)
 
-async def main(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(Server, "127.0.0.1", port, backlog=BACKLOG)
+
+class EachServer(Server):
+    def answer(self, data: bytes) -> None:
+        self._transport.write(data)
+
+
+async def main(port: int, kind: type[Server]) -> None:
+    server = await asyncio.get_running_loop().create_server(kind, "127.0.0.1", port, backlog=BACKLOG)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(main(int(sys.argv[1])))
+    uvloop.run(main(int(sys.argv[1]), EachServer if sys.argv[2:] == ["each"] else Server))
