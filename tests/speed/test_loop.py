@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.main import CONNECTION_DONE
+from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 
 from tests.processes import ROOT
@@ -109,7 +110,9 @@ def test_anEchoIsCompiled(world: World, kind: str) -> None:
         world.talk(kind, Echo, peer)
     assert calls.names.count("Echo.dataReceived") == 20
     of = ("Gathering.", "Connection.", "FileDescriptor.", "EPollReactor.doPoll", "EPollReactor._", "callWith")
-    assert [name for name in calls.names if name.startswith(of)] == []
+    # Up to Twisted 26.4 that one says what becomes of dataReceived's result.
+    asked = {"Connection._dataReceived"} if "rval" in Connection._dataReceived.__code__.co_varnames else set()
+    assert {name for name in calls.names if name.startswith(of)} - asked == set()
 
 
 def test_aTurnIsCompiledWithManyConnections(world: World) -> None:

@@ -7,13 +7,9 @@ reactor's C{addReader}, C{removeReader} and C{removeWriter}. They know these met
 of Twisted has others, there are no twins, and the Python runs.
 """
 
-from cpython.object cimport PyObject, PyTypeObject, Py_TYPE
-
-from .slots cimport SLOT, slot_give, slot_offset, slot_set
-from .sockets cimport wasinet_before_family, wasinet_fd
+include "transportslots.pxi"
 
 import errno
-import socket
 from select import EPOLLIN, EPOLLOUT
 
 from twisted.internet import _newtls, abstract, address, epollreactor, tcp
@@ -21,10 +17,7 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone, Connection
 from twisted.internet.interfaces import ILoggingContext
 from twisted.python import log
 
-from ..reactor import epoll, transports
-
-cdef extern from "Python.h":
-    PyObject* Py_True
+from ..reactor import epoll
 
 cdef extern from "<sys/socket.h>" nogil:
     int c_shutdown "shutdown"(int, int)
@@ -72,19 +65,8 @@ for method, names in _KNOWN.items():
     if code is None or not set(code.co_names) <= set(names.split()):
         raise ImportError(f"{method.__qualname__} of this version of Twisted or Python is not the one that is known")
 
-cdef Py_ssize_t PLAIN = slot_offset(transports._Fields, "_plain")
-cdef Py_ssize_t DIRTY = slot_offset(transports._Fields, "dirty")
-cdef Py_ssize_t QUEUE = slot_offset(transports._Fields, "_tempDataBuffer")
-cdef Py_ssize_t QUEUED = slot_offset(transports._Fields, "_tempDataLen")
-cdef Py_ssize_t BUFFER_SIZE = slot_offset(transports._Fields, "bufferSize")
-cdef Py_ssize_t PROTOCOL = slot_offset(transports._Fields, "protocol")
-cdef Py_ssize_t REACTOR = slot_offset(transports._Fields, "reactor")
-cdef Py_ssize_t SOCKET = slot_offset(transports._Fields, "socket")
-cdef Py_ssize_t PEER = slot_offset(transports._Fields, "_peerAddress")
 cdef Py_ssize_t IO_REFS = slot_offset(socket.socket, "_io_refs"), CLOSED = slot_offset(socket.socket, "_closed")
-cdef Py_ssize_t FD = wasinet_before_family(socket.SocketType.__dict__["family"])
 
-cdef PyTypeObject* Socket = <PyTypeObject*>socket.socket
 cdef PyTypeObject* Server = <PyTypeObject*>transports.Server
 cdef PyTypeObject* Client = <PyTypeObject*>transports.Client
 cdef PyTypeObject* Port = <PyTypeObject*>transports.Port
@@ -114,17 +96,13 @@ cdef object anIPv4Address = address.IPv4Address
 cdef object hasLogPrefix = ILoggingContext.providedBy
 
 
-cdef inline int descriptorOf(object transport):
+cdef inline int descriptorOfTcp(object transport):
     """
     Return the descriptor of a TCP transport's socket; -1 if it is another kind of transport, or has no such socket.
     """
-    cdef PyObject* found
     if Py_TYPE(transport) != Server and Py_TYPE(transport) != Client:
         return -1
-    found = SLOT(transport, SOCKET)
-    if found == NULL or Py_TYPE(<object>found) != Socket:
-        return -1
-    return wasinet_fd(found, FD)
+    return descriptorOf(transport)
 
 
 # Registration
@@ -165,7 +143,7 @@ def addReader(self, reader):
     """
     C{EPollReactor.addReader}.
     """
-    cdef int fd = descriptorOf(reader)
+    cdef int fd = descriptorOfTcp(reader)
     if fd < 0:
         return slowAdd(self, reader)
     watch(self, reader, fd)
@@ -175,7 +153,7 @@ def removeReader(self, reader):
     """
     C{EPollReactor.removeReader}.
     """
-    cdef int fd = descriptorOf(reader)
+    cdef int fd = descriptorOfTcp(reader)
     if fd < 0:
         return slowRemove(self, reader)
     unwatch(self, fd, self._reads, self._writes, EPOLLOUT)
@@ -185,7 +163,7 @@ def removeWriter(self, writer):
     """
     C{EPollReactor.removeWriter}.
     """
-    cdef int fd = descriptorOf(writer)
+    cdef int fd = descriptorOfTcp(writer)
     if fd < 0:
         return slowRemoveWriter(self, writer)
     unwatch(self, fd, self._writes, self._reads, EPOLLIN)
@@ -282,7 +260,7 @@ def accept(self):
             if Py_TYPE(skt) == Socket and type(client) is tuple and len(client) == 2:
                 transport = newServer()
                 begin(transport, skt, protocol, client, self, session, self.reactor)
-                slot_set(transport, PEER, peer)
+                slot_set(transport, TOLD, peer)
             else:
                 transport = self.transport(skt, protocol, client, self, session, self.reactor)
             protocol.makeConnection(transport)
@@ -322,7 +300,7 @@ def loseConnection(self, *arguments, **named):
     """
     C{Gathering.loseConnection}.
     """
-    cdef int fd = descriptorOf(self)
+    cdef int fd = descriptorOfTcp(self)
     cdef PyObject* reactor = SLOT(self, REACTOR)
     if (
         fd < 0
@@ -348,7 +326,7 @@ def connectionLost(self, reason):
     """
     C{Gathering.connectionLost}: C{tcp.Connection}'s and C{FileDescriptor}'s.
     """
-    cdef int fd = descriptorOf(self)
+    cdef int fd = descriptorOfTcp(self)
     cdef PyObject* reactor = SLOT(self, REACTOR)
     if (
         fd < 0
@@ -366,7 +344,7 @@ def connectionLost(self, reason):
     if producer is not None:
         producer.stopProducing()
         self.producer = None
-        if descriptorOf(self) != fd or SLOT(self, PROTOCOL) == NULL:
+        if descriptorOfTcp(self) != fd or SLOT(self, PROTOCOL) == NULL:
             # It has been closed, or lost, meanwhile.
             return slowLost(self, reason)
     loop = <object>reactor

@@ -6,14 +6,11 @@ Twins of C{HttpServer.newProtocol}, and of C{HttpProtocol}'s C{makeConnection}, 
 connection whose transport is exactly our reactor's C{Server}, without TLS, on which nobody waits and no task runs.
 """
 
-from cpython.object cimport PyObject, PyTypeObject, Py_TYPE
 from cpython.ref cimport Py_XINCREF
 
 from ._watching cimport Watch
-from .slots cimport SLOT, slot_give, slot_offset, slot_set
-from .sockets cimport wasinet_before_family, wasinet_fd
 
-import socket
+include "transportslots.pxi"
 
 from twisted.internet.protocol import connectionDone
 
@@ -24,14 +21,8 @@ from ..http.serverconnection import ServerConnection
 from ..http.timing import ServerClock
 from ..net.addresses import formatAddress
 from ..net.stream import lifecycle
-from ..reactor import transports
 from ..server import protocol as _protocol, serving
 from ..server.handling import Sending
-
-cdef extern from "Python.h":
-    PyObject* Py_True
-    PyObject* Py_False
-    PyObject* Py_None
 
 cdef extern from *:
     """
@@ -57,15 +48,11 @@ cdef extern from "<netinet/tcp.h>" nogil:
 HttpProtocol = _protocol.HttpProtocol
 cdef PyTypeObject* Protocol = <PyTypeObject*>HttpProtocol
 cdef PyTypeObject* Transport = <PyTypeObject*>transports.Server
-cdef PyTypeObject* Socket = <PyTypeObject*>socket.socket
-
-cdef Py_ssize_t at(kind, name) except -1:
-    return slot_offset(kind, name)
 
 cdef Py_ssize_t SERVER = at(HttpProtocol, "server"), CONNECTION = at(HttpProtocol, "connection")
 cdef Py_ssize_t IN_FLIGHT = at(HttpProtocol, "inFlight"), PULLER = at(HttpProtocol, "_puller")
 cdef Py_ssize_t TUNNEL = at(HttpProtocol, "_tunnel"), DIRECT = at(HttpProtocol, "_direct")
-cdef Py_ssize_t REACTOR = at(HttpProtocol, "reactor"), OWNER = at(HttpProtocol, "_owner")
+cdef Py_ssize_t LOOP = at(HttpProtocol, "reactor"), OWNER = at(HttpProtocol, "_owner")
 cdef Py_ssize_t TRANSPORT = at(HttpProtocol, "transport"), TLS = at(HttpProtocol, "tls")
 cdef Py_ssize_t CLOSING = at(HttpProtocol, "closing"), LOST = at(HttpProtocol, "lost")
 cdef Py_ssize_t FINISHED = at(HttpProtocol, "finished"), PEER_FINISHED = at(HttpProtocol, "peerFinished")
@@ -78,9 +65,6 @@ cdef Py_ssize_t STATE = at(_exchange.Exchange, "state")
 cdef Py_ssize_t SINCE = at(ServerClock, "since"), PIECE_AT = at(ServerClock, "pieceAt")
 cdef Py_ssize_t STARTED = at(ServerClock, "started"), TIMING = at(ServerClock, "timing")
 cdef Py_ssize_t CLOSE_BY = at(ServerClock, "closeBy")
-cdef Py_ssize_t PLAIN = at(transports._Fields, "_plain"), SOCKET = at(transports._Fields, "socket")
-cdef Py_ssize_t TOLD = at(transports._Fields, "_peerAddress")
-cdef Py_ssize_t FD = wasinet_before_family(socket.SocketType.__dict__["family"])
 
 cdef object slowNew = serving.HttpServer.newProtocol
 cdef object slowMake = HttpProtocol.makeConnection
@@ -137,7 +121,7 @@ cdef object newPattern(object server):
     # It is to keep no server.
     slot_give(made, SERVER, NULL)
     slot_give(made, OWNER, NULL)
-    slot_give(made, REACTOR, NULL)
+    slot_give(made, LOOP, NULL)
     pattern = made
     return made
 
@@ -168,7 +152,7 @@ def newProtocol(self):
     slot_set(connection, READER, readerSlots.another(<object>SLOT(was, READER)))
     made = protocolSlots.another(known)
     slot_set(made, CONNECTION, connection)
-    slot_set(made, REACTOR, reactor)
+    slot_set(made, LOOP, reactor)
     slot_set(made, SERVER, self)
     slot_set(made, OWNER, self)
     return made
@@ -267,12 +251,12 @@ def close(self, timeout):
         or not isPlain(<object>SLOT(self, TRANSPORT))
         or SLOT(self, PEER) == NULL
         or SLOT(self, PEER) == Py_None
-        or SLOT(self, REACTOR) == NULL
+        or SLOT(self, LOOP) == NULL
         or not methods.unchanged()
         or not (type(timeout) is float or type(timeout) is int)
     ):
         return slowClose(self, timeout)
-    transport, reactor, peer = <object>SLOT(self, TRANSPORT), <object>SLOT(self, REACTOR), <object>SLOT(self, PEER)
+    transport, reactor, peer = <object>SLOT(self, TRANSPORT), <object>SLOT(self, LOOP), <object>SLOT(self, PEER)
     clock = <object>SLOT(<object>SLOT(self, CONNECTION), CLOCK)
     slot_set(self, CLOSING, True)
     slot_set(self, BROKEN, ConnectionClosed(f"the connection with {formatAddress(peer)} was closed by this side"))

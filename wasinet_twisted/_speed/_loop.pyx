@@ -10,15 +10,12 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_CheckExact,
 from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
 from cpython.list cimport PyList_Append, PyList_CheckExact, PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.long cimport PyLong_CheckExact
-from cpython.object cimport PyObject, Py_TYPE, PyTypeObject
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.math cimport ceil
 
-from .slots cimport SLOT, slot_give, slot_offset, slot_set
-from .sockets cimport wasinet_before_family, wasinet_fd
+include "transportslots.pxi"
 
 import select
-import socket
 from collections import deque
 
 from twisted.internet import tcp
@@ -28,11 +25,9 @@ from twisted.python import context, log
 from twisted.python.log import ILogContext
 
 from .. import _fast
-from ..reactor import epoll, transports
+from ..reactor import epoll
 
 cdef extern from "Python.h":
-    PyObject* Py_True
-    PyObject* Py_False
     PyObject* PyDict_GetItemWithError(object, object) except? NULL
     int PyList_SetSlice(object, Py_ssize_t, Py_ssize_t, PyObject*) except -1
     PyObject* PyLong_FromSsize_t(Py_ssize_t) except NULL
@@ -60,14 +55,6 @@ cdef enum:
     # More than this is sent without the GIL. To give it up and to take it costs as much as to copy 2 KiB.
     SMALL = 16384
 
-cdef Py_ssize_t PLAIN = slot_offset(transports._Fields, "_plain")
-cdef Py_ssize_t DIRTY = slot_offset(transports._Fields, "dirty")
-cdef Py_ssize_t QUEUE = slot_offset(transports._Fields, "_tempDataBuffer")
-cdef Py_ssize_t QUEUED = slot_offset(transports._Fields, "_tempDataLen")
-cdef Py_ssize_t BUFFER_SIZE = slot_offset(transports._Fields, "bufferSize")
-cdef Py_ssize_t PROTOCOL = slot_offset(transports._Fields, "protocol")
-cdef Py_ssize_t REACTOR = slot_offset(transports._Fields, "reactor")
-cdef Py_ssize_t SOCKET = slot_offset(transports._Fields, "socket")
 
 # The Python of which these are the twins.
 cdef object slowPoll = epoll.EPollReactor.doPoll
@@ -79,7 +66,6 @@ cdef int TOGETHER = epoll._TOGETHER
 cdef object append = deque.append
 cdef object popleft = deque.popleft
 cdef object Epoll = select.epoll
-cdef PyTypeObject* Socket = <PyTypeObject*>socket.socket
 cdef PyTypeObject* Deque = <PyTypeObject*>deque
 cdef PyTypeObject* Reactor = <PyTypeObject*>epoll.EPollReactor
 # The reason that Twisted gives to each connection that has ended as it should.
@@ -104,25 +90,6 @@ ofTcp[0], ofTcp[1] = <PyTypeObject*>transports.Server, <PyTypeObject*>transports
 cdef char received[SIZE]
 
 
-cdef Py_ssize_t FD = wasinet_before_family(socket.SocketType.__dict__["family"])
-
-
-def checkSockets():
-    """
-    Is a socket's descriptor where it is looked for?
-    """
-    found = []
-    with socket.socket() as one, socket.socket() as other:
-        for each in (one, other):
-            found.append(wasinet_fd(<PyObject*>each, FD) == each.fileno())
-    found.append(wasinet_fd(<PyObject*>one, FD) == -1)
-    if not all(found):
-        raise ImportError("a socket's descriptor stands elsewhere in this Python")
-
-
-checkSockets()
-
-
 cdef inline bint isDispatched(object selectable):
     cdef PyTypeObject* kind = Py_TYPE(selectable)
     cdef int i
@@ -130,16 +97,6 @@ cdef inline bint isDispatched(object selectable):
         if kind == dispatched[i]:
             return True
     return False
-
-
-cdef inline int descriptorOf(object transport):
-    """
-    Return the descriptor of a transport's socket; -1 if it has none, or one whose methods may be others.
-    """
-    cdef PyObject* found = SLOT(transport, SOCKET)
-    if found == NULL or Py_TYPE(<object>found) != Socket:
-        return -1
-    return wasinet_fd(found, FD)
 
 
 # Transports

@@ -17,7 +17,7 @@ from twisted.internet.main import CONNECTION_LOST, installReactor
 from twisted.python import context, log
 from twisted.python.log import ILogContext
 
-from .._fast import fastPath, fastPathOf
+from .._fast import fastLines, fastPath
 from .._speed import install as installTwins
 from .transports import LEAN, Connector, Gathering, Port, Server, UNIXConnector, UNIXPort, UNIXServer
 
@@ -45,6 +45,12 @@ def _dispatched() -> frozenset[type[Any]]:
 
 
 _DISPATCHED = _dispatched() or frozenset()
+
+_TURN = fastLines(
+    "reactor.turn",
+    slow="ReactorBase.runUntilCurrent and ReactorBase.timeout",
+    why="a turn of the loop in which no timed call is due, without its events: 0.29 us instead of 1.15",
+)
 
 
 class EPollReactor(epollreactor.EPollReactor):
@@ -91,18 +97,14 @@ class EPollReactor(epollreactor.EPollReactor):
 
     # The loop
 
-    @fastPathOf(
-        epollreactor.EPollReactor.runUntilCurrent,
-        name="reactor.turn",
-        why="a turn of the loop in which no timed call is due",
-    )
     def runUntilCurrent(self) -> None:
         """
         Run what is due: timed calls, what other threads have asked for, the shutdown.
         """
         pending = self._pendingTimedCalls
         if (
-            self.threadCallQueue
+            not _TURN
+            or self.threadCallQueue
             or self._newTimedCalls
             or self._justStopped
             # Twisted throws those away now and then.
@@ -115,7 +117,7 @@ class EPollReactor(epollreactor.EPollReactor):
         """
         Return how many seconds the loop may wait for events; L{None}: for ever.
         """
-        if self._newTimedCalls:
+        if not _TURN or self._newTimedCalls:
             return super().timeout()
         pending = self._pendingTimedCalls
         if not pending:

@@ -33,7 +33,8 @@ class _Fields:
     """
 
     __slots__ = (
-        "_peerAddress", "_plain", "_tempDataBuffer", "_tempDataLen", "bufferSize", "dirty", "protocol", "reactor", "socket",
+        "_peerAddress", "_plain", "_tempDataBuffer", "_tempDataLen",
+        "bufferSize", "dirty", "protocol", "reactor", "socket",
     )  # fmt: skip
 
     # What the factory was told of the peer, where compiled code has accepted the connection.
