@@ -20,7 +20,7 @@ from wasinet_twisted.errors import IncompleteRead, LocalProtocolError, MessageTo
 from wasinet_twisted.http import Buffer, Data, EndOfMessage, Limits, RequestHead, WasiRequest, WasiResponse
 
 _METHODS = ("GET", "HEAD", "CONNECT", "POST")
-_SMALL = Limits(
+SMALL = Limits(
     requestLine=40, head=120, fields=4, body=20, responseBody=20, chunkExtensions=6, trailers=20, emptyLines=1
 )
 # A message may gain a field when it is encoded.
@@ -96,7 +96,7 @@ class _Reader:
     def __init__(self, given: Input, view: str) -> None:
         self.given = given
         self.view = view
-        self.buffer = Buffer(given.role, _SMALL if given.tight else Limits())  # type: ignore[arg-type]
+        self.buffer = Buffer(given.role, SMALL if given.tight else Limits())  # type: ignore[arg-type]
         self.messages: list[tuple[Any, ...]] = []
         self.objects: list[WasiRequest | WasiResponse] = []
         self.failure: tuple[Any, ...] | None = None

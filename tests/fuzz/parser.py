@@ -91,18 +91,25 @@ def fuzz(seconds: int, corpus: Path, scratch: Path) -> None:
 
     if not any(corpus.iterdir()):
         fill(corpus, seeds())
+    atheris.Setup([sys.argv[0], *options(seconds, scratch), str(corpus)], target)
+    atheris.Fuzz()
+
+
+def options(seconds: int, scratch: Path) -> list[str]:
+    """
+    What libFuzzer is told.
+    """
     words = scratch / "words"
     words.write_text("".join(f'"{_escaped(word)}"\n' for word in _WORDS))
     # A slow input is a finding too: none of this length may take a second, let alone ten.
-    options = [
+    return [
         f"-max_total_time={seconds}",
         f"-max_len={_LONGEST}",
         f"-dict={words}",
         "-timeout=10",
         "-rss_limit_mb=2048",
+        f"-artifact_prefix={tempfile.gettempdir()}/",
     ]
-    atheris.Setup([sys.argv[0], *options, f"-artifact_prefix={tempfile.gettempdir()}/", str(corpus)], target)
-    atheris.Fuzz()
 
 
 def _escaped(word: bytes) -> str:
@@ -114,20 +121,20 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seconds", type=int, default=60, help="how long (%(default)s)")
     parser.add_argument("corpusDir", nargs="?", type=Path, help="where inputs are read and kept (a temporary one)")
     parser.add_argument("--scratch", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
     try:
         import atheris  # noqa: F401
     except ImportError:
         print("atheris is missing: pip install 'wasinet_twisted[fuzz]'", file=sys.stderr)
         return 2
-    if options.scratch is not None:
-        fuzz(options.seconds, options.corpusDir, options.scratch)
+    if given.scratch is not None:
+        fuzz(given.seconds, given.corpusDir, given.scratch)
     # libFuzzer ends its process without cleaning up, so it gets one of its own.
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
-        corpus = options.corpusDir or scratch / "corpus"
+        corpus = given.corpusDir or scratch / "corpus"
         corpus.mkdir(parents=True, exist_ok=True)
-        command: list[Any] = [sys.executable, "-m", "tests.fuzz.parser", "--seconds", str(options.seconds)]
+        command: list[Any] = [sys.executable, "-m", "tests.fuzz.parser", "--seconds", str(given.seconds)]
         return subprocess.run([*command, "--scratch", scratch, corpus], check=False).returncode
 
 

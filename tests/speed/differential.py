@@ -17,7 +17,7 @@ from typing import Any
 
 from wasinet_twisted.http import fields, outgoing
 
-from .forms import ANSWER, COMPILED, REQUEST, RESPONSE, WHY_NOT, Form, answer, heads, parted
+from .forms import ANSWER, COMPILED, REQUEST, RESPONSE, WHY_NOT, Form, answer, forget, parted
 from .inputs import METHODS, REQUESTS, RESPONSES, Inputs
 
 
@@ -51,7 +51,7 @@ def run(count: int, seed: int, quiet: bool = True) -> Counter[str]:
                 _compare(REQUEST, (data, start, limits, chance.choice(REQUESTS)), tally)
         if chance.random() < 0.001:
             # So that it matters neither what is remembered nor where.
-            heads().forget()
+            forget()
         if chance.random() < 0.001:
             fields.cache.clear()
             fields._names.clear()

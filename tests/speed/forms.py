@@ -4,6 +4,9 @@ Both forms of what is compiled, side by side: the twin, and the Python that it s
 
 from __future__ import annotations
 
+import gc
+import sys
+import tracemalloc
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -56,6 +59,13 @@ def heads() -> Any:
     return import_module("wasinet_twisted._speed._heads")
 
 
+def answers() -> Any:
+    """
+    The compiled module of the responses.
+    """
+    return import_module("wasinet_twisted._speed._answers")
+
+
 def remembered() -> tuple[list[bytes], list[str]]:
     """
     The lines and the names that the twins remember.
@@ -69,6 +79,7 @@ def forget() -> None:
     """
     if COMPILED:
         heads().forget()
+        answers().forget()
 
 
 def compareEverywhere() -> None:
@@ -96,6 +107,28 @@ def _compared(form: Form) -> Callable[..., Any]:
         return twin
 
     return both
+
+
+def growth(once: Callable[[], None], rounds: int) -> tuple[int, int]:
+    """
+    Do something again and again.
+
+    @return: how many bytes of memory that has left, and how many references, which only a debug build of Python counts.
+    """
+    references: Callable[[], int] = getattr(sys, "gettotalrefcount", lambda: 0)
+    for _ in range(3):
+        once()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        once()
+        bytesBefore, before = tracemalloc.get_traced_memory()[0], references()
+        for _ in range(rounds):
+            once()
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0] - bytesBefore, references() - before
+    finally:
+        tracemalloc.stop()
 
 
 def differences(form: Form, *given: Any) -> str | None:

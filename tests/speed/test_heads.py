@@ -10,7 +10,6 @@ import pickle
 import random
 import sys
 import time
-import tracemalloc
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -30,7 +29,19 @@ from wasinet_twisted.http.head import HeadReader
 from wasinet_twisted.server import Request
 
 from . import differential
-from .forms import COMPILED, MOST_FIELDS, REQUEST, RESPONSE, WHY_NOT, Form, differences, heads, parted, remembered
+from .forms import (
+    COMPILED,
+    MOST_FIELDS,
+    REQUEST,
+    RESPONSE,
+    WHY_NOT,
+    Form,
+    differences,
+    growth,
+    heads,
+    parted,
+    remembered,
+)
 from .inputs import METHODS, REQUESTS, RESPONSES, SEEDS, Dictful, Slotted, Watching, corpus
 
 pytestmark = [pytest.mark.reactorless, pytest.mark.skipif(not COMPILED, reason=WHY_NOT)]
@@ -549,6 +560,37 @@ def test_anErrorThatIsNoRefusalIsRaised(monkeypatch: pytest.MonkeyPatch) -> None
         fields.parseFieldLine(b"a b")
 
 
+@pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize("data", [SEEDS[1], SEEDS[8], SEEDS[12]], ids=["browser", "absolute", "response"])
+def test_whereverMemoryEnds(data: bytes, warm: bool) -> None:
+    """
+    The one allocation after another fails: that is a MemoryError, or nothing was lost.
+    """
+    testcapi = pytest.importorskip("_testcapi", reason="this Python comes without its own tests")
+    response = data.startswith(b"HTTP")
+    twin = RESPONSE.twin if response else REQUEST.twin
+    given = (data, 0, LIMITS, *((ResponseHead, "GET") if response else (Dictful,)))
+    ends = []
+    for number in range(100):
+        heads().forget()
+        expected = twin(*given)
+        if not warm:
+            heads().forget()
+        testcapi.set_nomemory(number, number + 1)
+        try:
+            found = twin(*given)
+        except MemoryError:
+            found = None
+        finally:
+            testcapi.remove_mem_hooks()
+        ends.append(found is None)
+        assert found is None or parted(expected, found) is None
+        # What is remembered is whole.
+        assert parted(expected, twin(*given)) is None
+    assert ends.count(True) > 3
+    assert not ends[-1]
+
+
 def test_noMemoryIsLost() -> None:
     """
     However heads end: taken, left, in the middle of their fields, or with an error.
@@ -561,20 +603,9 @@ def test_noMemoryIsLost() -> None:
             REQUEST.twin(data, 0, LIMITS, kinds[number % len(kinds)])
             RESPONSE.twin(data, 0, LIMITS, ResponseHead, "GET")
 
-    for _ in range(20):
-        round()
-    gc.collect()
-    tracemalloc.start()
-    try:
-        round()
-        before = tracemalloc.get_traced_memory()[0]
-        for _ in range(more(100, 20)):
-            round()
-        gc.collect()
-        grown = tracemalloc.get_traced_memory()[0] - before
-    finally:
-        tracemalloc.stop()
+    grown, references = growth(round, more(100, 20))
     assert grown < 20_000
+    assert references < 500
 
 
 def test_theReferencesOfWhatItHandsOut() -> None:

@@ -2,8 +2,8 @@
 """
 The compiled twin of C{http/outgoing.fastResponse}: a response whose body is there and whose fields are known.
 
-The field lines and status lines are those that C{http/outgoing.py} remembers. A field that it doesn't is judged and
-remembered there, in Python.
+The field lines and status lines are those that C{http/outgoing.py} remembers. A field whose name has been sent before
+and whose value is printable ASCII needs no more; every other one is judged and remembered there, in Python.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE, PyBytes_FromStringAndSize
@@ -12,6 +12,10 @@ from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.string cimport memcpy
 
 from wasinet_twisted._speed.slots cimport SLOT, slot_offset
+
+cdef extern from "heads.h":
+    ctypedef const unsigned char* chars
+    bint all_printable(chars at, Py_ssize_t size)
 
 cdef extern from *:
     """
@@ -30,18 +34,38 @@ cdef extern from *:
 cdef extern from "Python.h":
     bint PyLong_CheckExact(object o)
     PyObject* PyDict_GetItemWithError(dict where, object key) except? NULL
+    bint PyUnicode_IS_COMPACT_ASCII(object text)
+    const void* PyUnicode_1BYTE_DATA(object text)
+    Py_ssize_t PyUnicode_GET_LENGTH(object text)
 
 cdef enum:
     # A response with more fields is encoded in Python.
     MOST_FIELDS = 64
     # Enough for any Py_ssize_t.
     MOST_DIGITS = 20
+    # So many names are known, of so many characters at most.
+    MOST_NAMES = 256
+    LONGEST = 128
 
 # Field lines as they are sent, with a reference to each; and their length.
 cdef struct Lines:
     PyObject* found[MOST_FIELDS]
     Py_ssize_t count
     Py_ssize_t size
+
+
+def forget():
+    """
+    Forget all names, for tests.
+    """
+    _prefixes.clear()
+
+
+def remembered():
+    """
+    Return the names that are remembered, for tests.
+    """
+    return list(_prefixes)
 
 
 def fastResponse(response, method, date, persistence):
@@ -139,14 +163,59 @@ cdef bint _add(Lines* lines, object pair) except -1:
     except TypeError:
         # It can't be looked up, nor sent.
         return False
-    line = <object>known if known != NULL else _learnCommon(pair)
-    if type(line) is not bytes:
-        return False
+    line = <object>known if known != NULL else _plainLine(pair)
+    if line is None:
+        line = _learnCommon(pair)
+        if type(line) is not bytes:
+            return False
+        _rememberName(pair, <bytes>line)
     Py_INCREF(line)
     lines.found[lines.count] = <PyObject*>line
     lines.count += 1
-    lines.size += PyBytes_GET_SIZE(line)
+    lines.size += PyBytes_GET_SIZE(<bytes>line)
     return True
+
+
+cdef object _plainLine(object pair):
+    """
+    Make the line of a field whose value is another one each time: whose name is known, and whose value is printable
+    ASCII, with no white space around it.
+
+    @return: L{None}: the Python judges it.
+    """
+    cdef PyObject* prefix
+    cdef chars text
+    cdef Py_ssize_t size
+    cdef char* at
+    if type(pair) is not tuple or len(<tuple>pair) != 2:
+        return None
+    name, value = <tuple>pair
+    if type(name) is not str or type(value) is not str or not PyUnicode_IS_COMPACT_ASCII(value):
+        return None
+    prefix = PyDict_GetItemWithError(_prefixes, name)
+    if prefix == NULL:
+        return None
+    text = <chars>PyUnicode_1BYTE_DATA(value)
+    size = PyUnicode_GET_LENGTH(value)
+    if not all_printable(text, size) or (size and (text[0] == c" " or text[size - 1] == c" ")):
+        return None
+    line = PyBytes_FromStringAndSize(NULL, PyBytes_GET_SIZE(<bytes>prefix) + size + 2)
+    at = _put(PyBytes_AS_STRING(line), PyBytes_AS_STRING(<bytes>prefix), PyBytes_GET_SIZE(<bytes>prefix))
+    at = _put(at, <char*>text, size)
+    _put(at, b"\r\n", 2)
+    return line
+
+
+cdef int _rememberName(tuple pair, bytes line) except -1:
+    """
+    The Python has made a line: then the name is a token, and none that frames the body or ends the connection.
+    """
+    name = pair[0]
+    if type(name) is str and len(<str>name) <= LONGEST:
+        if len(_prefixes) >= MOST_NAMES:
+            _prefixes.clear()
+        _prefixes[name] = line[: len(<str>name) + 2]
+    return 0
 
 
 cdef bytes _join(bytes statusLine, bytes date, Lines* lines, bytes persistence, bytes body):
@@ -202,6 +271,8 @@ from wasinet_twisted._fast import paths
 from wasinet_twisted.http import events, outgoing
 
 cdef dict _paths = paths
+# The names of fields that have been sent, and what their lines begin with.
+cdef dict _prefixes = {}
 cdef dict _lines = outgoing.lines
 cdef dict _statusLines = outgoing._statusLines
 cdef object _CIMultiDict = CIMultiDict

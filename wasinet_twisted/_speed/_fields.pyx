@@ -19,7 +19,8 @@ cdef extern from "heads.h":
     chars line_end(chars at, chars stop)
     bint has_empty_line(chars at, chars stop)
     uint64_t line_hash(chars at, Py_ssize_t size)
-    PyObject* ascii_str(chars at, Py_ssize_t size) except NULL
+    # NULL where it fails, which pair_of() hands on.
+    PyObject* new_value "ascii_str" (chars at, Py_ssize_t size)
     bint str_is(PyObject* text, chars at, Py_ssize_t size)
     bint bytes_are(PyObject* line, chars at, Py_ssize_t size)
     PyObject* pair_of(PyObject* name, PyObject* value) except NULL
@@ -106,6 +107,7 @@ cdef list readFields(Section* section, chars at):
     cdef Field field
     cdef chars cr = NULL
     cdef list pairs = None
+    field.pair = NULL
     try:
         while True:
             cr = line_end(at, section.stop)
@@ -116,6 +118,7 @@ cdef list readFields(Section* section, chars at):
             if count >= section.most or not _readField(section, at, cr - at, &field):
                 return None
             found[count] = field.pair
+            field.pair = NULL
             count += 1
             at = cr + 2
             if field.kind == _PLAIN:
@@ -138,6 +141,8 @@ cdef list readFields(Section* section, chars at):
         if pairs is None:
             for i in range(count):
                 Py_DECREF(<object>found[i])
+            # One that had been read when its line could not be remembered.
+            Py_XDECREF(field.pair)
 
 
 cdef bint _readField(Section* section, chars at, Py_ssize_t size, Field* field) except -1:
@@ -171,6 +176,7 @@ cdef bint _judge(chars at, Py_ssize_t size, uint64_t h, Field* field) except -1:
     cdef chars value
     cdef Name* known
     cdef PyObject* name
+    cdef PyObject* text
     cdef bint cacheable
     if colon == NULL:
         return False
@@ -193,7 +199,8 @@ cdef bint _judge(chars at, Py_ssize_t size, uint64_t h, Field* field) except -1:
     cacheable = known.cacheable
     name = known.name
     Py_INCREF(<object>name)
-    field.pair = pair_of(name, ascii_str(value, end - value))
+    text = new_value(value, end - value)
+    field.pair = pair_of(name, text)
     if cacheable:
         _remember(at, size, h, field)
     return True

@@ -28,13 +28,13 @@ cdef extern from "heads.h":
 
 cdef extern from "Python.h":
     bint PyLong_CheckExact(object o)
-    Py_ssize_t clipped "PyNumber_AsSsize_t" (object number, PyObject* error) except? -1
+    Py_ssize_t PyLong_AsSsize_t(object number) except? -1
 
 cdef enum:
     # Classes that are remembered.
     KINDS = 8
-    # With larger bounds, which no message comes near, the Python counts.
-    MOST_BOUND = 1 << 30
+    # With larger bounds the Python counts.
+    LARGE = 1 << 30
 
 cdef struct Kind:
     PyObject* kind  # not held: its version is never another class's
@@ -117,22 +117,19 @@ def forget():
 # What is given: is it what the Python is nearly always given? If not, the Python deals with it.
 
 cdef bint _begin(object data, object start, object limits, Head* head) except -1:
-    return (
-        type(data) is bytes
-        and type(start) is int
-        and _beginAt(<bytes>data, clipped(start, NULL), limits, head)
-    )
+    cdef Py_ssize_t at = 0
+    return type(data) is bytes and _number(<PyObject*>start, &at) and _beginAt(<bytes>data, at, limits, head)
 
 
 cdef bint _beginAt(bytes data, Py_ssize_t start, object limits, Head* head) except -1:
     cdef Py_ssize_t most = 0, fields = 0, left
     cdef chars first
-    if start < 0 or start > PyBytes_GET_SIZE(data) or type(limits) is not _Limits:
+    if not 0 <= start <= PyBytes_GET_SIZE(data) or type(limits) is not _Limits:
         return False
     if (
-        not _bound(SLOT(limits, _HEAD), &most)
-        or not _bound(SLOT(limits, _REQUEST_LINE), &head.mostLine)
-        or not _bound(SLOT(limits, _FIELDS), &fields)
+        not _number(SLOT(limits, _HEAD), &most)
+        or not _number(SLOT(limits, _REQUEST_LINE), &head.mostLine)
+        or not _number(SLOT(limits, _FIELDS), &fields)
     ):
         return False
     first = <chars>PyBytes_AS_STRING(data) + start
@@ -142,11 +139,17 @@ cdef bint _beginAt(bytes data, Py_ssize_t start, object limits, Head* head) exce
     return True
 
 
-cdef bint _bound(PyObject* given, Py_ssize_t* bound) except -1:
+cdef bint _number(PyObject* given, Py_ssize_t* number) except -1:
+    """
+    Is this a whole number of at least 0 that any message comes near?
+    """
     if given == NULL or not PyLong_CheckExact(<object>given):
         return False
-    bound[0] = clipped(<object>given, NULL)
-    return 0 <= bound[0] < MOST_BOUND
+    try:
+        number[0] = PyLong_AsSsize_t(<object>given)
+    except OverflowError:
+        return False
+    return 0 <= number[0] < LARGE
 
 
 cdef bint _isPlain(object kind, object base, tuple slots) except -1:
@@ -182,6 +185,7 @@ cdef object _request(Head* head, object kind):
     cdef PyObject* version = NULL
     cdef PyObject* plain
     cdef list pairs
+    cdef bint connects = False
     if cr == NULL or cr - at > head.mostLine:
         return None
     method = uri = None
@@ -200,6 +204,7 @@ cdef object _request(Head* head, object kind):
         except _RemoteProtocolError:
             return None
         version = <PyObject*>found
+        connects = method == "CONNECT"
     pairs = readFields(section, cr + 2)
     if pairs is None:
         return None
@@ -208,9 +213,9 @@ cdef object _request(Head* head, object kind):
         return None
     length = _NOTHING
     if section.framing == _PLAIN:
-        if method == "CONNECT":
+        if connects:
             length = _TUNNEL
-    elif method == "CONNECT":
+    elif connects:
         return None
     elif section.framing == _CONTENT_LENGTH:
         length = section.length

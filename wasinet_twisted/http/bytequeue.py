@@ -131,10 +131,16 @@ class ByteQueue:
         """
         Take C{count} bytes of C{chunk} that the caller has read itself.
         """
-        self.position += count
         self.size -= count
-        if self.position == len(self.chunk):
+        position = self.position + count
+        if position < len(self.chunk):
+            self.position = position
+        elif self._rest:
             self._nextChunk()
+        else:
+            # What that does where nothing waits: after nearly every message.
+            self.chunk = b""
+            self.position = 0
 
     def passed(self, count: int) -> None:
         """
