@@ -176,7 +176,7 @@ def formatPage(reports: dict[str, dict[str, Any]], quick: bool, seconds: float) 
         f"{facts['date']}: {facts['cpu']}, {facts['system']}; the servers on core {cores['server']}, the load on core "
         f"{cores['load']}.",
         "",
-        *wrap(f"{', '.join(_versions(reports))}.", 120),
+        *wrap(f"{', '.join(_versions(reports))}. wasinet_twisted is {facts['speed']}.", 120),
         "",
         "## How to repeat it",
         "",

@@ -21,6 +21,8 @@ from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.trial.unittest import TestCase as AsynchronousTestCase
 
+from wasinet_twisted import speed
+
 reactor: Any = _reactor
 
 # What a reactor is asked for by whoever uses it.
@@ -66,6 +68,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.quick)
 
 
+def pytest_report_header() -> str:
+    """
+    Which form of the hot path is tested.
+    """
+    return f"speed: {speed()}"
+
+
 def pytest_collection_finish() -> None:
     """
     Take what there is by now out of what a collection looks at: there is one after each test, and most of the tests'
@@ -73,6 +82,15 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """
+    The same after each file: some import as much as all others together.
+    """
+    if nextitem is not None and nextitem.path != item.path:
+        pytest_collection_finish()
 
 
 @pytest.fixture(autouse=True)
