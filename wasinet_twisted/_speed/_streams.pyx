@@ -13,52 +13,21 @@ the C{__await__} of C{Awaited} and C{Done}. What a read returns is the same C{Aw
 from functools import update_wrapper
 
 cimport cython
-from cpython.object cimport PyObject
-from cpython.ref cimport Py_DECREF, Py_INCREF
+from cpython.ref cimport Py_INCREF
 
-from wasinet_twisted._speed.slots cimport SLOT, slot_give, slot_offset, slot_set
+from wasinet_twisted._speed._tasks cimport goOn, newAwaited, putSpare, takeSpare
+
+include "awaitedslots.pxi"
+include "streamslots.pxi"
 
 from twisted.python.failure import Failure
 
 from wasinet_twisted._fast import isOn
-from wasinet_twisted.net.stream.handle import WasiTcpConn
-from wasinet_twisted.net.stream.incoming import Incoming
-from wasinet_twisted.net.stream.lifecycle import Lifecycle
-from wasinet_twisted.net.stream.protocol import ConnectionProtocol
-from wasinet_twisted.net.stream.transportprotocol import TransportProtocol
+from wasinet_twisted._speed import _tasks
 from wasinet_twisted.net.tasks.awaited import IMMEDIATE as _IMMEDIATE
-from wasinet_twisted.net.tasks.awaited import Awaited, Done
-from wasinet_twisted.net.tasks.task import Task
 
 cdef extern from "Python.h":
-    ctypedef struct PyAsyncMethods:
-        void* am_await
-        void* am_anext
-    ctypedef struct PyTypeObject:
-        PyAsyncMethods* tp_as_async
-        Py_ssize_t tp_weaklistoffset
-        object (*tp_new)(PyTypeObject*, PyObject*, PyObject*)
-    PyTypeObject PyBaseObject_Type
-    PyObject* Py_True
-    PyObject* Py_False
-    PyObject* Py_None
-    ctypedef int PySendResult
-    int PYGEN_RETURN, PYGEN_NEXT
-    # PYGEN_ERROR
-    PySendResult PyIter_Send(object, object, PyObject**) except -1
-    bint PyCoro_CheckExact(PyObject*)
-    bint PyContext_CheckExact(PyObject*)
-    int PyContext_Enter(object) except -1
-    int PyContext_Exit(object) except -1
-    PyTypeObject* Py_TYPE(PyObject*)
-    Py_ssize_t Py_REFCNT(PyObject*)
-    bint PyObject_TypeCheck(object, PyTypeObject*)
-    bint PyLong_CheckExact(PyObject*)
-    bint PyList_CheckExact(PyObject*)
-    Py_ssize_t PyList_GET_SIZE(PyObject*)
     Py_ssize_t PyBytes_GET_SIZE(object)
-    PyObject* PyList_New(Py_ssize_t) except NULL
-    long PyLong_AsLongAndOverflow(object, int*) except? -1
     int PyErr_WarnEx(object, const char*, Py_ssize_t) except -1
     # Borrowed; NULL, and no error: there is none.
     PyObject* _PyType_Lookup(PyTypeObject*, object)
@@ -70,46 +39,8 @@ cdef PyObject* resumeTwin = NULL
 cdef extern from "once.h":
     int once_ready(PyTypeObject*, void* send) except -1
 
-cdef PyTypeObject* CONN_TYPE = <PyTypeObject*>WasiTcpConn
-cdef PyTypeObject* PROTOCOL_TYPE = <PyTypeObject*>ConnectionProtocol
-cdef PyTypeObject* INCOMING_TYPE = <PyTypeObject*>Incoming
-cdef PyTypeObject* AWAITED_TYPE = <PyTypeObject*>Awaited
-cdef PyTypeObject* DONE_TYPE = <PyTypeObject*>Done
-cdef PyTypeObject* TASK_TYPE = <PyTypeObject*>Task
 cdef object FAILURE = Failure
-
-# Where their slots are.
-cdef Py_ssize_t PROTOCOL = slot_offset(WasiTcpConn, "_protocol")
-cdef Py_ssize_t ASKED = slot_offset(ConnectionProtocol, "_asked")
-cdef Py_ssize_t ARRIVED = slot_offset(ConnectionProtocol, "_incoming")
-cdef Py_ssize_t READER = slot_offset(ConnectionProtocol, "_reader")
-cdef Py_ssize_t TIMER = slot_offset(ConnectionProtocol, "_readTimer")
-cdef Py_ssize_t QUEUED = slot_offset(TransportProtocol, "_queued")
-cdef Py_ssize_t WRITE_PAUSED = slot_offset(TransportProtocol, "_writePaused")
-cdef Py_ssize_t BROKEN = slot_offset(Lifecycle, "_broken")
-cdef Py_ssize_t CLOSING = slot_offset(Lifecycle, "closing")
-cdef Py_ssize_t FINISHED = slot_offset(Lifecycle, "finished")
-cdef Py_ssize_t COUNT = slot_offset(Lifecycle, "_immediate")
-cdef Py_ssize_t LOST = slot_offset(Lifecycle, "lost")
-cdef Py_ssize_t READ_PAUSED = slot_offset(Lifecycle, "_readPaused")
-cdef Py_ssize_t TRANSPORT = slot_offset(Lifecycle, "transport")
-cdef Py_ssize_t ENDED = slot_offset(Incoming, "ended")
-cdef Py_ssize_t SIZE = slot_offset(Incoming, "size")
-cdef Py_ssize_t WAITING = slot_offset(Incoming, "waiting")
-cdef Py_ssize_t CALLBACKS = slot_offset(Awaited, "_callbacks")
-cdef Py_ssize_t CANCELLER = slot_offset(Awaited, "_canceller")
-cdef Py_ssize_t CALLED = slot_offset(Awaited, "called")
-cdef Py_ssize_t PAUSED = slot_offset(Awaited, "paused")
-cdef Py_ssize_t RESULT = slot_offset(Awaited, "result")
-cdef Py_ssize_t TASK = slot_offset(Awaited, "task")
-cdef Py_ssize_t WEAKLY = AWAITED_TYPE.tp_weaklistoffset
-cdef Py_ssize_t AWAITING = slot_offset(Task, "_awaiting")
-cdef Py_ssize_t CONTEXT = slot_offset(Task, "_context")
-cdef Py_ssize_t COROUTINE = slot_offset(Task, "_coroutine")
-cdef Py_ssize_t UNHEARD = slot_offset(Task, "_unheard")
-
 cdef long IMMEDIATE = _IMMEDIATE
-cdef object NOTHING = (), ZERO = 0
 cdef object MOST = WasiTcpConn.read.__defaults__[0]
 # What an await gets that has nothing to wait for: an iterator that has ended stays so.
 cdef object NO_MORE = iter(())
@@ -119,27 +50,10 @@ cdef object pythonRead = WasiTcpConn.read
 cdef object pythonNext = WasiTcpConn.__anext__
 cdef object pythonWrite = WasiTcpConn.write
 cdef object pythonDataReceived = ConnectionProtocol.dataReceived
-cdef object pythonResume = Task.resume
 cdef object pythonAwait = Awaited.__await__
 cdef object pythonAwaitDone = Done.__await__
 
 list(NO_MORE)
-
-
-cdef inline bint isA(PyObject* held, PyTypeObject* kind):
-    return held is not NULL and Py_TYPE(held) is kind
-
-
-cdef inline long number(PyObject* held) except? -1:
-    """
-    Return what a slot holds that counts something; -1: something else.
-    """
-    cdef int overflow = 0
-    cdef long value
-    if held is NULL or not PyLong_CheckExact(held):
-        return -1
-    value = PyLong_AsLongAndOverflow(<object>held, &overflow)
-    return -1 if overflow else value
 
 
 # Read
@@ -202,50 +116,6 @@ cdef object begin(object conn, object maxBytes, Once once):
     return reader
 
 
-cdef object newAwaited():
-    reader = PyBaseObject_Type.tp_new(AWAITED_TYPE, <PyObject*>NOTHING, NULL)
-    slot_give(reader, CALLBACKS, PyList_New(0))
-    slot_set(reader, PAUSED, ZERO)
-    slot_set(reader, TASK, None)
-    return reader
-
-
-# What the last round of C{async for} has waited for, as new. Nobody but the task that waited has ever seen it: then the
-# next round may have the same. A Deferred takes long to make, and longer to let go.
-cdef object spare = None
-
-
-cdef object takeSpare():
-    global spare
-    if spare is None:
-        return newAwaited()
-    reader = spare
-    spare = None
-    return reader
-
-
-cdef bint putSpare(object reader):
-    """
-    @return: has nobody else C{reader}? Then it is not to be used any more.
-    """
-    global spare
-    if (
-        # The caller's.
-        Py_REFCNT(<PyObject*>reader) != 1
-        or not isA(SLOT(reader, CANCELLER), <PyTypeObject*>Once)
-        or SLOT(reader, PAUSED) is not <PyObject*>ZERO
-        or SLOT(reader, RESULT) is not NULL
-        or not isEmpty(SLOT(reader, CALLBACKS))
-        or SLOT(reader, WEAKLY) is not NULL
-        or spare is not None
-    ):
-        return False
-    slot_set(reader, TASK, None)
-    slot_set(reader, CANCELLER, None)
-    spare = reader
-    return True
-
-
 cdef object following(object self):
     """
     C{WasiTcpConn.__anext__}.
@@ -292,7 +162,7 @@ def dataReceived(self, data):
             isTwin = _PyType_Lookup(Py_TYPE(held), "resume") is resumeTwin and PyObject_TypeCheck(task, TASK_TYPE)
             if isTwin:
                 slot_set(task, AWAITING, None)
-                if putSpare(reader):
+                if putSpare(reader, Once):
                     goOn(task, data)
                     return
             # As Awaited.give has it.
@@ -308,78 +178,6 @@ def dataReceived(self, data):
                 reader._runCallbacks()
             return
     pythonDataReceived(self, data)
-
-
-def resume(self, value):
-    """
-    C{Task.resume}.
-    """
-    if PyObject_TypeCheck(self, TASK_TYPE):
-        goOn(self, value)
-    else:
-        pythonResume(self, value)
-
-
-cdef int goOn(object self, object value) except -1:
-    cdef PyObject* given = NULL
-    cdef PySendResult how
-    if not isContext(SLOT(self, CONTEXT)) or not isCoroutine(SLOT(self, COROUTINE)):
-        pythonResume(self, value)
-        return 0
-    slot_set(self, AWAITING, None)
-    try:
-        how = step(<object>SLOT(self, CONTEXT), <object>SLOT(self, COROUTINE), value, &given)
-    except BaseException as error:
-        self._endWith(error)
-        return 0
-    awaited = <object>given
-    Py_DECREF(awaited)
-    if how == PYGEN_RETURN:
-        self._endWith(StopIteration(awaited))
-    elif isFree(given) and SLOT(self, UNHEARD) is Py_False:
-        slot_set(awaited, TASK, self)
-        slot_set(self, AWAITING, awaited)
-    else:
-        self.goOn(awaited)
-    return 0
-
-
-cdef PySendResult step(object context, object coroutine, object value, PyObject** given) except -1:
-    """
-    C{context.run(coroutine.send, value)}.
-    """
-    cdef PySendResult how
-    PyContext_Enter(context)
-    try:
-        how = PyIter_Send(coroutine, value, given)
-    finally:
-        PyContext_Exit(context)
-    return how
-
-
-cdef inline bint isContext(PyObject* held):
-    return held is not NULL and PyContext_CheckExact(held)
-
-
-cdef inline bint isCoroutine(PyObject* held):
-    return held is not NULL and PyCoro_CheckExact(held)
-
-
-cdef inline bint isEmpty(PyObject* callbacks):
-    return callbacks is not NULL and PyList_CheckExact(callbacks) and PyList_GET_SIZE(callbacks) == 0
-
-
-cdef inline bint isFree(PyObject* awaited):
-    """
-    C{Awaited.isFree}, of just that class.
-    """
-    return (
-        isA(awaited, AWAITED_TYPE)
-        and SLOT(<object>awaited, CALLED) is Py_False
-        and SLOT(<object>awaited, TASK) is Py_None
-        and SLOT(<object>awaited, PAUSED) is <PyObject*>ZERO
-        and isEmpty(SLOT(<object>awaited, CALLBACKS))
-    )
 
 
 # Await
@@ -563,14 +361,11 @@ def write(self, data):
 
 # What Python sees of the three that the interpreter calls.
 
-
 def __anext__(self):
     return following(self)
 
-
 def awaitedIterator(self):
     return awaitIt(self)
-
 
 def doneIterator(self):
     return awaitDone(self)
@@ -594,8 +389,8 @@ def install():
     ]
     readTwin = <PyObject*>read
     if isOn("net.resume"):
-        twins.append((Task, "resume", resume))
-        resumeTwin = <PyObject*>resume
+        twins.append((Task, "resume", _tasks.resume))
+        resumeTwin = <PyObject*>_tasks.resume
     for kind, name, twin in twins:
         setattr(kind, name, update_wrapper(twin, kind.__dict__[name]))
     # The interpreter goes by the types' slots. What Python has put there would look the method up and call it. Whoever
