@@ -123,7 +123,8 @@ class Pair:
         self.present: RequestHead | None = None
         self.presentAsked: Asked | None = None
         self.answering: Answered | None = None
-        # How many interim responses there have been to the present request, and whether a 100 was one of them.
+        # How many interim responses there have been to the present request, and whether its client no longer waits for
+        # a 100.
         self.interims = 0
         self.continued = False
         # What the server has seen of the present request's body, and whether it is complete.
@@ -378,6 +379,8 @@ class Pair:
         self.toClient += encoded
 
     def awaitBody(self) -> None:
+        # A client that has begun to send the body waits for no 100, even if nothing can be read of it yet.
+        self.continued = self.continued or self.server.reader.hasUnparsed()
         encoded = self.server.awaitBody(self.now)
         if encoded:
             self._expectInterim(100, [])
