@@ -66,14 +66,14 @@ def _server(benchmark: Any) -> dict[str, Any]:
 PARTS = {
     "tcp": Part(
         "TCP echoes",
-        "--rounds 5 --duration 2 --cases 64b-1 64b-50 64b-500 64b-5000 16k-50 two-1 eight-50",
+        "--rounds 5 --duration 2 --cases 64b-1 64b-50 64b-5000 16k-50 two-1",
         "--rounds 1 --duration 0.1 --cases 64b-50 64b-5000 two-1 --candidates conn conn-pure protocol "
         "protocol-epoll uvloop c",
         **_server(tcp.TcpBenchmark()),
     ),
     "http": Part(
         "HTTP requests",
-        "--rounds 5 --duration 2 --cases post many most browser post64k pipelined close",
+        "--rounds 5 --duration 2 --cases post most browser post64k pipelined close",
         "--rounds 1 --duration 0.1 --cases post browser --candidates ours ours-pure epoll handwritten",
         **_server(http.HttpBenchmark()),
     ),
