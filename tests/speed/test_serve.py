@@ -36,7 +36,7 @@ from benchmarks.messages import browserFields, wire
 from tests.support import MemoryPeer, more
 from wasinet_twisted.errors import BusyError, MessageTooLarge
 from wasinet_twisted.http import WasiResponse, exchange, machine, requestreceiver, serverconnection
-from wasinet_twisted.server import HttpServer, Request, ServerLimits, handling, protocol
+from wasinet_twisted.server import HttpServer, Request, ServerLimits, handling, protocol, serving
 from wasinet_twisted.server.protocol import HttpProtocol
 from wasinet_twisted.server.statistics import Statistics
 
@@ -301,6 +301,18 @@ def test_subclassesAreServed() -> None:
     own.makeConnection(Nowhere())
     own.dataReceived(GET)
     assert own.answers.startswith(b"HTTP/1.1 200")
+
+
+def test_aReplacedProtocolIsMade(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Own(HttpProtocol):
+        __slots__ = ()
+
+    for kind in (HttpProtocol, Own, HttpProtocol):
+        monkeypatch.setattr(serving, "HttpProtocol", kind)
+        made, transport = connection()
+        made.dataReceived(GET)
+        assert type(made) is kind
+        assert transport.sent[0].startswith(b"HTTP/1.1 200")
 
 
 def test_whatIsNotThereIsAnErrorAsInPython() -> None:
