@@ -36,7 +36,7 @@ from benchmarks.messages import browserFields, wire
 from tests.support import MemoryPeer, more
 from wasinet_twisted.errors import BusyError, MessageTooLarge
 from wasinet_twisted.http import WasiResponse, exchange, machine, requestreceiver, serverconnection
-from wasinet_twisted.server import HttpServer, Request, ServerLimits, handling, protocol
+from wasinet_twisted.server import HttpServer, Request, ServerLimits, handling, protocol, serving
 from wasinet_twisted.server.protocol import HttpProtocol
 from wasinet_twisted.server.statistics import Statistics
 
@@ -249,6 +249,34 @@ def test_aReplacedFunctionIsCalled(where: Any, name: str, monkeypatch: pytest.Mo
     assert "receive" not in called
 
 
+def test_aFunctionReplacedByAHandlerIsCalledNext(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Also while requests that came together are answered; what it gives may be of a class that nobody knows.
+    """
+    receive = serverconnection.ServerConnection.receive
+    seen: list[Any] = []
+    given: list[Any] = []
+
+    class Request_(types.SimpleNamespace):
+        _asks = 0
+
+    def replaced(self: Any, data: bytes, now: float) -> Any:
+        seen.append(receive(self, data, now))
+        return seen[-1] and Request_(version="HTTP/1.1", method="GET")
+
+    def handler(request: Any) -> WasiResponse:
+        given.append(type(request))
+        if len(given) == 2:
+            monkeypatch.setattr(serverconnection.ServerConnection, "receive", replaced)
+        return WasiResponse()
+
+    made, transport = connection(handler)
+    made.dataReceived(GET * 3)
+    assert given == [Request, Request, Request_]
+    assert len(seen) == 1
+    assert len(transport.sent) == 2
+
+
 def test_subclassesAreServed() -> None:
     """
     A subclass of the server may have its own idea of a handler, one of the protocol its own methods.
@@ -273,6 +301,18 @@ def test_subclassesAreServed() -> None:
     own.makeConnection(Nowhere())
     own.dataReceived(GET)
     assert own.answers.startswith(b"HTTP/1.1 200")
+
+
+def test_aReplacedProtocolIsMade(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Own(HttpProtocol):
+        __slots__ = ()
+
+    for kind in (HttpProtocol, Own, HttpProtocol):
+        monkeypatch.setattr(serving, "HttpProtocol", kind)
+        made, transport = connection()
+        made.dataReceived(GET)
+        assert type(made) is kind
+        assert transport.sent[0].startswith(b"HTTP/1.1 200")
 
 
 def test_whatIsNotThereIsAnErrorAsInPython() -> None:
@@ -736,3 +776,43 @@ def test_overAWholeConnection() -> None:
     peer.end()
     assert server.statistics.inFlight == 0
     assert server.statistics.openConnections == 0
+
+
+def test_readIsDescribedAsInPython() -> None:
+    assert str(inspect.signature(Request.read)) == "(self, maxBytes: 'int | None' = None) -> 'bytes'"
+    assert str(Request.read.__doc__).strip().startswith("Read the whole body.")
+    assert Request.read.__qualname__ == "Request.read"
+    assert Request.read.__module__ == Request.__module__
+    if sys.version_info >= (3, 12):
+        assert inspect.iscoroutinefunction(Request.read)
+
+
+def test_headersThatTheGarbageCollectorChanges() -> None:
+    """
+    Up to CPython 3.11 it may run while the pairs of a response are made, and what it ends may be anything.
+    """
+    headers: dict[str, str] = {}
+
+    class Adds:
+        def __init__(self) -> None:
+            self.me = self
+
+        def __del__(self) -> None:
+            headers.clear()
+
+    before = gc.get_threshold()
+    try:
+        for threshold in range(1, 70):
+            gc.disable()
+            headers = {f"A-{number}": "b" for number in range(50)}
+            Adds()
+            gc.set_threshold(threshold, 1000, 1000)
+            gc.enable()
+            response = WasiResponse(200, headers)
+            gc.disable()
+            # All of them or none.
+            assert len([*response.fields()]) in (0, 50)
+            gc.collect()
+    finally:
+        gc.set_threshold(*before)
+        gc.enable()

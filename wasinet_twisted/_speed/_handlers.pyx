@@ -10,15 +10,16 @@ the coroutine does, also where it isn't awaited, or twice. Whatever isn't simple
 left to a real coroutine of the Python C{Request.read}, made at that moment.
 """
 import collections.abc
+import inspect
 from sys import intern
 
 cimport cython
 from cpython.bytes cimport PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_GetItem, PyDict_Next, PyDict_Size
-from cpython.list cimport PyList_New, PyList_SET_ITEM
+from cpython.dict cimport PyDict_GetItem, PyDict_Items
+from cpython.list cimport PyList_GET_ITEM
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
-from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
+from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 
 from wasinet_twisted._speed._watching cimport Watch
 
@@ -347,25 +348,17 @@ cdef list _pairsOf(PyObject* headers):
 
     @return: None: not all of them are str.
     """
-    cdef Py_ssize_t at = 0, i = 0
-    cdef PyObject* name
-    cdef PyObject* value
+    cdef list pairs
+    cdef PyObject* pair
+    cdef Py_ssize_t i
     if headers == NULL:
         return []
-    while PyDict_Next(<dict>headers, &at, &name, &value):
-        if not (_isA(name, str) and _isA(value, str)):
+    # All at once: what is made may call for the garbage collector, and whatever that ends may change the dict.
+    pairs = PyDict_Items(<dict>headers)
+    for i in range(len(pairs)):
+        pair = PyList_GET_ITEM(pairs, i)
+        if not (_isA(PyTuple_GET_ITEM(<tuple>pair, 0), str) and _isA(PyTuple_GET_ITEM(<tuple>pair, 1), str)):
             return None
-    pairs = PyList_New(PyDict_Size(<dict>headers))
-    at = 0
-    while PyDict_Next(<dict>headers, &at, &name, &value):
-        pair = PyTuple_New(2)
-        Py_INCREF(<object>name)
-        PyTuple_SET_ITEM(pair, 0, <object>name)
-        Py_INCREF(<object>value)
-        PyTuple_SET_ITEM(pair, 1, <object>value)
-        Py_INCREF(pair)
-        PyList_SET_ITEM(pairs, i, pair)
-        i += 1
     return pairs
 
 
@@ -373,5 +366,9 @@ def install():
     """
     Put these in the place of the Python's.
     """
+    # To a reader it is what it stands for. CPython 3.11 has no way to say that it gives a coroutine.
+    for name in ("__doc__", "__qualname__", "__module__", "__annotations__"):
+        setattr(read, name, getattr(_pyRead, name))
+    getattr(inspect, "markcoroutinefunction", id)(read)
     Request.read = read
     (<PyTypeObject*><PyObject*>WasiResponse).tp_vectorcall = <vectorcallfunc>_makeResponse

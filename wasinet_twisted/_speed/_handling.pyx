@@ -62,7 +62,9 @@ cdef int handle(object self, object request) except -1:
     cdef int how = PYGEN_ERROR
     cdef bint ended = False
     if (
-        <long><object>SLOT(<PyObject*>request, ASKS) & UNKNOWN_EXPECTATION
+        # A replaced receive() may give whatever it likes.
+        type(request) is not Request
+        or <long><object>SLOT(<PyObject*>request, ASKS) & UNKNOWN_EXPECTATION
         or not stands(&_handleHere)
     ):
         _protocol.handle(self, request)

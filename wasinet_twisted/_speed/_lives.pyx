@@ -8,7 +8,7 @@ connection whose transport is exactly our reactor's C{Server}, without TLS, on w
 
 from cpython.ref cimport Py_XINCREF
 
-from ._watching cimport Watch
+from ._watching cimport Named, Watch, stands, watchName
 
 include "transportslots.pxi"
 
@@ -75,6 +75,9 @@ cdef object CLOSED = _exchange.CLOSED, CLOSE = _connection.CLOSE, ABORT = _conne
 cdef object connections = lifecycle._connections
 cdef double TURN = lifecycle._TURN
 cdef Watch methods = None
+# The class that newProtocol() makes, where somebody may replace it.
+cdef Named protocolHere
+watchName(&protocolHere, serving, "HttpProtocol", HttpProtocol)
 
 
 cdef class Slots:
@@ -130,7 +133,7 @@ def newProtocol(self):
     """
     C{HttpServer.newProtocol}: what C{HttpProtocol.__init__} and those of its parts do.
     """
-    if not methods.unchanged():
+    if not methods.unchanged() or not stands(&protocolHere):
         return slowNew(self)
     timing, reactor = self._timing, self.reactor
     known = pattern

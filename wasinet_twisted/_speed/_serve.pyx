@@ -153,6 +153,8 @@ cdef object _next(object connection, object now):
     if not (
         _partsOf(<PyObject*>connection, &parts)
         and SLOT(parts.exchange, STATE) == <PyObject*>IDLE
+        # The handler of the request before may have replaced one.
+        and asWritten()
         and stands(&_nextHeadHere)
     ):
         return connection.receive(NOTHING, now)
