@@ -75,11 +75,12 @@ def dataReceived(self, data):
     parser = SLOT(parts.reader, PARSER)
     if parser != Py_None and not (_isA(parser, Buffer) and SLOT(parser, OPEN) == Py_True):
         return _pyDataReceived(self, data)
-    connection = <object>SLOT(of, CONNECTION)
+    # Held, over whatever runs Python, be it the garbage collector.
+    connection, arrived = <object>SLOT(of, CONNECTION), <object>parts.arrived
+    exchange, reader, clock = <object>parts.exchange, <object>parts.reader, <object>parts.clock
     request = readRequestHead(<bytes>data, 0, <object>SLOT(<PyObject*>connection, LIMITS), Request, &end)
     if request is None:
         return _pyDataReceived(self, data)
-    exchange, reader, clock = <object>parts.exchange, <object>parts.reader, <object>parts.clock
     size = PyBytes_GET_SIZE(<bytes>data)
     _add(_of(_slot(self, SERVER, "server"), STATISTICS, "statistics"), Statistics, RECEIVED, "bytesReceived", size)
     slot_set(self, IMMEDIATE_, ZERO)
@@ -94,7 +95,7 @@ def dataReceived(self, data):
     else:
         slot_set(request, BODY, PyBytes_FromStringAndSize(PyBytes_AS_STRING(<bytes>data) + end, length))
         if parser != Py_None:
-            (<object>parts.arrived).passed(size)
+            arrived.passed(size)
     _takeUp(connection, exchange, reader, clock, request, now)
     handle(self, request)
     if SLOT(<PyObject*>connection, READER) == <PyObject*>reader and _isEmpty(reader):
@@ -169,6 +170,8 @@ cdef object _next(object connection, object now):
         and _isA(SLOT(parts.arrived, CHUNK), bytes)
     ):
         return connection.receive(NOTHING, now)
+    exchange, reader, clock = <object>parts.exchange, <object>parts.reader, <object>parts.clock
+    queue, buffer = <object>parts.arrived, <object>parser
     chunk = <bytes>SLOT(parts.arrived, CHUNK)
     start = <Py_ssize_t><object>SLOT(parts.arrived, POSITION)
     request = readRequestHead(chunk, start, <object>SLOT(parser, BUFFER_LIMITS), Request, &end)
@@ -177,10 +180,8 @@ cdef object _next(object connection, object now):
     length = _lengthOf(request)
     if not (0 <= length <= SMALL and length <= PyBytes_GET_SIZE(chunk) - end):
         return connection.receive(NOTHING, now)
-    exchange, reader, clock = <object>parts.exchange, <object>parts.reader, <object>parts.clock
-    queue = <object>parts.arrived
     size = <Py_ssize_t><object>SLOT(parts.arrived, SIZE)
-    slot_set(<object>parser, HANDED_OUT, <object>SLOT(parts.arrived, APPENDED) - <object>SLOT(parts.arrived, SIZE))
+    slot_set(buffer, HANDED_OUT, <object>SLOT(parts.arrived, APPENDED) - <object>SLOT(parts.arrived, SIZE))
     slot_set(request, BODY, PyBytes_FromStringAndSize(PyBytes_AS_STRING(chunk) + end, length))
     end += length
     slot_set(queue, SIZE, size - (end - start))
