@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from multidict import CIMultiDict
@@ -179,6 +179,25 @@ def test_whatFramesOrEndsIsLeftToTheSlowPath(name: str) -> None:
     value = {"Content-Length": "0", "transfer-encoding": "chunked"}.get(name, "close")
     for headers in ({name: value}, CIMultiDict({name: value})):
         assert ANSWER.twin(WasiResponse(headers=headers), "GET", b"", b"") is None
+
+
+class Field(NamedTuple):
+    """
+    A pair as somebody may have it.
+    """
+
+    name: str
+    value: str
+
+
+@pytest.mark.parametrize("pair", [Field("X-Named", "v"), "ab", ("X-Plain", "v")])
+def test_pairsOfAnyKind(pair: Any) -> None:
+    response = WasiResponse(200, body=b"x")
+    response._pairs = [pair]
+    response._headers = None
+    # When it is learned, and when it is known.
+    for _ in range(2):
+        assert differences(ANSWER, response, "GET", DATE, b"") is None
 
 
 class Meddling(str):

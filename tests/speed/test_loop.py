@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.error import ConnectionDone
 from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
@@ -38,6 +39,8 @@ pytestmark = [
 ]
 
 GET = b"GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+# The reason that the reactor gives for all orderly ends.
+DONE = EPollReactor._disconnectSelectable.__defaults__[0][ConnectionDone]  # type: ignore[index]
 FIELDS: tuple[str, ...] = transports._Fields.__slots__
 
 
@@ -297,6 +300,54 @@ def test_oneThatWasNeverMade() -> None:
         bare.sendPlain()
     with pytest.raises(AttributeError):
         bare.write(b"y")
+
+
+class Foreign:
+    """
+    What is no transport of ours, with something of its own where such a one has its slots.
+    """
+
+    __slots__ = tuple(f"field{number}" for number in range(40))
+
+    def __init__(self, value: object) -> None:
+        for each in self.__slots__:
+            setattr(self, each, value)
+
+
+@pytest.mark.parametrize("value", [True, None, []])
+def test_methodsCalledWithAnythingElse(value: object) -> None:
+    methods: Any = transports.Server
+    for call in (methods.doRead, methods.sendPlain):
+        with pytest.raises(AttributeError):
+            call(Foreign(value))
+    with pytest.raises(AttributeError):
+        methods.write(Foreign(value), b"x")
+    for call in (methods.loseConnection, lambda each: methods.connectionLost(each, Failure(CONNECTION_DONE))):
+        with pytest.raises((AttributeError, TypeError)):
+            call(Foreign(value))
+
+
+def test_aReactorThatIsTakenAwayAtTheEnd(world: World) -> None:
+    """
+    By the producer, which is asked to stop: then nothing is taken from epoll.
+    """
+
+    class Taking(Producer):
+        def stopProducing(self) -> None:
+            del transport.reactor
+
+    with socket.create_server((LOCAL, 0)) as listening, socket.create_connection(listening.getsockname()):
+        accepted, client = listening.accept()
+        transport: Any = transports.Server(accepted, Recording(), client, None, 0, world.reactor)
+        transport.registerProducer(Taking(), True)
+        with pytest.raises(AttributeError):
+            transport.connectionLost(DONE)
+        assert transport in world.reactor.getReaders()
+        transport.reactor = world.reactor
+        protocol = transport.protocol
+        transport.connectionLost(DONE)
+        assert transport not in world.reactor.getReaders()
+        assert protocol.lost == [DONE]
 
 
 def test_fieldsOfAnotherKind(world: World) -> None:

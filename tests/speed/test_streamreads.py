@@ -9,6 +9,7 @@ import gc
 import warnings
 from collections.abc import Callable
 from contextvars import ContextVar
+from copy import copy
 from typing import Any
 
 from twisted.internet.defer import CancelledError, DeferredList, ensureDeferred, inlineCallbacks, setDebugging
@@ -16,6 +17,7 @@ from twisted.internet.error import ConnectionLost
 
 from tests.net.support import Case, turn
 from wasinet_twisted.errors import BusyError, ConnectionClosed, TimedOut
+from wasinet_twisted.net.stream.handle import WasiTcpConn
 from wasinet_twisted.net.tasks.awaited import IMMEDIATE, Awaited
 
 
@@ -244,6 +246,43 @@ class AnextTests(Case):
         step.close()
         with self.assertRaises(RuntimeError):
             step.send(None)
+
+    def test_whateverIsNoBytesIsTheEnd(self) -> None:
+        step = self.conn.__anext__()
+        step.send(None)
+        with self.assertRaises(StopAsyncIteration):
+            step.send(None)
+
+    def test_thrownAfterItsEnd(self) -> None:
+        step = self.conn.__anext__()
+        step.close()
+        with self.assertRaisesRegex(RuntimeError, "cannot reuse already awaited coroutine"):
+            step.throw(KeyError("x"))
+
+    def test_thereIsNoCopy(self) -> None:
+        waiting: Awaited[None] = Awaited()
+        for step in (self.conn.__anext__(), waiting.__await__()):
+            with self.assertRaises(TypeError):
+                copy(step)
+            step.close()
+
+    def test_inATask(self) -> None:
+        told: list[bytes] = []
+        self.conn.start(self.conn.__anext__()).addCallback(told.append)
+        self.protocol.dataReceived(b"abc")
+        self.assertEqual(told, [b"abc"])
+
+    def test_aReadOfAnObject(self) -> None:
+        class Open(WasiTcpConn):
+            pass
+
+        conn = Open(self.protocol)
+        given: Awaited[bytes] = Awaited()
+        given.begin(b"its own")
+        conn.read = lambda *_: given  # type: ignore[method-assign]
+        with self.assertRaises(StopIteration) as ended:
+            conn.__anext__().send(None)
+        self.assertEqual(ended.exception.value, b"its own")
 
     def test_neverAwaited(self) -> None:
         with warnings.catch_warnings(record=True) as caught:

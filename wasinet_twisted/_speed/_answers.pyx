@@ -168,7 +168,8 @@ cdef bint _add(Lines* lines, object pair) except -1:
         line = _learnCommon(pair)
         if type(line) is not bytes:
             return False
-        _rememberName(pair, <bytes>line)
+        if type(pair) is tuple:
+            _rememberName(<tuple>pair, <bytes>line)
     Py_INCREF(line)
     lines.found[lines.count] = <PyObject*>line
     lines.count += 1

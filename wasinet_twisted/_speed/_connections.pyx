@@ -301,7 +301,7 @@ def loseConnection(self, *arguments, **named):
     C{Gathering.loseConnection}.
     """
     cdef int fd = descriptorOfTcp(self)
-    cdef PyObject* reactor = SLOT(self, REACTOR)
+    cdef PyObject* reactor = NULL if fd < 0 else SLOT(self, REACTOR)
     if (
         fd < 0
         or arguments
@@ -327,7 +327,7 @@ def connectionLost(self, reason):
     C{Gathering.connectionLost}: C{tcp.Connection}'s and C{FileDescriptor}'s.
     """
     cdef int fd = descriptorOfTcp(self)
-    cdef PyObject* reactor = SLOT(self, REACTOR)
+    cdef PyObject* reactor = NULL if fd < 0 else SLOT(self, REACTOR)
     if (
         fd < 0
         or Py_TYPE(self) != Server
@@ -337,6 +337,7 @@ def connectionLost(self, reason):
         or (<PyObject*>reason != DONE and <PyObject*>reason != LOST)
     ):
         return slowLost(self, reason)
+    loop = <object>reactor
     slot_set(self, PLAIN, False)
     self.disconnected = 1
     self.connected = 0
@@ -344,10 +345,9 @@ def connectionLost(self, reason):
     if producer is not None:
         producer.stopProducing()
         self.producer = None
-        if descriptorOfTcp(self) != fd or SLOT(self, PROTOCOL) == NULL:
-            # It has been closed, or lost, meanwhile.
+        if descriptorOfTcp(self) != fd or SLOT(self, PROTOCOL) == NULL or SLOT(self, REACTOR) != reactor:
+            # It has been closed, or lost, meanwhile; or somebody has taken its reactor away.
             return slowLost(self, reason)
-    loop = <object>reactor
     skt = <object>SLOT(self, SOCKET)
     protocol = <object>SLOT(self, PROTOCOL)
     unwatch(loop, fd, loop._reads, loop._writes, EPOLLOUT)

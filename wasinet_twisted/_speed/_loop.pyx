@@ -31,6 +31,7 @@ cdef extern from "Python.h":
     PyObject* PyDict_GetItemWithError(object, object) except? NULL
     int PyList_SetSlice(object, Py_ssize_t, Py_ssize_t, PyObject*) except -1
     PyObject* PyLong_FromSsize_t(Py_ssize_t) except NULL
+    bint PyObject_TypeCheck(object, PyTypeObject*)
     long PyLong_AsLongAndOverflow(object, int*) except? -1
 
 cdef extern from "<sys/epoll.h>" nogil:
@@ -67,6 +68,7 @@ cdef object append = deque.append
 cdef object popleft = deque.popleft
 cdef object Epoll = select.epoll
 cdef PyTypeObject* Deque = <PyTypeObject*>deque
+cdef PyTypeObject* Gathering = <PyTypeObject*>transports.Gathering
 cdef PyTypeObject* Reactor = <PyTypeObject*>epoll.EPollReactor
 # The reason that Twisted gives to each connection that has ended as it should.
 cdef object DONE = epoll.EPollReactor._disconnectSelectable.__defaults__[0][ConnectionDone]
@@ -97,6 +99,13 @@ cdef inline bint isDispatched(object selectable):
         if kind == dispatched[i]:
             return True
     return False
+
+
+cdef inline bint isGathering(object transport):
+    """
+    Has it the slots? Whoever takes a method from its class may call it with anything.
+    """
+    return PyObject_TypeCheck(transport, Gathering)
 
 
 # Transports
@@ -172,7 +181,7 @@ def write(self, data):
     cdef Py_ssize_t size
     cdef long most
     cdef int overflow
-    if SLOT(self, PLAIN) != Py_True and not becomesPlain(self):
+    if not isGathering(self) or (SLOT(self, PLAIN) != Py_True and not becomesPlain(self)):
         return slowWrite(self, data)
     queue, queued = SLOT(self, QUEUE), SLOT(self, QUEUED)
     bufferSize, reactor = SLOT(self, BUFFER_SIZE), SLOT(self, REACTOR)
@@ -296,7 +305,7 @@ def sendPlain(self):
     """
     C{Gathering.sendPlain}.
     """
-    return sendGathered(self)
+    return sendGathered(self) if isGathering(self) else slowSend(self)
 
 
 # The loop

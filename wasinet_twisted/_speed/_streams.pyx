@@ -44,6 +44,7 @@ cdef long IMMEDIATE = _IMMEDIATE
 cdef object MOST = WasiTcpConn.read.__defaults__[0]
 # What an await gets that has nothing to wait for: an iterator that has ended stays so.
 cdef object NO_MORE = iter(())
+cdef str REUSED = "cannot reuse already awaited coroutine"
 
 # The Python that these stand for.
 cdef object pythonRead = WasiTcpConn.read
@@ -120,8 +121,12 @@ cdef object following(object self):
     """
     C{WasiTcpConn.__anext__}.
     """
-    # A subclass, or whoever replaces it, may have another read.
-    if PyObject_TypeCheck(self, CONN_TYPE) and _PyType_Lookup(Py_TYPE(<PyObject*>self), "read") is readTwin:
+    # A subclass, or whoever replaces it, may have another read; so may an object that has a dict.
+    if (
+        PyObject_TypeCheck(self, CONN_TYPE)
+        and _PyType_Lookup(Py_TYPE(<PyObject*>self), "read") is readTwin
+        and Py_TYPE(<PyObject*>self).tp_dictoffset == 0
+    ):
         return newOnce(self, True)
     return pythonNext(self)
 
@@ -190,6 +195,8 @@ cdef enum:
 
 @cython.final
 @cython.freelist(64)
+# A copy could be made to wait for what is no Awaited.
+@cython.auto_pickle(False)
 cdef class Once:
     """
     What C{Awaited.__await__} gives, or the coroutine of C{WasiTcpConn.__anext__}: it yields what is awaited once, and
@@ -220,6 +227,8 @@ cdef class Once:
         """
         if self.state == PYTHON:
             return self.python.throw(*error)
+        if self.state == OVER and self.isNext:
+            raise RuntimeError(REUSED)
         self.end()
         return ended().throw(*error)
 
@@ -264,7 +273,8 @@ cdef PySendResult onceSend(Once self, object value, PyObject** result) except -1
     if self.state == NEW:
         if value is not None:
             raise TypeError("can't send non-None value to a just-started coroutine")
-        awaited = begin(self.what, MOST, self) if self.isNext else self.what
+        # None: the garbage collector has cleared this.
+        awaited = begin(self.what, MOST, self) if self.isNext and self.what is not None else self.what
         if awaited is not None and SLOT(awaited, CALLED) is Py_False:
             self.state = WAITS
             Py_INCREF(awaited)
@@ -280,10 +290,10 @@ cdef PySendResult onceSend(Once self, object value, PyObject** result) except -1
         return PyIter_Send(self.python, value, result)
     if self.state == OVER:
         if self.isNext:
-            raise RuntimeError("cannot reuse already awaited coroutine")
+            raise RuntimeError(REUSED)
         value = None
     self.end()
-    if self.isNext and type(value) is bytes and not PyBytes_GET_SIZE(value):
+    if self.isNext and not value:
         raise StopAsyncIteration
     Py_INCREF(value)
     result[0] = <PyObject*>value

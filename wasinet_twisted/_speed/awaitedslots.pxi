@@ -13,6 +13,7 @@ cdef extern from "Python.h":
         void* am_anext
     ctypedef struct PyTypeObject:
         PyAsyncMethods* tp_as_async
+        Py_ssize_t tp_dictoffset
         Py_ssize_t tp_weaklistoffset
         object (*tp_new)(PyTypeObject*, PyObject*, PyObject*)
     PyTypeObject PyBaseObject_Type

@@ -5,7 +5,6 @@ L{WasiTcpConn}: the user's handle of a connection.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
-from inspect import iscoroutine
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeVar
 
@@ -206,7 +205,7 @@ class WasiTcpConn:
         @return: fires with what the coroutine returns. Cancelling it cancels the coroutine.
         @raise ConnectionClosed: this side has closed, or the connection is gone.
         """
-        if not iscoroutine(coroutine):
+        if not isinstance(coroutine, Coroutine):
             raise InvalidArgument(f"start() takes a coroutine, not {coroutine!r}")
         return self._protocol.start(coroutine)
 
