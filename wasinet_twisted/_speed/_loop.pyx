@@ -31,7 +31,6 @@ cdef extern from "Python.h":
     PyObject* PyDict_GetItemWithError(object, object) except? NULL
     int PyList_SetSlice(object, Py_ssize_t, Py_ssize_t, PyObject*) except -1
     PyObject* PyLong_FromSsize_t(Py_ssize_t) except NULL
-    bint PyObject_TypeCheck(object, PyTypeObject*)
     long PyLong_AsLongAndOverflow(object, int*) except? -1
 
 cdef extern from "<sys/epoll.h>" nogil:
@@ -68,7 +67,6 @@ cdef object append = deque.append
 cdef object popleft = deque.popleft
 cdef object Epoll = select.epoll
 cdef PyTypeObject* Deque = <PyTypeObject*>deque
-cdef PyTypeObject* Gathering = <PyTypeObject*>transports.Gathering
 cdef PyTypeObject* Reactor = <PyTypeObject*>epoll.EPollReactor
 # The reason that Twisted gives to each connection that has ended as it should.
 cdef object DONE = epoll.EPollReactor._disconnectSelectable.__defaults__[0][ConnectionDone]
@@ -99,13 +97,6 @@ cdef inline bint isDispatched(object selectable):
         if kind == dispatched[i]:
             return True
     return False
-
-
-cdef inline bint isGathering(object transport):
-    """
-    Has it the slots? Whoever takes a method from its class may call it with anything.
-    """
-    return PyObject_TypeCheck(transport, Gathering)
 
 
 # Transports

@@ -20,8 +20,6 @@ from wasinet_twisted._speed._tasks cimport goOn, newAwaited, putSpare, takeSpare
 include "awaitedslots.pxi"
 include "streamslots.pxi"
 
-from twisted.python.failure import Failure
-
 from wasinet_twisted._fast import isOn
 from wasinet_twisted._speed import _tasks
 from wasinet_twisted.net.tasks.awaited import IMMEDIATE as _IMMEDIATE
@@ -39,7 +37,6 @@ cdef PyObject* resumeTwin = NULL
 cdef extern from "once.h":
     int once_ready(PyTypeObject*, void* send) except -1
 
-cdef object FAILURE = Failure
 cdef long IMMEDIATE = _IMMEDIATE
 cdef object MOST = WasiTcpConn.read.__defaults__[0]
 # What an await gets that has nothing to wait for: an iterator that has ended stays so.
@@ -298,19 +295,6 @@ cdef PySendResult onceSend(Once self, object value, PyObject** result) except -1
     Py_INCREF(value)
     result[0] = <PyObject*>value
     return PYGEN_RETURN
-
-
-cdef inline bint isPlain(object awaited):
-    """
-    Has it a result that is no failure, to be told now?
-    """
-    cdef PyObject* result = SLOT(awaited, RESULT)
-    return (
-        SLOT(awaited, CALLED) is Py_True
-        and SLOT(awaited, PAUSED) is <PyObject*>ZERO
-        and result is not NULL
-        and not isinstance(<object>result, FAILURE)
-    )
 
 
 cdef object awaitIt(object self):

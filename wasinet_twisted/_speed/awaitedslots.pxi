@@ -4,6 +4,8 @@ from cpython.object cimport PyObject
 
 from wasinet_twisted._speed.slots cimport SLOT, slot_give, slot_offset, slot_set
 
+from twisted.python.failure import Failure
+
 from wasinet_twisted.net.tasks.awaited import Awaited
 from wasinet_twisted.net.tasks.task import Task
 
@@ -43,7 +45,7 @@ cdef Py_ssize_t RESULT = slot_offset(Awaited, "result")
 cdef Py_ssize_t TASK = slot_offset(Awaited, "task")
 cdef Py_ssize_t AWAITING = slot_offset(Task, "_awaiting")
 
-cdef object NOTHING = (), ZERO = 0
+cdef object NOTHING = (), ZERO = 0, FAILURE = Failure
 
 
 cdef inline bint isA(PyObject* held, PyTypeObject* kind):
@@ -64,3 +66,16 @@ cdef inline long number(PyObject* held) except? -1:
 
 cdef inline bint isEmpty(PyObject* callbacks):
     return callbacks is not NULL and PyList_CheckExact(callbacks) and PyList_GET_SIZE(callbacks) == 0
+
+
+cdef inline bint isPlain(object awaited):
+    """
+    Has it a result that is no failure, to be told now?
+    """
+    cdef PyObject* result = SLOT(awaited, RESULT)
+    return (
+        SLOT(awaited, CALLED) is Py_True
+        and SLOT(awaited, PAUSED) is <PyObject*>ZERO
+        and result is not NULL
+        and not isinstance(<object>result, FAILURE)
+    )

@@ -13,6 +13,7 @@ cdef extern from "Python.h":
     PyObject* Py_True
     PyObject* Py_False
     PyObject* Py_None
+    bint PyObject_TypeCheck(object, PyTypeObject*)
 
 cdef Py_ssize_t at(kind, name) except -1:
     return slot_offset(kind, name)
@@ -23,8 +24,16 @@ cdef Py_ssize_t BUFFER_SIZE = at(transports._Fields, "bufferSize"), SOCKET = at(
 cdef Py_ssize_t PROTOCOL = at(transports._Fields, "protocol"), REACTOR = at(transports._Fields, "reactor")
 cdef Py_ssize_t TOLD = at(transports._Fields, "_peerAddress")
 
+cdef PyTypeObject* Gathering = <PyTypeObject*>transports.Gathering
 cdef PyTypeObject* Socket = <PyTypeObject*>socket.socket
 cdef Py_ssize_t FD = wasinet_before_family(socket.SocketType.__dict__["family"])
+
+
+cdef inline bint isGathering(object transport):
+    """
+    Has it the slots? Whoever takes a method from its class may call it with anything.
+    """
+    return PyObject_TypeCheck(transport, Gathering)
 
 
 cdef inline int descriptorOf(object transport):
