@@ -595,3 +595,17 @@ print(*map(inspect.isfunction, (transports.Gathering.write, EPollReactor.doPoll,
 """
     assert run(program, WASINET_SPEED="no") == (0, "True True True\n")
     assert run(program) == (0, "False False False\n")
+
+
+def test_withoutPyOpenSSL() -> None:
+    """
+    Without the extra C{tls}, Twisted's transports have no TLS, and the twins are the same.
+    """
+    program = """
+import sys
+sys.modules["OpenSSL"] = None
+from wasinet_twisted.reactor import transports, EPollReactor
+import wasinet_twisted.server, inspect
+print(transports.Server.TLS, *map(inspect.isfunction, (transports.Gathering.loseConnection, EPollReactor.doPoll)))
+"""
+    assert run(program, WASINET_SPEED="yes") == (0, "False False False\n")

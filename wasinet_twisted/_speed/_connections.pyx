@@ -12,7 +12,7 @@ include "transportslots.pxi"
 import errno
 from select import EPOLLIN, EPOLLOUT
 
-from twisted.internet import _newtls, abstract, address, epollreactor, tcp
+from twisted.internet import abstract, address, epollreactor, tcp
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import ILoggingContext
 from twisted.python import log
@@ -38,7 +38,6 @@ _KNOWN = {
     tcp.Connection.__init__: "abstract FileDescriptor __init__ socket setblocking fileno protocol",
     abstract.FileDescriptor.__init__: "twisted.internet reactor _tempDataBuffer _tempDataLen",
     abstract._LogOwner._getLogPrefix: "interfaces ILoggingContext providedBy logPrefix __class__ __name__",
-    _newtls.ConnectionMixin.loseConnection: "TLS connected disconnecting protocol loseConnection FileDescriptor",
     abstract.FileDescriptor.loseConnection: (
         "connected disconnecting _writeDisconnected stopReading stopWriting connectionLost failure Failure main"
         " CONNECTION_DONE startWriting"
@@ -53,6 +52,9 @@ _KNOWN = {
     epollreactor.EPollReactor._add: "fileno _poller modify register add",
     epollreactor.EPollReactor._remove: "fileno items _poller modify unregister remove",
 }
+if tcp.Connection.loseConnection is not abstract.FileDescriptor.loseConnection:
+    # Only where there is pyOpenSSL can a connection switch to TLS.
+    _KNOWN[tcp.Connection.loseConnection] = "TLS connected disconnecting protocol loseConnection FileDescriptor"
 # Python's own, of a listening socket that is ours, and of the socket that it accepts.
 _KNOWN |= {
     socket.socket.accept: "_accept socket family type proto getdefaulttimeout gettimeout setblocking",
