@@ -3,7 +3,7 @@ All benchmarks, and the page of their figures.
 
     python -m benchmarks [--output docs] [--quick]
 
-It takes some forty minutes, and writes C{benchmarks.md} with a chart for
+It takes half an hour, and writes C{benchmarks.md} with a chart for
 each part, all at once at the end: a run that is interrupted or fails writes nothing.
 With C{--quick} it takes a few seconds a part: the figures say nothing, but all that
 makes them has run.
