@@ -271,19 +271,6 @@ def accept(self):
         log.deferr()
 
 
-cdef extern from *:
-    """
-    static PyObject *wasinet_new(PyTypeObject *kind)
-    {
-        static PyObject *none = NULL;
-        if (!none && !(none = PyTuple_New(0)))
-            return NULL;
-        return PyBaseObject_Type.tp_new(kind, none, NULL);
-    }
-    """
-    object wasinet_new(PyTypeObject*)
-
-
 cdef object newServer():
     """
     C{Gathering.__new__}.

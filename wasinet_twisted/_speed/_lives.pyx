@@ -24,18 +24,6 @@ from ..net.stream import lifecycle
 from ..server import protocol as _protocol, serving
 from ..server.handling import Sending
 
-cdef extern from *:
-    """
-    static PyObject *wasinet_new(PyTypeObject *kind)
-    {
-        static PyObject *none = NULL;
-        if (!none && !(none = PyTuple_New(0)))
-            return NULL;
-        return PyBaseObject_Type.tp_new(kind, none, NULL);
-    }
-    """
-    object wasinet_new(PyTypeObject*)
-
 cdef extern from "<sys/socket.h>" nogil:
     int c_setsockopt "setsockopt"(int, int, int, const void*, unsigned int)
 

@@ -15,6 +15,19 @@ cdef extern from "Python.h":
     PyObject* Py_None
     bint PyObject_TypeCheck(object, PyTypeObject*)
 
+cdef extern from *:
+    """
+    /* What object.__new__ makes of a class. */
+    static inline PyObject *wasinet_new(PyTypeObject *kind)
+    {
+        static PyObject *none = NULL;
+        if (!none && !(none = PyTuple_New(0)))
+            return NULL;
+        return PyBaseObject_Type.tp_new(kind, none, NULL);
+    }
+    """
+    object wasinet_new(PyTypeObject*)
+
 cdef Py_ssize_t at(kind, name) except -1:
     return slot_offset(kind, name)
 
