@@ -101,6 +101,25 @@ def test_anImportedModule(tmp_path: Path) -> None:
         assert process.stdout().count("has changed: restarting") == 2
 
 
+def test_aChangeOfTheSameSecondAndLength(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Python's own cache of bytecode takes it for none.
+    """
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    source = "def handler(request):\n    return WasiResponse(body=b'%s')\n"
+    texts = ["from wasinet_twisted.http import WasiResponse\n" + source % word for word in ("one", "two")]
+    second = int(time.time()) * 10**9
+    os.utime(write(tmp_path, "from shop import handler\n"), ns=(second, second))
+    os.utime(write(tmp_path, texts[0], "shop.py"), ns=(second, second))
+    with serving(tmp_path, "--reload") as (process, port):
+        answers(port, b"one")
+        new = write(tmp_path, texts[1], "shop.new")
+        os.utime(new, ns=(second + 1, second + 1))
+        new.replace(tmp_path / "shop.py")
+        answers(port, b"two")
+        process.waitForOutput("shop.py has changed: restarting")
+
+
 def test_importErrors(tmp_path: Path) -> None:
     """
     They are said, and the next change is waited for; so are the clients that come in the meantime.

@@ -14,6 +14,8 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib.util import cache_from_source
 from typing import Any
 
 from twisted.application.service import Service
@@ -108,7 +110,11 @@ class Supervisor(CommandService):
 
     def _startWorker(self) -> None:
         # Whatever changes while it starts has changed.
-        self._seen = self._modifications()
+        now = self._modifications()
+        for file in now.keys() & self._seen.keys():
+            if now[file] != self._seen[file]:
+                _forgetBytecode(file)
+        self._seen = now
         self._listed = self._directories()
         ports = {text: service.port for text, service in self._listening.items()}
         descriptors = {text: port.fileno() for text, port in ports.items() if port is not None}  # type: ignore[attr-defined]
@@ -337,6 +343,16 @@ def commandAgain(arguments: Sequence[str], *, pidFile: bool) -> list[str]:
     """
     end = len(sys.orig_argv) - len(arguments) - 1
     return [sys.executable, *sys.orig_argv[1:end], *(["--pidfile="] if pidFile else []), *sys.orig_argv[end:]]
+
+
+def _forgetBytecode(file: str) -> None:
+    """
+    Remove what Python has kept of a changed module: it knows the change by whole seconds and the size alone (PEP 3147),
+    and takes an edit of the same second and length for none.
+    """
+    if file.endswith(".py"):
+        with suppress(OSError):
+            os.unlink(cache_from_source(file))
 
 
 def _modified(file: str) -> int | None:
