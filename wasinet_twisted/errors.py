@@ -206,6 +206,12 @@ class UnknownCertificateAuthority(CertificateError):
     """
 
 
+class TooManyRedirects(WasinetError):
+    """
+    A request was redirected more often than it may be.
+    """
+
+
 class UnreadPlaintext(WasinetError):
     """
     TLS can't begin: the peer has sent bytes in the clear that nobody has read.

@@ -50,7 +50,8 @@ class ClientTiming(Timing):
     that doesn't take what is sent, and of an idle connection.
 
     @ivar response: how long a response may take to begin, from the end of the request on; L{None}: any.
-    @ivar read: how long the next bytes of a response may take to come; L{None}: any.
+    @ivar read: how long the next bytes of a response may take to come, once there is nothing to read before them;
+        L{None}: any.
     """
 
     response: float | None = None
@@ -200,7 +201,10 @@ class ClientConnection(Connection):
             elif isinstance(event, EndOfMessage):
                 return event if self._ends(now) else self.nextEvent(now)
             elif event is None:
-                self._hungry = True
+                if not self._hungry:
+                    # What the server is given to go on counts from when somebody waits.
+                    self._hungry = True
+                    self._reads = now
                 if self.finished:
                     raise IncompleteRead("the server has ended its direction without a response")
         except (RemoteProtocolError, IncompleteRead):
@@ -281,7 +285,7 @@ class ClientConnection(Connection):
         found = inf, Expired.HEAD
         if state == ASKED and timing.response is not None:
             found = clock.since + timing.response, Expired.HEAD
-        elif state in (EARLY, ANSWERING) and timing.read is not None:
+        elif state in (EARLY, ANSWERING) and timing.read is not None and self._hungry:
             found = self._reads + timing.read, Expired.BODY
         return found if clock.taking is None or state == TUNNEL else sooner(found, (clock.response(), Expired.RESPONSE))
 

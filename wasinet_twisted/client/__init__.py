@@ -1,0 +1,16 @@
+"""
+An HTTP/1.1 client: C{fetch}, and the pool of connections behind it.
+
+    response = await fetch("http://example.org/")
+    text = await response.text()
+"""
+
+from ..errors import TooManyRedirects
+from .fetching import fetch
+from .limits import ClientLimits, Timeouts
+from .pool import Pool
+from .report import Report
+from .response import Response
+from .timings import Timings
+
+__all__ = ["ClientLimits", "Pool", "Report", "Response", "Timeouts", "Timings", "TooManyRedirects", "fetch"]

@@ -1,0 +1,46 @@
+"""
+One request over the connections of a pool, and once more where that is safe.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import ConnectionClosed, IncompleteRead
+from ..http import ResponseHead, WasiRequest
+from .bodies import Body
+from .dialing import Route
+from .limits import Timeouts
+from .pool import Pool
+from .protocol import Call, HttpClientProtocol
+
+# RFC 9110 section 9.2.2.
+IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
+
+
+async def exchange(
+    pool: Pool, route: Route, request: WasiRequest, body: Body, call: Call, timeouts: Timeouts
+) -> tuple[HttpClientProtocol, ResponseHead]:
+    """
+    Send a request, and wait for the head of its response.
+
+    A kept connection may have been closed by the server just when the request
+    was sent. If nothing has come of a response, and the request is one that may
+    be repeated (RFC 9110 section 9.2.2), it is sent once more, over a new
+    connection (RFC 9112 section 9.3.1).
+
+    @return: the connection, which holds the rest of the response, and the head.
+    @raise WasinetError: see L{fetch<wasinet_twisted.client.fetch>}.
+    """
+    protocol = pool.take(route) or await pool.wait(route, timeouts, call.timings, call.until)
+    head: Any
+    if protocol.isKept:
+        try:
+            head = await protocol.ask(call, request, body)
+            return protocol, head
+        except (ConnectionClosed, IncompleteRead):
+            if call.answered or request.method not in IDEMPOTENT or not body.replayable:
+                raise
+        protocol = await pool.fresh(route, timeouts, call.timings, call.until)
+    head = await protocol.ask(call, request, body)
+    return protocol, head
