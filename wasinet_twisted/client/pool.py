@@ -32,15 +32,30 @@ class Place:
     @ivar idle: those that are free, the one that was used last at the end.
     @ivar open: how many there are, those that are being made included.
     @ivar waiting: the requests that wait, in their order.
+    @ivar patience: the shortest of the deadlines that a connection has, in seconds.
     """
 
-    __slots__ = ("idle", "open", "route", "waiting")
+    __slots__ = ("_pool", "idle", "open", "patience", "route", "waiting")
 
-    def __init__(self, route: Route) -> None:
+    def __init__(self, pool: Pool, route: Route, patience: float) -> None:
+        self._pool = pool
         self.route = route
+        self.patience = patience
         self.idle: list[HttpClientProtocol] = []
         self.open = 0
         self.waiting: deque[Waiting] = deque()
+
+    def free(self, protocol: HttpClientProtocol) -> None:
+        """
+        The connection can take another request.
+        """
+        self._pool.keep(self, protocol)
+
+    def gone(self, protocol: HttpClientProtocol) -> None:
+        """
+        The connection takes no other request.
+        """
+        self._pool.discard(self, protocol)
 
 
 class Waiting(NamedTuple):
@@ -150,7 +165,8 @@ class Pool:
         self._checkOpen()
         place = self._places.get(route)
         if place is None:
-            place = self._places[route] = Place(route)
+            patience = min(self._timing.idle, self._timing.response or inf, self._timing.read or inf)
+            place = self._places[route] = Place(self, route, patience)
         if place.waiting or not self._mayOpen(place):
             protocol = await self._queue(place, until)
             if protocol is not None:
@@ -170,13 +186,12 @@ class Pool:
             place.idle[0].abort()
         return await self.wait(route, timeouts, timings, until)
 
-    # For connections
+    # For places and connections
 
-    def idle(self, protocol: HttpClientProtocol) -> None:
+    def keep(self, place: Place, protocol: HttpClientProtocol) -> None:
         """
         A connection is free: the first that waits gets it.
         """
-        place: Place = protocol.place
         while place.waiting:
             waiting = place.waiting.popleft()
             if not waiting.fired.called:
@@ -192,11 +207,10 @@ class Pool:
             # Those to other origins wait for its place.
             self._evict()
 
-    def gone(self, protocol: HttpClientProtocol) -> None:
+    def discard(self, place: Place, protocol: HttpClientProtocol) -> None:
         """
         A connection takes no other request.
         """
-        place: Place = protocol.place
         if self._free.pop(protocol, None) is not None:
             place.idle.remove(protocol)
         self._discount(place)
@@ -294,11 +308,11 @@ class Pool:
         try:
             protocol = await self._dialing.dial(place.route, timeouts, timings, until, self)
             self._checkOpen(protocol)
-            protocol.place = place
-            # From now on, gone() discounts it.
+            protocol.keeper = place
+            # From now on, discard() discounts it.
             counted = False
             self._all.add(protocol)
-            protocol.speak(self._dialing.connection(self.limits, self._timing), self)
+            protocol.speak(self._dialing.connection(self.limits, self._timing))
             return protocol
         finally:
             if counted:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Any, Protocol
 
+from multidict import CIMultiDict
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -30,7 +31,7 @@ from ..errors import (
     TimedOut,
     WasinetError,
 )
-from ..http import ClientConnection, Data, Event, ResponseHead, WasiRequest
+from ..http import ClientConnection, ResponseHead, WasiRequest
 from ..http.connection import ABORT, KEEP, Expired
 from ..http.exchange import IDLE
 from ..http.framing import isInterim
@@ -48,17 +49,21 @@ class Call:
     """
     One request on a connection, and what has come of its response.
 
-    @ivar method: the request's.
     @ivar where: the URL, for messages.
+    @ivar method: the request's.
     @ivar until: when all of it must be over, on the reactor's clock; C{math.inf}: never.
     @ivar timings: how long the phases take.
     @ivar interim: called with the head of each interim response.
-    @ivar answered: have bytes of a response come?
     @ivar kept: has it been sent over a connection that had been used before?
-    @ivar trailers: those of the response, once it is complete.
+    @ivar answered: have bytes of a response come?
+    @ivar begun: has the head of the final response come?
+    @ivar sender: what sends a body in pieces.
+    @ivar trailers: those of the response; L{None} until it is complete.
     """
 
-    __slots__ = ("answered", "interim", "kept", "method", "timings", "trailers", "until", "where")
+    __slots__ = (
+        "answered", "begun", "interim", "kept", "method", "sender", "timings", "trailers", "until", "where",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -72,9 +77,10 @@ class Call:
         self.method = method
         self.timings = timings
         self.until = until
-        self.answered = self.kept = False
-        self.trailers: Any = None
         self.interim = interim
+        self.answered = self.begun = self.kept = False
+        self.sender: Sender | None = None
+        self.trailers: CIMultiDict[str] | None = None
 
     def __str__(self) -> str:
         return f"{self.method} {self.where}"
@@ -82,12 +88,16 @@ class Call:
 
 class Keeper(Protocol):
     """
-    What the pool is to its connections.
+    Where the pool keeps a connection.
+
+    @ivar patience: the shortest of the deadlines that a connection has, in seconds.
     """
 
-    def idle(self, protocol: HttpClientProtocol) -> object:
+    patience: float
+
+    def free(self, protocol: HttpClientProtocol) -> object:
         """
-        The connection is free for another request.
+        The connection can take another request.
         """
 
     def gone(self, protocol: HttpClientProtocol) -> object:
@@ -100,31 +110,28 @@ class HttpClientProtocol(ConnectionProtocol):
     """
     @ivar connection: HTTP's view of it; L{None} while it is a stream of bytes.
     @ivar call: the request that is in flight.
-    @ivar place: where the pool keeps it.
+    @ivar keeper: where the pool keeps it; L{None} once its end is decided.
     """
 
-    __slots__ = ("_keeper", "_sender", "_timer", "_waiter", "call", "connection", "place")
+    __slots__ = ("_timer", "_waiter", "call", "connection", "keeper")
 
     def __init__(self, reactor: IReactorTime, owner: Owner | None = None) -> None:
         super().__init__(reactor, owner)
         self.connection: ClientConnection | None = None
         self.call: Call | None = None
-        self.place: Any = None
-        self._keeper: Keeper | None = None
+        self.keeper: Keeper | None = None
         self._timer: IDelayedCall | None = None
-        # Who waits for the next event.
-        self._waiter: Awaited[Event] | None = None
-        # What sends a body in pieces.
-        self._sender: Sender | None = None
+        # Who waits for the head of the response, or for the next piece of its body.
+        self._waiter: Awaited[Any] | None = None
 
-    def speak(self, connection: ClientConnection, keeper: Keeper) -> None:
+    def speak(self, connection: ClientConnection) -> None:
         """
         From now on HTTP is spoken.
 
         @raise RemoteProtocolError: the server has sent something already, which answers nothing.
+        @raise ConnectionClosed: the server has closed.
         """
         self.connection = connection
-        self._keeper = keeper
         if self._incoming.size:
             self.abort()
             raise RemoteProtocolError(f"{self.peerName()} has sent {self._incoming.size} bytes before any request")
@@ -231,7 +238,7 @@ class HttpClientProtocol(ConnectionProtocol):
         """
         return self.connection is not None and self.connection.exchange.count > 0
 
-    def ask(self, call: Call, request: WasiRequest, body: Body) -> Awaited[Event]:
+    def ask(self, call: Call, request: WasiRequest, body: Body) -> Awaited[ResponseHead]:
         """
         Send a request.
 
@@ -239,7 +246,7 @@ class HttpClientProtocol(ConnectionProtocol):
         @raise LocalProtocolError: it can't be sent; nothing has been.
         """
         connection = self.connection
-        assert connection is not None
+        assert connection is not None and self.keeper is not None
         now = self.reactor.seconds()
         if body.whole is None:
             encoded = connection.begin(request, now)
@@ -247,99 +254,118 @@ class HttpClientProtocol(ConnectionProtocol):
             encoded = connection.request(request, now)
         self.call = call
         call.kept = connection.exchange.count > 1
-        waiter: Awaited[Event] = Awaited(self._giveUp)
+        waiter: Awaited[ResponseHead] = Awaited(self._giveUp)
         self._waiter = waiter
-        self.send(encoded)
+        if self._queued:
+            self.send(encoded)
+        else:
+            self.transport.write(encoded)
+            if self._writePaused:
+                self._queued += len(encoded)
         if body.whole is None:
-            self._sender = Sender(self, connection, body, "expect" in request.headers)
-            self._sender.begin()
-        if self._waiter is waiter:
+            call.sender = Sender(self, connection, body, "expect" in request.headers)
+            call.sender.begin()
+        timer = self._timer
+        if timer is None or timer.getTime() > min(now + self.keeper.patience, call.until):
             self._arm(now)
         return waiter
 
-    def nextEvent(self) -> Event | None:
+    def nextPiece(self) -> bytes | None:
         """
-        Give what is there of the response to the present request.
+        Give what is there of the body of the response.
 
-        @return: L{None} if more has to come: see L{awaitEvent}.
-        @raise RemoteProtocolError: the response is malformed.
+        @return: C{b""} at its end; L{None} if more has to come: see L{awaitPiece}.
+        @raise RemoteProtocolError: it is malformed.
         @raise IncompleteRead: it was cut.
         @raise ConnectionClosed: the connection is gone.
         """
         connection = self.connection
         if connection is None or self.call is None:
             raise ConnectionClosed("the response is over")
-        now = self.reactor.seconds()
-        try:
-            event = self._next(connection, now)
-        except (RemoteProtocolError, IncompleteRead):
-            self._follow()
-            raise
+        piece = self._piece(connection, self.reactor.seconds())
         if self._readPaused and not (self.closing or self.lost) and connection.wantsBytes:
             self._readPaused = False
             if not connection.finished:
                 self.transport.resumeProducing()
-        if event is None and (self.lost or self.closing):
+        if piece is None and (self.lost or self.closing):
             raise again(self._gone())
-        return event
+        return piece
 
-    async def awaitEvent(self) -> Event:
+    async def awaitPiece(self) -> bytes:
         """
-        Wait for what comes next.
+        Wait for the next piece of the body of the response.
 
+        @return: C{b""} at its end.
         @raise TimedOut: it didn't come in time.
         @raise BusyError: somebody else waits.
         """
         if self._waiter is not None:
             raise BusyError(f"the body of the response to {self.call} is read twice")
-        event = self.nextEvent()
-        if event is not None:
+        piece = self.nextPiece()
+        if piece is not None:
             self._immediate += 1
             if self._immediate > IMMEDIATE:
                 # A body in chunks of one byte would keep the reactor from its turn.
                 self._immediate = 0
                 await turn(self.reactor)
-            return event
-        waiter: Awaited[Event] = Awaited(self._giveUp)
+            return piece
+        waiter: Awaited[bytes] = Awaited(self._giveUp)
         self._waiter = waiter
         self._arm(self.reactor.seconds())
         return await waiter
 
-    def _next(self, connection: ClientConnection, now: float) -> Event | None:
+    def _head(self, connection: ClientConnection, now: float) -> ResponseHead | None:
         """
-        The next event that anybody but us has to know of.
+        Return the head of the final response.
         """
-        while True:
-            event = connection.nextEvent(now)
-            if event.__class__ is Data or event is None:
-                return event
-            if event.__class__ is ResponseHead:
-                head: Any = event
-                if isInterim(head.status):
-                    self._interim(head)
-                    continue
-                self._headCame(head)
-                return head  # type: ignore[no-any-return]
-            self._complete(event, now)
-            return event
+        while (head := connection.nextEvent(now)) is not None:
+            assert isinstance(head, ResponseHead) and self.call is not None
+            if not isInterim(head.status):
+                self.call.begun = True
+                if self.call.sender is not None and head.status >= 300:
+                    # The server has decided without the rest of the body: the connection closes after its response
+                    # (RFC 9112 section 9.3).
+                    connection.makeLast()
+                    self.call.sender.stop()
+                return head
+            if head.status == 100 and self.call.sender is not None:
+                self.call.sender.goOn()
+            if self.call.interim is not None:
+                self.call.interim(head)
+        return None
+
+    def _piece(self, connection: ClientConnection, now: float) -> bytes | None:
+        """
+        Return the next piece of the body.
+        """
+        try:
+            piece = connection.nextPiece(now)
+        except (RemoteProtocolError, IncompleteRead):
+            self._follow()
+            raise
+        if piece == b"":
+            self._complete(connection, now)
+        return piece
 
     def _go(self, now: float) -> None:
         """
         Tell who waits what has come.
         """
-        connection, waiter = self.connection, self._waiter
-        assert connection is not None and waiter is not None
+        connection, waiter, call = self.connection, self._waiter, self.call
+        assert connection is not None and waiter is not None and call is not None
+        found: Any
         try:
-            event = self._next(connection, now)
+            found = self._piece(connection, now) if call.begun else self._head(connection, now)
         except (RemoteProtocolError, IncompleteRead) as error:
             self._waiter = None
             self._follow()
             waiter.fail(error)
             return
-        if event is not None:
+        if found is not None:
             if self._waiter is waiter:
+                # Who waited for the connection may have taken it already.
                 self._waiter = None
-            waiter.give(event)
+            waiter.give(found)
 
     def _ended(self, connection: ClientConnection) -> None:
         """
@@ -352,39 +378,28 @@ class HttpClientProtocol(ConnectionProtocol):
         elif connection.closing is not KEEP:
             self._follow()
 
-    def _interim(self, head: ResponseHead) -> None:
-        if head.status == 100 and self._sender is not None:
-            self._sender.goOn()
-        call = self.call
-        if call is not None and call.interim is not None:
-            call.interim(head)
-
-    def _headCame(self, head: ResponseHead) -> None:
-        sender = self._sender
-        if sender is not None and head.status >= 300:
-            # The server has decided without the rest of the body (RFC 9112 section 9.3): the connection closes after it.
-            assert self.connection is not None
-            self.connection.makeLast()
-            self._stopSender()
-
-    def _complete(self, event: Any, now: float) -> None:
+    def _complete(self, connection: ClientConnection, now: float) -> None:
         """
         The response is complete.
         """
         call, self.call = self.call, None
-        assert call is not None and self.connection is not None
-        call.trailers = event.trailers
+        assert call is not None
+        trailers = connection.trailers
+        call.trailers = CIMultiDict() if trailers is None else trailers
         call.timings.total = now - call.timings.begun
-        if self._sender is not None:
-            self._stopSender()
-        if self.isFree:
-            assert self._keeper is not None
-            self._keeper.idle(self)
-        else:
-            if self.connection.closing is KEEP:
-                # The request isn't complete, and won't be.
-                self.connection.close(0.0, now)
-            self._follow()
+        if call.sender is not None:
+            call.sender.stop()
+        keeper = self.keeper
+        if keeper is not None and self.isFree:
+            timer = self._timer
+            if timer is None or timer.getTime() > now + keeper.patience:
+                self._arm(now)
+            keeper.free(self)
+            return
+        if connection.closing is KEEP:
+            # The request isn't complete, and won't be.
+            connection.close(0.0, now)
+        self._follow()
 
     def _follow(self) -> None:
         """
@@ -400,7 +415,7 @@ class HttpClientProtocol(ConnectionProtocol):
             self.close(CLOSE_TIMEOUT)
 
     def _leave(self) -> None:
-        keeper, self._keeper = self._keeper, None
+        keeper, self.keeper = self.keeper, None
         if keeper is not None:
             keeper.gone(self)
 
@@ -453,7 +468,8 @@ class HttpClientProtocol(ConnectionProtocol):
         """
         The body has been sent, or could not be: then nobody can go on.
         """
-        self._sender = None
+        if self.call is not None:
+            self.call.sender = None
         if error is None:
             if not (self.closing or self.lost):
                 self._arm(self.reactor.seconds())
@@ -462,11 +478,6 @@ class HttpClientProtocol(ConnectionProtocol):
         self.abortFor(error if isinstance(error, WasinetError) else _bodyFailed(self, error))
         if waiter is not None:
             waiter.fail(error)
-
-    def _stopSender(self) -> None:
-        sender, self._sender = self._sender, None
-        if sender is not None:
-            sender.stop()
 
     # The end
 

@@ -13,11 +13,12 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python import threadable
 
 from ..errors import BusyError, ConnectionClosed, IncompleteRead, LocalProtocolError, MessageTooLarge, RemoteProtocolError
-from ..http import Data, ResponseHead
+from ..http import ResponseHead
 from ..http.content import decodeJson, decodeText
 from ..http.exchange import TUNNEL
 from ..http.pieces import Pieces
 from ..net import WasiTcpConn
+from ..net.tasks.awaited import Awaited
 from ..net.tls.info import TlsInfo
 from .decoding import Decoder
 from .protocol import Call, HttpClientProtocol
@@ -25,7 +26,7 @@ from .timings import Timings
 
 # The class has a method of that name.
 _Bytes = bytes
-# So many events of a response are taken with its head: a small body has come with it, and then its connection is free.
+# So many pieces of a response are taken with its head: a small body has come with it, and then its connection is free.
 _WITH_HEAD = 8
 # What of a body is read and forgotten to keep the connection, in bytes.
 _DISCARDED = 64 * 1024
@@ -85,13 +86,13 @@ class Response:
         """
         try:
             for _ in range(_WITH_HEAD):
-                event = protocol.nextEvent()
-                if event is None:
+                piece = protocol.nextPiece()
+                if piece is None:
                     return
-                if event.__class__ is not Data:
+                if not piece:
                     self._protocol = None
                     return
-                self._pieces.append(event.data)  # type: ignore[union-attr]
+                self._pieces.append(piece)
         except (RemoteProtocolError, IncompleteRead, ConnectionClosed) as error:
             # It is told to whoever reads the body: what came before is theirs.
             self._failure = error
@@ -178,6 +179,15 @@ class Response:
         @raise TimedOut: it took too long.
         @raise BusyError: L{stream} reads it.
         """
+        if self._protocol is None and self._decoder is None and self._failure is None and not self._begun:
+            # It has come with its head, as most do.
+            body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+            if len(body) <= (self._limit if maxBytes is None else maxBytes):
+                self._body = body
+                self._begun = True
+                there: Awaited[_Bytes] = Awaited()
+                there.begin(body)
+                return there
         return ensureDeferred(self._bytes(maxBytes))
 
     async def _bytes(self, maxBytes: int | None = None) -> _Bytes:
@@ -268,11 +278,11 @@ class Response:
         if protocol.call is not self._call:
             raise self._fail(ConnectionClosed(f"{self} was closed"))
         try:
-            event = protocol.nextEvent() or await protocol.awaitEvent()
+            piece = await protocol.awaitPiece()
         except Exception as error:
             raise self._fail(error) from None
-        if event.__class__ is Data:
-            return event.data  # type: ignore[union-attr,no-any-return]
+        if piece:
+            return piece
         self._protocol = None
         return None
 

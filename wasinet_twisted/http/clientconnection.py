@@ -16,6 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
+from multidict import CIMultiDict
+
 from ..errors import IncompleteRead, LocalProtocolError, RemoteProtocolError
 from .asks import asksOf, offersUpgrade, persists
 from .buffer import Buffer
@@ -66,9 +68,10 @@ class ClientConnection(Connection):
     One request at a time: the next one when the response before is complete and the connection goes on.
 
     @ivar clock: what time means to it.
+    @ivar trailers: the fields behind the last body that L{nextPiece} has given to its end; L{None}: there were none.
     """
 
-    __slots__ = ("_hungry", "_interim", "_offers", "_parser", "_reads", "_timing", "clock")
+    __slots__ = ("_hungry", "_interim", "_offers", "_parser", "_reads", "_timing", "clock", "trailers")
 
     clock: Clock
 
@@ -90,6 +93,7 @@ class ClientConnection(Connection):
         self._offers = False
         # When bytes came last.
         self._reads = now
+        self.trailers: CIMultiDict[str] | None = None
         self.clock = Clock(timing, now)
 
     # Requests out
@@ -150,9 +154,10 @@ class ClientConnection(Connection):
             raise LocalProtocolError("a request on a connection that has one in flight, or is over")
 
     def _sends(self, request: WasiRequest, now: float) -> None:
-        self.exchange.request(request.method, request.keepAlive and request.method != "CONNECT")
+        asks = asksOf(request.fields() if request._headers is not None else request._pairs)
+        self.exchange.request(request.method, persists(asks, request.version) and request.method != "CONNECT")
         self._parser.expectResponse(request.method)
-        self._offers = offersUpgrade(asksOf(request.fields()), request.version)
+        self._offers = offersUpgrade(asks, request.version)
         self._interim = 0
         self.clock.since = self._reads = now
 
@@ -201,16 +206,47 @@ class ClientConnection(Connection):
             elif isinstance(event, EndOfMessage):
                 return event if self._ends(now) else self.nextEvent(now)
             elif event is None:
-                if not self._hungry:
-                    # What the server is given to go on counts from when somebody waits.
-                    self._hungry = True
-                    self._reads = now
+                self._waits(now)
                 if self.finished:
                     raise IncompleteRead("the server has ended its direction without a response")
         except (RemoteProtocolError, IncompleteRead):
             self._end(ABORT)
             raise
         return event
+
+    def nextPiece(self, now: float) -> bytes | None:
+        """
+        Give the next piece of the body of the response whose final head L{nextEvent} has given: the same bytes as it, at
+        less cost.
+
+        @return: C{b""} at the end, then C{trailers} are there; L{None} while more bytes are needed, and after the end.
+        @raise RemoteProtocolError: as L{nextEvent} has it.
+        @raise IncompleteRead: the same.
+        """
+        if self.exchange.state not in (ANSWERING, EARLY):
+            return None
+        parser = self._parser
+        message = parser._message
+        try:
+            piece = parser.nextPiece()
+        except (RemoteProtocolError, IncompleteRead):
+            self._end(ABORT)
+            raise
+        if piece:
+            return piece
+        if piece is None:
+            self._waits(now)
+            return None
+        assert message is not None
+        self.trailers = message._trailers
+        self._ends(now)
+        return b""
+
+    def _waits(self, now: float) -> None:
+        if not self._hungry:
+            # What the server is given to go on counts from when somebody waits.
+            self._hungry = True
+            self._reads = now
 
     def _head(self, head: ResponseHead, now: float) -> None:
         if isInterim(head.status):
