@@ -533,7 +533,7 @@ class HttpClientProtocol(ConnectionProtocol):
             connection.taken(self._untaken(), now)
         error: WasinetError | None = None
         if call is not None and now >= call.until:
-            error = TimedOut(f"timed out: {call}: not complete in {call.until - call.timings.begun:g} s")
+            error = TimedOut(f"timed out: {call}: not complete in {call.until - call.timings.begun:.3g} s")
         else:
             expired = connection.expire(now)
             if expired is None:
