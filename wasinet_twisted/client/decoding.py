@@ -1,3 +1,0 @@
-def acceptEncoding(): return "identity"
-def decoderFor(*a): return None
-class Decoder: ...
