@@ -76,6 +76,12 @@ class LimitExceeded(WasinetError):
     """
 
 
+class TooManyRedirects(LimitExceeded):
+    """
+    A server sent the client on once more than the client follows. The message names the bound and the URL.
+    """
+
+
 class MessageTooLarge(RemoteProtocolError, LimitExceeded):
     """
     The peer's message passed a bound of L{wasinet_twisted.http.Limits}.
@@ -215,5 +221,5 @@ class UnreadPlaintext(WasinetError):
 
 class NotSupported(WasinetError):
     """
-    This transport can't do that.
+    This can't be done here: by this transport, with this body, or without an extra that is not installed.
     """
