@@ -76,6 +76,12 @@ class LimitExceeded(WasinetError):
     """
 
 
+class TooManyRedirects(LimitExceeded):
+    """
+    A server sent the client on once more than the client follows. The message names the bound and the URL.
+    """
+
+
 class MessageTooLarge(RemoteProtocolError, LimitExceeded):
     """
     The peer's message passed a bound of L{wasinet_twisted.http.Limits}.
@@ -206,12 +212,6 @@ class UnknownCertificateAuthority(CertificateError):
     """
 
 
-class TooManyRedirects(WasinetError):
-    """
-    A request was redirected more often than it may be.
-    """
-
-
 class UnreadPlaintext(WasinetError):
     """
     TLS can't begin: the peer has sent bytes in the clear that nobody has read.
@@ -221,5 +221,5 @@ class UnreadPlaintext(WasinetError):
 
 class NotSupported(WasinetError):
     """
-    This transport can't do that.
+    This can't be done here: by this transport, with this body, or without an extra that is not installed.
     """

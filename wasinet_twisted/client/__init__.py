@@ -6,6 +6,7 @@ An HTTP/1.1 client: C{fetch}, and the pool of connections behind it.
 """
 
 from ..errors import TooManyRedirects
+from .decoding import DecodingLimits
 from .fetching import fetch
 from .limits import ClientLimits, Timeouts
 from .pool import Pool
@@ -13,4 +14,14 @@ from .report import Report
 from .response import Response
 from .timings import Timings
 
-__all__ = ["ClientLimits", "Pool", "Report", "Response", "Timeouts", "Timings", "TooManyRedirects", "fetch"]
+__all__ = [
+    "ClientLimits",
+    "DecodingLimits",
+    "Pool",
+    "Report",
+    "Response",
+    "Timeouts",
+    "Timings",
+    "TooManyRedirects",
+    "fetch",
+]

@@ -4,7 +4,7 @@ How a connection for requests is made: the name looked up, TCP or a Unix socket,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import inf
 from typing import Any, NamedTuple, TypeVar
 
@@ -127,7 +127,7 @@ class Dialing:
         seconds = self._reactor.seconds
         origin, proxy, unixSocket = route
         target: Any
-        addresses: Sequence[Any] | None = None
+        addresses: Any = None
         if unixSocket is not None:
             target = UNIXClientEndpoint(self._reactor, unixSocket)
         elif self._endpoint is not None and proxy is None:
@@ -135,9 +135,8 @@ class Dialing:
         else:
             target = (origin.host, origin.port) if proxy is None else (proxy.host, proxy.port)
             begun = seconds()
-            addresses = await self._step(
-                nsloopup(*target, timeout=self._left(timeouts.resolve, until), reactor=self._reactor)
-            )
+            looking = nsloopup(*target, timeout=self._left(timeouts.resolve, until), reactor=self._reactor)
+            addresses = await self._step(looking)
             timings.resolve = seconds() - begun
         begun = seconds()
         timeout = self._left(timeouts.connect, until)
@@ -195,7 +194,7 @@ class Dialing:
         """
         if until == inf:
             return timeout
-        left = until - self._reactor.seconds()
+        left: float = until - self._reactor.seconds()
         if left <= 0:
             raise TimedOut("timed out: no time is left for a connection")
         return left if timeout is None else min(timeout, left)
@@ -208,5 +207,3 @@ class Dialing:
             return await waiting
         finally:
             self._running.discard(waiting)
-
-

@@ -9,10 +9,11 @@ from typing import Any
 from ..errors import ConnectionClosed, IncompleteRead
 from ..http import ResponseHead, WasiRequest
 from .bodies import Body
+from .call import Call
 from .dialing import Route
 from .limits import Timeouts
 from .pool import Pool
-from .protocol import Call, HttpClientProtocol
+from .protocol import HttpClientProtocol
 
 # RFC 9110 section 9.2.2.
 IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))

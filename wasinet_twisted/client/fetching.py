@@ -10,10 +10,11 @@ from math import inf
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from multidict import CIMultiDict
 from twisted.internet.defer import Deferred
 
 from .. import __version__
-from ..errors import InvalidArgument, TooManyRedirects
+from ..errors import InvalidArgument
 from ..http import ResponseHead, WasiRequest
 from ..http.events import HeadersLike, toHeaders
 from ..http.fields import Pair
@@ -21,13 +22,13 @@ from ..net.reactors import theReactor
 from ..net.tasks.awaited import Awaited
 from ..net.tasks.task import Task
 from .bodies import NO_BODY, Body, toBody
+from .call import Call
 from .decoding import acceptEncoding, decoderFor
 from .dialing import Route
 from .exchanging import exchange
-from .limits import Timeouts
+from .limits import Timeouts, timingOf
 from .pool import Pool
-from .protocol import Call
-from .redirects import redirected
+from .redirects import REDIRECTS, checkRedirects, redirected
 from .report import Report
 from .response import Response
 from .timings import Timings
@@ -38,7 +39,6 @@ _pools: WeakKeyDictionary[Any, Pool] = WeakKeyDictionary()
 
 _USER_AGENT = ("User-Agent", f"wasinet_twisted/{__version__}")
 _ACCEPT = ("Accept", "*/*")
-_REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
 
 def fetch(
@@ -147,7 +147,7 @@ class _Plan:
     What stays the same from one redirect to the next.
     """
 
-    __slots__ = ("_decode", "_interim", "_pool", "_proxy", "_redirects", "_timeouts", "_unixSocket")
+    __slots__ = ("_decode", "_interim", "_pool", "_proxy", "_redirects", "_timeouts", "_timing", "_unixSocket")
 
     def __init__(
         self,
@@ -161,15 +161,14 @@ class _Plan:
     ) -> None:
         self._pool = pool
         self._timeouts = timeouts
+        self._timing = None if timeouts is pool.timeouts else timingOf(pool.limits, timeouts)
         self._redirects = redirects
         self._proxy = pool.proxy if proxy is None else proxy
         self._unixSocket = unixSocket
         self._decode = decode
         self._interim = interim
 
-    async def run(
-        self, target: Target, method: str, fields: list[Pair], body: Body, expectContinue: bool
-    ) -> Response:
+    async def run(self, target: Target, method: str, fields: list[Pair], body: Body, expectContinue: bool) -> Response:
         """
         Send the request, and follow where it is redirected.
         """
@@ -180,19 +179,23 @@ class _Plan:
         history: tuple[Response, ...] = ()
         while True:
             response = await self._once(target, method, fields, body, expectContinue, until, history)
-            if response.status not in _REDIRECTS or not self._redirects:
+            if response.status not in REDIRECTS or not self._redirects:
                 return response
-            following = redirected(method, fields, body.replayable, target, response.status, response.headers)
+            following = redirected(
+                method,
+                CIMultiDict(fields),
+                target,
+                response.status,
+                response.headers.getall("Location", ()),
+                hasBody=body is not NO_BODY,
+                replayable=body.replayable,
+            )
             if following is None:
                 return response
-            if len(history) >= self._redirects:
-                response.close()
-                raise TooManyRedirects(
-                    f"more than {self._redirects} redirects: {target} redirects to {following.target}"
-                )
+            checkRedirects(len(history), self._redirects, following.target)
             await response.discard()
             history = (*history, response)
-            target, method, fields = following.target, following.method, following.fields
+            target, method, fields = following.target, following.method, list(following.headers.items())
             if not following.keepsBody:
                 body, expectContinue = NO_BODY, False
 
@@ -209,7 +212,7 @@ class _Plan:
         pool = self._pool
         route = self._route(target)
         request = self._request(target, method, fields, body, expectContinue, route)
-        call = Call(target, method, Timings(pool.reactor.seconds()), until, self._interim)
+        call = Call(target, method, Timings(pool.reactor.seconds()), until, self._interim, self._timing)
         try:
             protocol, head = await exchange(pool, route, request, body, call, self._timeouts)
         except BaseException as error:
@@ -220,8 +223,7 @@ class _Plan:
         if self._decode:
             coding = head.getHeader("Content-Encoding")
             if coding is not None:
-                limits = pool.limits
-                decoder = decoderFor(coding, limits.decoded, limits.ratio)
+                decoder = decoderFor(coding, pool.limits.decoding)
         response = Response(protocol, call, head, target, pool.limits.message.responseBody, decoder, history)
         if pool.observer is not None:
             pool.observer(Report(method, str(target), head.status, None, call.kept, call.timings))
@@ -263,7 +265,7 @@ def _fieldsOf(given: HeadersLike) -> list[Pair]:
     @raise LocalProtocolError: a name is neither str nor bytes.
     """
     if given.__class__ is dict:
-        pairs = list(given.items())  # type: ignore[union-attr]
+        pairs = list(given.items())
         if all(name.__class__ is str and value.__class__ is str for name, value in pairs):
             return pairs
     return list(toHeaders(given).items()) if given else []

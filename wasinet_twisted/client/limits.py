@@ -10,9 +10,10 @@ from ..errors import InvalidArgument
 from ..http import Limits
 from ..http.clientconnection import ClientTiming
 from ..http.limits import DEFAULT_LIMITS, checkNumbers
+from .decoding import DEFAULT_DECODING_LIMITS, DecodingLimits
 
-_COUNTS = frozenset(("connections", "perOrigin", "waiting", "decoded", "ratio", "redirects"))
-_POSITIVE = frozenset(("connections", "perOrigin", "ratio"))
+_COUNTS = frozenset(("connections", "perOrigin", "waiting", "buffered"))
+_POSITIVE = frozenset(("connections", "perOrigin"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +57,7 @@ class ClientLimits:
     @ivar perOrigin: how many to one origin.
     @ivar waiting: how many requests may wait for a connection; one more is refused.
     @ivar idle: how long a connection is kept for the next request, in seconds. 0: not at all.
-    @ivar decoded: how large a body may become when its content coding is undone, in bytes.
-    @ivar ratio: how many times as large as it came, once it is larger than 1 MiB.
+    @ivar decoding: the bounds on what a body may become when its content coding is undone.
     @ivar buffered: how much of a body is held that nobody has read, in bytes.
     @ivar requestRate: how fast a server must take what is sent to it, in bytes a second, after 20 seconds of grace.
     @ivar message: the bounds on each response, see L{Limits<wasinet_twisted.http.Limits>}. C{responseBody} holds for
@@ -68,8 +68,7 @@ class ClientLimits:
     perOrigin: int = 64
     waiting: int = 10_000
     idle: float = 30.0
-    decoded: int = 1024 * 1024 * 1024
-    ratio: int = 200
+    decoding: DecodingLimits = field(default=DEFAULT_DECODING_LIMITS)
     buffered: int = 64 * 1024
     requestRate: float = 500.0
     message: Limits = field(default=DEFAULT_LIMITS)
@@ -77,7 +76,9 @@ class ClientLimits:
     def __post_init__(self) -> None:
         if not isinstance(self.message, Limits):
             raise InvalidArgument(f"ClientLimits.message must be http.Limits, not {self.message!r}")
-        checkNumbers(self, whole=_COUNTS | {"buffered"}, positive=_POSITIVE)
+        if not isinstance(self.decoding, DecodingLimits):
+            raise InvalidArgument(f"ClientLimits.decoding must be DecodingLimits, not {self.decoding!r}")
+        checkNumbers(self, whole=_COUNTS, positive=_POSITIVE)
 
 
 DEFAULT_CLIENT_LIMITS = ClientLimits()

@@ -10,7 +10,7 @@ from math import inf
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from ..errors import ConnectionClosed, InvalidArgument, LimitExceeded, TimedOut
@@ -32,15 +32,17 @@ class Place:
     @ivar idle: those that are free, the one that was used last at the end.
     @ivar open: how many there are, those that are being made included.
     @ivar waiting: the requests that wait, in their order.
+    @ivar timing: what a server is allowed.
     @ivar patience: the shortest of the deadlines that a connection has, in seconds.
     """
 
-    __slots__ = ("_pool", "idle", "open", "patience", "route", "waiting")
+    __slots__ = ("_pool", "idle", "open", "patience", "route", "timing", "waiting")
 
-    def __init__(self, pool: Pool, route: Route, patience: float) -> None:
+    def __init__(self, pool: Pool, route: Route) -> None:
         self._pool = pool
         self.route = route
-        self.patience = patience
+        self.timing = pool.timing
+        self.patience = pool.timing.shortest
         self.idle: list[HttpClientProtocol] = []
         self.open = 0
         self.waiting: deque[Waiting] = deque()
@@ -83,6 +85,7 @@ class Pool:
 
     @ivar limits: its bounds.
     @ivar timeouts: the deadlines of requests that bring none of their own.
+    @ivar timing: the same for one connection.
     @ivar closed: has it been closed?
     """
 
@@ -118,7 +121,7 @@ class Pool:
         self.observer = observer
         self._reactor: Any = theReactor(reactor)
         self._dialing = Dialing(self._reactor, caCertificates, clientCertificate, endpoint)
-        self._timing = timingOf(limits, timeouts)
+        self.timing = timingOf(limits, timeouts)
         self._places: dict[Route, Place] = {}
         # All that are free, the longest first: the values are their places.
         self._free: dict[HttpClientProtocol, Place] = {}
@@ -165,8 +168,7 @@ class Pool:
         self._checkOpen()
         place = self._places.get(route)
         if place is None:
-            patience = min(self._timing.idle, self._timing.response or inf, self._timing.read or inf)
-            place = self._places[route] = Place(self, route, patience)
+            place = self._places[route] = Place(self, route)
         if place.waiting or not self._mayOpen(place):
             protocol = await self._queue(place, until)
             if protocol is not None:
@@ -215,6 +217,12 @@ class Pool:
             place.idle.remove(protocol)
         self._discount(place)
 
+    def connected(self, protocol: HttpClientProtocol) -> bool:
+        """
+        Nobody calls this: connections become the pool's when they have been made.
+        """
+        return False
+
     def connectionGone(self, protocol: HttpClientProtocol) -> None:
         """
         A connection is lost.
@@ -259,9 +267,10 @@ class Pool:
             for place in self._places.values():
                 while place.waiting and place.waiting[0].fired.called:
                     place.waiting.popleft()
-                if place.waiting and place.open < self.limits.perOrigin:
-                    if best is None or place.waiting[0].turn < best.waiting[0].turn:
-                        best = place
+                if not place.waiting or place.open >= self.limits.perOrigin:
+                    continue
+                if best is None or place.waiting[0].turn < best.waiting[0].turn:
+                    best = place
             if best is None:
                 return
             self._waiting -= 1
@@ -312,7 +321,7 @@ class Pool:
             # From now on, discard() discounts it.
             counted = False
             self._all.add(protocol)
-            protocol.speak(self._dialing.connection(self.limits, self._timing))
+            protocol.speak(self._dialing.connection(self.limits, self.timing))
             return protocol
         finally:
             if counted:

@@ -11,7 +11,6 @@ back-pressure, who waits, and one timer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import inf
 from typing import Any, Protocol
 
@@ -32,6 +31,7 @@ from ..errors import (
     WasinetError,
 )
 from ..http import ClientConnection, ResponseHead, WasiRequest
+from ..http.clientconnection import ClientTiming
 from ..http.connection import ABORT, KEEP, Expired
 from ..http.exchange import IDLE
 from ..http.framing import isInterim
@@ -41,58 +41,19 @@ from ..net.stream.owner import Owner
 from ..net.stream.protocol import ConnectionProtocol
 from ..net.tasks.awaited import IMMEDIATE, Awaited, again, turn
 from .bodies import Body
+from .call import Call
 from .sending import Sender
-from .timings import Timings
-
-
-class Call:
-    """
-    One request on a connection, and what has come of its response.
-
-    @ivar where: the URL, for messages.
-    @ivar method: the request's.
-    @ivar until: when all of it must be over, on the reactor's clock; C{math.inf}: never.
-    @ivar timings: how long the phases take.
-    @ivar interim: called with the head of each interim response.
-    @ivar kept: has it been sent over a connection that had been used before?
-    @ivar answered: have bytes of a response come?
-    @ivar begun: has the head of the final response come?
-    @ivar sender: what sends a body in pieces.
-    @ivar trailers: those of the response; L{None} until it is complete.
-    """
-
-    __slots__ = (
-        "answered", "begun", "interim", "kept", "method", "sender", "timings", "trailers", "until", "where",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        where: object,
-        method: str,
-        timings: Timings,
-        until: float = inf,
-        interim: Callable[[ResponseHead], object] | None = None,
-    ) -> None:
-        self.where = where
-        self.method = method
-        self.timings = timings
-        self.until = until
-        self.interim = interim
-        self.answered = self.begun = self.kept = False
-        self.sender: Sender | None = None
-        self.trailers: CIMultiDict[str] | None = None
-
-    def __str__(self) -> str:
-        return f"{self.method} {self.where}"
 
 
 class Keeper(Protocol):
     """
     Where the pool keeps a connection.
 
-    @ivar patience: the shortest of the deadlines that a connection has, in seconds.
+    @ivar timing: what the server is allowed, if the request says nothing else.
+    @ivar patience: the shortest of its times, in seconds.
     """
 
+    timing: ClientTiming
     patience: float
 
     def free(self, protocol: HttpClientProtocol) -> object:
@@ -246,8 +207,12 @@ class HttpClientProtocol(ConnectionProtocol):
         @raise LocalProtocolError: it can't be sent; nothing has been.
         """
         connection = self.connection
-        assert connection is not None and self.keeper is not None
+        assert connection is not None
+        assert self.keeper is not None
         now = self.reactor.seconds()
+        timing = call.timing or self.keeper.timing
+        if connection.clock.timing is not timing:
+            connection.allow(timing)
         if body.whole is None:
             encoded = connection.begin(request, now)
         else:
@@ -266,7 +231,7 @@ class HttpClientProtocol(ConnectionProtocol):
             call.sender = Sender(self, connection, body, "expect" in request.headers)
             call.sender.begin()
         timer = self._timer
-        if timer is None or timer.getTime() > min(now + self.keeper.patience, call.until):
+        if timer is None or call.timing is not None or timer.getTime() > min(now + self.keeper.patience, call.until):
             self._arm(now)
         return waiter
 
@@ -319,7 +284,8 @@ class HttpClientProtocol(ConnectionProtocol):
         Return the head of the final response.
         """
         while (head := connection.nextEvent(now)) is not None:
-            assert isinstance(head, ResponseHead) and self.call is not None
+            assert isinstance(head, ResponseHead)
+            assert self.call is not None
             if not isInterim(head.status):
                 self.call.begun = True
                 if self.call.sender is not None and head.status >= 300:
@@ -352,7 +318,9 @@ class HttpClientProtocol(ConnectionProtocol):
         Tell who waits what has come.
         """
         connection, waiter, call = self.connection, self._waiter, self.call
-        assert connection is not None and waiter is not None and call is not None
+        assert connection is not None
+        assert waiter is not None
+        assert call is not None
         found: Any
         try:
             found = self._piece(connection, now) if call.begun else self._head(connection, now)

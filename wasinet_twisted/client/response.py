@@ -12,7 +12,14 @@ from multidict import CIMultiDict
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python import threadable
 
-from ..errors import BusyError, ConnectionClosed, IncompleteRead, LocalProtocolError, MessageTooLarge, RemoteProtocolError
+from ..errors import (
+    BusyError,
+    ConnectionClosed,
+    IncompleteRead,
+    LocalProtocolError,
+    MessageTooLarge,
+    RemoteProtocolError,
+)
 from ..http import ResponseHead
 from ..http.content import decodeJson, decodeText
 from ..http.exchange import TUNNEL
@@ -20,8 +27,9 @@ from ..http.pieces import Pieces
 from ..net import WasiTcpConn
 from ..net.tasks.awaited import Awaited
 from ..net.tls.info import TlsInfo
+from .call import Call
 from .decoding import Decoder
-from .protocol import Call, HttpClientProtocol
+from .protocol import HttpClientProtocol
 from .timings import Timings
 
 # The class has a method of that name.
@@ -45,8 +53,18 @@ class Response:
     """
 
     __slots__ = (
-        "_begun", "_body", "_call", "_decoder", "_failure", "_head", "_limit", "_pieces", "_protocol", "_target", "history",
-    )  # fmt: skip
+        "_begun",
+        "_body",
+        "_call",
+        "_decoder",
+        "_failure",
+        "_head",
+        "_limit",
+        "_pieces",
+        "_protocol",
+        "_target",
+        "history",
+    )
 
     def __init__(
         self,
@@ -295,8 +313,7 @@ class Response:
 
     def upgrade(self) -> WasiTcpConn:
         """
-        Take the connection after a 101 (Switching Protocols): its bytes from now on are the caller's, and it is theirs to
-        close.
+        Take the connection after a 101 (Switching Protocols): its bytes from now on are the caller's, who closes it.
 
         @raise LocalProtocolError: it is no 101, or has been taken.
         """
@@ -349,7 +366,8 @@ class Response:
                 protocol.giveUp()
             else:
                 # The garbage collector runs in whichever thread it likes.
-                protocol.reactor.callFromThread(protocol.giveUp)  # type: ignore[attr-defined]
+                reactor: Any = protocol.reactor
+                reactor.callFromThread(protocol.giveUp)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._head.status} {self._call}>"

@@ -59,6 +59,14 @@ class ClientTiming(Timing):
     response: float | None = None
     read: float | None = None
 
+    @property
+    def shortest(self) -> float:
+        """
+        The shortest time after which a connection on which nothing happens has to be looked at, in seconds.
+        """
+        times = (self.idle, self.response, self.read, self.bodyGrace)
+        return min(time for time in times if time is not None)
+
 
 DEFAULT_CLIENT_TIMING = ClientTiming()
 
@@ -97,6 +105,12 @@ class ClientConnection(Connection):
         self.clock = Clock(timing, now)
 
     # Requests out
+
+    def allow(self, timing: ClientTiming) -> None:
+        """
+        From now on let the server have so much time.
+        """
+        self._timing = self.clock.timing = timing
 
     def request(self, request: WasiRequest, now: float) -> bytes:
         """
@@ -216,8 +230,8 @@ class ClientConnection(Connection):
 
     def nextPiece(self, now: float) -> bytes | None:
         """
-        Give the next piece of the body of the response whose final head L{nextEvent} has given: the same bytes as it, at
-        less cost.
+        Give the next piece of the body of the response whose final head L{nextEvent} has given: the same bytes as it
+        gives, at less cost.
 
         @return: C{b""} at the end, then C{trailers} are there; L{None} while more bytes are needed, and after the end.
         @raise RemoteProtocolError: as L{nextEvent} has it.

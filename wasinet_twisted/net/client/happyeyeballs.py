@@ -99,7 +99,9 @@ class Race:
         if self._left and self._delay is not None:
             self._timer = self._reactor.callLater(self._delay, self._next)
         self.attempts[name] = None
-        attempt = self._running[name] = maybeDeferred(endpoint.connect, _AttemptFactory(self._reactor, self, self._build))
+        attempt = self._running[name] = maybeDeferred(
+            endpoint.connect, _AttemptFactory(self._reactor, self, self._build)
+        )
         attempt.addCallbacks(self._won, self._failed, callbackArgs=(name,), errbackArgs=(name,))
 
     def connected(self, protocol: ConnectionProtocol) -> bool:
