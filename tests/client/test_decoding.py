@@ -127,6 +127,16 @@ def test_byteByByte(name: str, encode: Encode) -> None:
     assert decoded(name, *single(encode(body))) == body
 
 
+@everyCoding
+def test_bodiesThatFillAPiece(name: str, encode: Encode) -> None:
+    """
+    The end may be all that is left, and wait inside the decoder.
+    """
+    for size in [*range(PIECE - 2, PIECE + 3), *range(PIECE, PIECE + 600, 25), 2 * PIECE, 32_752, 98_272]:
+        for body in (bytes(size), b"ab" * (size // 2)):
+            assert decoded(name, encode(body), ratio=1e9) == body
+
+
 @usual
 @given(
     anyCoding,
