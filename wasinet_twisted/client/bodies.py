@@ -41,8 +41,32 @@ class Body:
         """
         raise AssertionError("a body that is there has no pieces")
 
+    def later(self) -> Body:
+        """
+        Return the same body, which isn't sent with the head: it may wait for a 100 (Continue).
+        """
+        return _Later(self) if self.whole else self
+
 
 NO_BODY = Body(b"")
+
+
+class _Later(Body):
+    """
+    One that is there, but isn't sent with the head.
+    """
+
+    __slots__ = ("_given",)
+
+    def __init__(self, given: Body) -> None:
+        super().__init__(None, given.contentType)
+        self._given = given.whole or b""
+        self.length = len(self._given)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        given = memoryview(self._given)
+        for start in range(0, len(given), PIECE):
+            yield bytes(given[start : start + PIECE])
 
 
 class _Pieces(Body):

@@ -157,7 +157,8 @@ class HttpClientProtocol(ConnectionProtocol):
         super().connectionLost(reason)
         self._leave()
         if waiter is not None:
-            waiter.fail(self._gone())
+            assert self.call is not None
+            self.call.fail(waiter, self._gone())
 
     def resumeProducing(self) -> None:
         """
@@ -214,10 +215,7 @@ class HttpClientProtocol(ConnectionProtocol):
         if connection.clock.timing is not timing:
             connection.allow(timing)
         try:
-            if body.whole is None:
-                encoded = connection.begin(request, now)
-            else:
-                encoded = connection.request(request, now)
+            encoded = connection.begin(request, now) if body.whole is None else connection.request(request, now)
         except Exception:
             # The connection is as free as before. Who takes it next may fail as well, from within this call.
             self.reactor.callLater(0, self._release, now)
@@ -332,13 +330,18 @@ class HttpClientProtocol(ConnectionProtocol):
         except (RemoteProtocolError, IncompleteRead) as error:
             self._waiter = None
             self._follow()
-            waiter.fail(error)
+            call.fail(waiter, error)
             return
-        if found is not None:
-            if self._waiter is waiter:
-                # Who waited for the connection may have taken it already.
-                self._waiter = None
-            waiter.give(found)
+        if found is None:
+            return
+        if self._waiter is waiter:
+            # Who waited for the connection may have taken it already.
+            self._waiter = None
+        if found.__class__ is ResponseHead:
+            found = call.respond(self, found)
+            if found is None:
+                return
+        waiter.give(found)
 
     def _ended(self, connection: ClientConnection) -> None:
         """
@@ -513,7 +516,7 @@ class HttpClientProtocol(ConnectionProtocol):
             connection.taken(self._untaken(), now)
         error: WasinetError | None = None
         if call is not None and now >= call.until:
-            error = TimedOut(f"timed out: {call}: not complete in {call.until - call.timings.begun:g} s")
+            error = TimedOut(f"timed out: {call}: not complete in {call.until - call.timings.begun:.3g} s")
         else:
             expired = connection.expire(now)
             if expired is None:

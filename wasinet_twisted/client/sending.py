@@ -87,24 +87,34 @@ class Sender:
             self._task.cancel()
 
     async def _send(self) -> None:
-        carrier, connection = self._carrier, self._connection
-        seconds = carrier.reactor.seconds
+        connection = self._connection
+        seconds = self._carrier.reactor.seconds
         try:
             if self._expects:
                 await self._allowed()
             async with aclosing(self._body.pieces()) as pieces:  # type: ignore[type-var]
                 async for piece in pieces:
-                    await carrier.write(connection.data(piece, seconds()))
-            await carrier.write(connection.end(seconds()))
+                    if not await self._written(connection.data(piece, seconds())):
+                        return
+            if not await self._written(connection.end(seconds())):
+                return
         except CancelledError:
             raise
-        except ConnectionClosed:
-            # What has become of the connection, and whether there is a response, those know who wait for that.
-            return
         except Exception as error:
-            carrier.sent(error)
+            self._carrier.sent(error)
             return
-        carrier.sent(None)
+        self._carrier.sent(None)
+
+    async def _written(self, data: bytes) -> bool:
+        """
+        @return: is the connection still there? What has become of it, and whether there is a response, those know who
+            wait for that. A C{ConnectionClosed} that the body itself raises is about another one.
+        """
+        try:
+            await self._carrier.write(data)
+        except ConnectionClosed:
+            return False
+        return True
 
     async def _allowed(self) -> None:
         waiting: Awaited[None] = Awaited()
