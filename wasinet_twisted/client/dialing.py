@@ -107,7 +107,7 @@ class Dialing:
         Connect.
 
         @param until: when all of it must be over.
-        @param owner: is told when the connection is lost.
+        @param owner: is told when there is a connection, before TLS and all else, and when it is lost.
         @raise ConnectFailed: no connection could be made.
         @raise TimedOut: one of the phases took too long.
         @raise ConnectionClosed: the pool was closed.
@@ -115,6 +115,7 @@ class Dialing:
         try:
             protocol = await self._connect(route, timeouts, timings, until)
             protocol._owner = owner
+            owner.connected(protocol)
             try:
                 await self._secure(protocol, route, timeouts, timings, until)
             except BaseException:

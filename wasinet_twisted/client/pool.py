@@ -4,11 +4,11 @@ L{Pool}: connections that are kept for the next request, within bounds.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from math import inf
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IStreamClientEndpoint
@@ -32,7 +32,8 @@ class Place:
 
     @ivar idle: those that are free, the one that was used last at the end.
     @ivar open: how many there are, those that are being made included.
-    @ivar waiting: the requests that wait, in their order.
+    @ivar waiting: the requests that wait, by their turns, which are in their order: for a connection, or for the right to
+        make one, which is L{None}.
     @ivar timing: what a server is allowed.
     @ivar patience: the shortest of the deadlines that a connection has, in seconds.
     """
@@ -46,7 +47,8 @@ class Place:
         self.patience = pool.timing.shortest
         self.idle: list[HttpClientProtocol] = []
         self.open = 0
-        self.waiting: deque[Waiting] = deque()
+        # A dict would look through all that have left at its front.
+        self.waiting: OrderedDict[int, Awaited[HttpClientProtocol | None]] = OrderedDict()
 
     def free(self, protocol: HttpClientProtocol) -> None:
         """
@@ -59,15 +61,6 @@ class Place:
         The connection takes no other request.
         """
         self._pool.discard(self, protocol)
-
-
-class Waiting(NamedTuple):
-    """
-    A request that waits: for a connection, or for the right to make one, which is L{None}.
-    """
-
-    turn: int
-    fired: Awaited[HttpClientProtocol | None]
 
 
 class Pool:
@@ -130,6 +123,8 @@ class Pool:
         self._open = 0
         self._turns = 0
         self._waiting = 0
+        # Is room being given to those who wait?
+        self._giving = False
         self.closed = False
 
     @property
@@ -155,7 +150,7 @@ class Pool:
             del self._free[protocol]
             if protocol.isFree and not isStale(protocol):
                 return protocol
-            protocol.abort()
+            protocol.close(CLOSE_TIMEOUT)
         return None
 
     async def wait(self, route: Route, timeouts: Timeouts, timings: Timings, until: float = inf) -> HttpClientProtocol:
@@ -170,7 +165,8 @@ class Pool:
         place = self._places.get(route)
         if place is None:
             place = self._places[route] = Place(self, route)
-        if place.waiting or not self._mayOpen(place):
+        # A request that begins while others are given room comes after them.
+        if place.waiting or self._giving or not self._mayOpen(place):
             protocol = await self._queue(place, until)
             if protocol is not None:
                 return protocol
@@ -186,7 +182,7 @@ class Pool:
         place = self._places.get(route)
         if place is not None and place.idle and not self._mayOpen(place):
             # The server has closed one; this one has been free longer.
-            place.idle[0].abort()
+            place.idle[0].close(CLOSE_TIMEOUT)
         return await self.wait(route, timeouts, timings, until)
 
     # For places and connections
@@ -195,20 +191,21 @@ class Pool:
         """
         A connection is free: the first that waits gets it.
         """
-        while place.waiting:
-            waiting = place.waiting.popleft()
-            if not waiting.fired.called:
+        if place.waiting:
+            if self._isElsewhereFirst(place):
+                protocol.close(CLOSE_TIMEOUT)
+            else:
                 self._waiting -= 1
-                waiting.fired.give(protocol)
-                return
+                place.waiting.popitem(last=False)[1].give(protocol)
+            return
         if self.closed or not self.limits.idle:
             protocol.close(CLOSE_TIMEOUT)
             return
         place.idle.append(protocol)
         self._free[protocol] = place
-        if self._waiting and self._open >= self.limits.connections:
+        if self._waiting:
             # Those to other origins wait for its place.
-            self._evict()
+            self._letOpen()
 
     def discard(self, place: Place, protocol: HttpClientProtocol) -> None:
         """
@@ -220,8 +217,9 @@ class Pool:
 
     def connected(self, protocol: HttpClientProtocol) -> bool:
         """
-        Nobody calls this: connections become the pool's when they have been made.
+        A connection has been made, on which HTTP is not spoken yet.
         """
+        self._all.add(protocol)
         return False
 
     def connectionGone(self, protocol: HttpClientProtocol) -> None:
@@ -233,20 +231,16 @@ class Pool:
     # The bounds
 
     def _mayOpen(self, place: Place) -> bool:
-        if place.open >= self.limits.perOrigin:
-            return False
-        if self._open < self.limits.connections:
-            return True
-        if not self._free:
-            return False
-        self._evict()
-        return self._open < self.limits.connections
+        return place.open < self.limits.perOrigin and self._hasRoom()
 
-    def _evict(self) -> None:
+    def _hasRoom(self) -> bool:
         """
-        Close the connection that has been free the longest.
+        May one more connection be opened? If there are as many as may be, the one that has been free the longest is
+        closed.
         """
-        next(iter(self._free)).close(CLOSE_TIMEOUT)
+        if self._open >= self.limits.connections and self._free:
+            next(iter(self._free)).close(CLOSE_TIMEOUT)
+        return self._open < self.limits.connections
 
     def _count(self, place: Place) -> None:
         place.open += 1
@@ -256,6 +250,12 @@ class Pool:
         place.open -= 1
         self._open -= 1
         self._letOpen()
+        self._forget(place)
+
+    def _forget(self, place: Place) -> None:
+        """
+        Nobody needs a place without connections and requests.
+        """
         if not (place.open or place.waiting) and self._places.get(place.route) is place:
             del self._places[place.route]
 
@@ -263,42 +263,70 @@ class Pool:
         """
         There is room: the first that waits and may, makes a connection.
         """
-        while self._waiting and not self.closed and self._open < self.limits.connections:
-            best: Place | None = None
-            for place in self._places.values():
-                while place.waiting and place.waiting[0].fired.called:
-                    place.waiting.popleft()
-                if not place.waiting or place.open >= self.limits.perOrigin:
-                    continue
-                if best is None or place.waiting[0].turn < best.waiting[0].turn:
-                    best = place
-            if best is None:
-                return
-            self._waiting -= 1
-            self._count(best)
-            best.waiting.popleft().fired.give(None)
+        if self._giving:
+            # An attempt has failed at once: the loop below goes on. A call from within it would be one more level of
+            # the stack for each that waits.
+            return
+        self._giving = True
+        try:
+            while self._waiting and not self.closed:
+                place = self._first()
+                if place is None or not self._hasRoom():
+                    return
+                self._waiting -= 1
+                self._count(place)
+                place.waiting.popitem(last=False)[1].give(None)
+        finally:
+            self._giving = False
+
+    def _first(self) -> Place | None:
+        """
+        Return the place of the request that has waited the longest, of those whose origin has room.
+        """
+        best: Place | None = None
+        turn = inf
+        for place in self._places.values():
+            if place.waiting and place.open < self.limits.perOrigin and (first := next(iter(place.waiting))) < turn:
+                best, turn = place, first
+        return best
+
+    def _isElsewhereFirst(self, place: Place) -> bool:
+        """
+        Does a request to another origin wait for room that it can have, and has waited longer than those of C{place}?
+        """
+        if self._open < self.limits.connections or self._waiting == len(place.waiting):
+            return False
+        best = self._first()
+        return best is not None and next(iter(best.waiting)) < next(iter(place.waiting))
 
     def _queue(self, place: Place, until: float) -> Awaited[HttpClientProtocol | None]:
         if self._waiting >= self.limits.waiting:
+            self._forget(place)
             raise LimitExceeded(
                 f"{self._waiting} requests wait for a connection already, the bound is {self.limits.waiting}"
             )
+        self._turns += 1
+        turn = self._turns
 
         def giveUp(_: Deferred[Any]) -> None:
-            self._waiting -= 1
+            self._leaveQueue(place, turn)
             fired.fail(CancelledError())
 
         fired: Awaited[HttpClientProtocol | None] = Awaited(giveUp)
-        self._turns += 1
         self._waiting += 1
-        place.waiting.append(Waiting(self._turns, fired))
+        place.waiting[turn] = fired
         if until != inf:
-            self._limit(fired, place, until)
+            self._limit(fired, place, turn, until)
         return fired
 
-    def _limit(self, fired: Awaited[Any], place: Place, until: float) -> None:
+    def _leaveQueue(self, place: Place, turn: int) -> None:
+        del place.waiting[turn]
+        self._waiting -= 1
+        self._forget(place)
+
+    def _limit(self, fired: Awaited[Any], place: Place, turn: int, until: float) -> None:
         def late() -> None:
-            self._waiting -= 1
+            self._leaveQueue(place, turn)
             fired.fail(
                 TimedOut(f"timed out: no connection to {place.route} is free; {place.open} are open, and in use")
             )
@@ -321,7 +349,6 @@ class Pool:
             protocol.keeper = place
             # From now on, discard() discounts it.
             counted = False
-            self._all.add(protocol)
             protocol.speak(self._dialing.connection(self.limits, self.timing))
             return protocol
         finally:
@@ -337,23 +364,20 @@ class Pool:
         @return: fires when all connections are gone.
         """
         self.closed = True
-        places = list(self._places.values())
-        for place in places:
+        protocols = list(self._all)
+        closing = DeferredList([protocol.whenClosed() for protocol in protocols])
+        for place in list(self._places.values()):
             while place.waiting:
-                waiting = place.waiting.popleft()
-                if not waiting.fired.called:
-                    self._waiting -= 1
-                    waiting.fired.fail(ConnectionClosed("the pool was closed"))
+                self._waiting -= 1
+                place.waiting.popitem(last=False)[1].fail(ConnectionClosed("the pool was closed"))
+            self._forget(place)
         self._dialing.cancel()
-        closing = []
-        for protocol in list(self._all):
-            closing.append(protocol.whenClosed())
+        for protocol in protocols:
             if protocol in self._free:
                 protocol.close(timeout)
             else:
                 protocol.abort()
-        done = DeferredList(closing)
-        return done.addCallback(lambda _: None)
+        return closing.addCallback(lambda _: None)
 
     def _checkOpen(self, protocol: HttpClientProtocol | None = None) -> None:
         if self.closed:

@@ -26,7 +26,6 @@ from ..errors import (
     ConnectionClosed,
     IncompleteRead,
     LimitExceeded,
-    LocalProtocolError,
     RemoteProtocolError,
     TimedOut,
     WasinetError,
@@ -217,8 +216,9 @@ class HttpClientProtocol(ConnectionProtocol):
             connection.allow(timing)
         try:
             encoded = connection.begin(request, now) if body.whole is None else connection.request(request, now)
-        except LocalProtocolError:
-            self.keeper.free(self)
+        except Exception:
+            # The connection is as free as before. Who takes it next may fail as well, from within this call.
+            self.reactor.callLater(0, self._release, now)
             raise
         self.call = call
         call.kept = connection.exchange.count > 1
@@ -365,17 +365,24 @@ class HttpClientProtocol(ConnectionProtocol):
         call.timings.total = now - call.timings.begun
         if call.sender is not None:
             call.sender.stop()
-        keeper = self.keeper
-        if keeper is not None and self.isFree:
-            timer = self._timer
-            if timer is None or timer.getTime() > now + keeper.patience:
-                self._arm(now)
-            keeper.free(self)
+        if self.isFree:
+            self._release(now)
             return
         if connection.closing is KEEP:
             # The request isn't complete, and won't be.
             connection.close(0.0, now)
         self._follow()
+
+    def _release(self, now: float) -> None:
+        """
+        Let the pool have the connection for the next request.
+        """
+        keeper, timer = self.keeper, self._timer
+        if keeper is None or not self.isFree:
+            return
+        if timer is None or timer.getTime() > now + keeper.patience:
+            self._arm(now)
+        keeper.free(self)
 
     def _follow(self) -> None:
         """
