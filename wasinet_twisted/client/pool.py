@@ -194,6 +194,10 @@ class Pool:
         """
         A connection is free: the first that waits gets it.
         """
+        if place.waiting and isStale(protocol):
+            # It makes room: the first that waits makes another.
+            protocol.abort()
+            return
         while place.waiting:
             waiting = place.waiting.popleft()
             if not waiting.fired.called:
