@@ -139,6 +139,8 @@ ALLOWED = {
         "prometheus_client",
     },
     "reactor": {"_fast", "_privates", "_speed", "twisted"},
+    # The last one is imported when a SOCKS5 proxy is used.
+    "client": {"errors", "http", "net", "twisted", "socksio"},
     "service": {
         "__version__",
         "_privates",
