@@ -6,11 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
+from typing import Any
 
 from multidict import CIMultiDict
 
 from ..http import ResponseHead
 from ..http.clientconnection import ClientTiming
+from ..net.tasks.awaited import Awaited
 from .sending import Sender
 from .timings import Timings
 
@@ -64,6 +66,20 @@ class Call:
         self.answered = self.begun = self.kept = False
         self.sender: Sender | None = None
         self.trailers: CIMultiDict[str] | None = None
+
+    def respond(self, protocol: Any, head: ResponseHead) -> Any:
+        """
+        Return what who waits is given when the head of the final response has come; L{None}: something else sees to it.
+
+        @param protocol: the connection, which holds the rest of the response.
+        """
+        return head
+
+    def fail(self, waiter: Awaited[Any], error: Exception) -> None:
+        """
+        There is no response. Tell who waits, unless something else sees to it.
+        """
+        waiter.fail(error)
 
     def __str__(self) -> str:
         return f"{self.method} {self.where}"

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from math import inf
 from typing import Any, NamedTuple, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 
-from ..errors import ConnectFailed, ConnectionClosed, TimedOut
+from ..errors import ConnectionClosed, TimedOut
 from ..http import ClientConnection
 from ..http.clientconnection import ClientTiming
 from ..net.client.dial import CONNECT_TIMEOUT, dial
@@ -23,7 +23,9 @@ from ..net.tasks.awaited import Awaited
 from ..net.tls.contexts import TlsClient
 from .limits import ClientLimits, Timeouts
 from .protocol import HttpClientProtocol
+from .proxies import HTTP_SCHEMES, Proxy, hostPort
 from .timings import Timings
+from .tunnels import throughHttp, throughSocks5
 from .urls import Origin
 
 T = TypeVar("T")
@@ -40,12 +42,13 @@ class Route(NamedTuple):
     """
 
     origin: Origin
-    proxy: Any = None
+    proxy: Proxy | None = None
     unixSocket: str | None = None
 
     def __str__(self) -> str:
+        origin = f"{self.origin.scheme}://{hostPort(self.origin.host, self.origin.port)}"
         through = f" through {self.proxy}" if self.proxy is not None else ""
-        return f"{self.origin}{through}" if self.unixSocket is None else f"{self.origin} at {self.unixSocket}"
+        return f"{origin}{through}" if self.unixSocket is None else f"{origin} at {self.unixSocket}"
 
 
 class LentConn(WasiTcpConn):
@@ -157,12 +160,44 @@ class Dialing:
         self, protocol: HttpClientProtocol, route: Route, timeouts: Timeouts, timings: Timings, until: float
     ) -> None:
         seconds = self._reactor.seconds
-        if route.proxy is not None:
-            raise ConnectFailed(f"no way through {route.proxy}")
-        if route.origin.scheme == "https":
+        origin, proxy, _ = route
+        if proxy is not None:
             begun = seconds()
-            await self.startTls(protocol, self._tlsOf(route.origin.host), self._left(timeouts.tls, until))
+            await self._throughProxy(protocol, origin, proxy, timeouts, until)
+            timings.connect = (timings.connect or 0.0) + seconds() - begun
+        if origin.scheme == "https":
+            begun = seconds()
+            await self.startTls(protocol, self._tlsOf(origin.host), self._left(timeouts.tls, until))
             timings.tls = seconds() - begun
+
+    async def _throughProxy(
+        self, protocol: HttpClientProtocol, origin: Origin, proxy: Proxy, timeouts: Timeouts, until: float
+    ) -> None:
+        conn = LentConn(protocol)
+        if proxy.scheme == "https":
+            await self.startTls(protocol, proxy.tls(), self._left(timeouts.tls, until))
+        if proxy.scheme in HTTP_SCHEMES:
+            if origin.scheme == "http":
+                # The proxy forwards each request.
+                return
+            tunnel = throughHttp(conn, origin.host, origin.port, proxy)
+        else:
+            host = origin.host
+            if proxy.scheme == "socks5":
+                looking = nsloopup(
+                    host, origin.port, timeout=self._left(timeouts.resolve, until), reactor=self._reactor
+                )
+                host = (await self._step(looking))[0].host
+            tunnel = throughSocks5(conn, host, origin.port, proxy)
+        through = ensureDeferred(tunnel)
+        timeout = self._left(timeouts.connect, until)
+        if timeout is not None:
+
+            def late(_: object, seconds: float) -> None:
+                raise TimedOut(f"timed out: {proxy} has not connected to {origin.host} in {seconds:g} s")
+
+            through.addTimeout(timeout, self._reactor, late)
+        await self._step(through)
 
     async def startTls(self, protocol: HttpClientProtocol, settings: Any, timeout: float | None) -> None:
         """

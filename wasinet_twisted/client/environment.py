@@ -7,8 +7,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import InvalidArgument
 from ..net.addresses import checkHost, checkPort
@@ -153,3 +154,21 @@ def _addressOf(host: str) -> _Address | None:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return address if mapped is None else mapped
+
+
+def toProxy(given: Any) -> Any:
+    """
+    Return a L{Proxy}, C{"environment"}, C{""} for none, or L{None} where nothing is said.
+
+    @raise InvalidArgument: C{given} is no proxy.
+    """
+    if given is None or isinstance(given, Proxy) or given in ("", "environment"):
+        return given
+    if not isinstance(given, str):
+        raise InvalidArgument(f"proxy must be a URL, a Proxy, 'environment' or '', not {given!r}")
+    return _parsed(given)
+
+
+@lru_cache(maxsize=64)
+def _parsed(given: str) -> Proxy:
+    return Proxy.parse(given)

@@ -18,6 +18,7 @@ from ..net.reactors import theReactor
 from ..net.stream.lifecycle import CLOSE_TIMEOUT
 from ..net.tasks.awaited import Awaited
 from .dialing import Dialing, Route
+from .environment import toProxy
 from .limits import DEFAULT_CLIENT_LIMITS, DEFAULT_TIMEOUTS, ClientLimits, Timeouts, timingOf
 from .protocol import HttpClientProtocol
 from .stale import isStale
@@ -117,7 +118,7 @@ class Pool:
             raise InvalidArgument(f"timeouts must be Timeouts, not {timeouts!r}")
         self.limits = limits
         self.timeouts = timeouts
-        self.proxy = proxy
+        self.proxy = toProxy(proxy)
         self.observer = observer
         self._reactor: Any = theReactor(reactor)
         self._dialing = Dialing(self._reactor, caCertificates, clientCertificate, endpoint)

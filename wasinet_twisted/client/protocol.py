@@ -26,6 +26,7 @@ from ..errors import (
     ConnectionClosed,
     IncompleteRead,
     LimitExceeded,
+    LocalProtocolError,
     RemoteProtocolError,
     TimedOut,
     WasinetError,
@@ -157,7 +158,8 @@ class HttpClientProtocol(ConnectionProtocol):
         super().connectionLost(reason)
         self._leave()
         if waiter is not None:
-            waiter.fail(self._gone())
+            assert self.call is not None
+            self.call.fail(waiter, self._gone())
 
     def resumeProducing(self) -> None:
         """
@@ -213,10 +215,11 @@ class HttpClientProtocol(ConnectionProtocol):
         timing = call.timing or self.keeper.timing
         if connection.clock.timing is not timing:
             connection.allow(timing)
-        if body.whole is None:
-            encoded = connection.begin(request, now)
-        else:
-            encoded = connection.request(request, now)
+        try:
+            encoded = connection.begin(request, now) if body.whole is None else connection.request(request, now)
+        except LocalProtocolError:
+            self.keeper.free(self)
+            raise
         self.call = call
         call.kept = connection.exchange.count > 1
         waiter: Awaited[ResponseHead] = Awaited(self._giveUp)
@@ -327,13 +330,18 @@ class HttpClientProtocol(ConnectionProtocol):
         except (RemoteProtocolError, IncompleteRead) as error:
             self._waiter = None
             self._follow()
-            waiter.fail(error)
+            call.fail(waiter, error)
             return
-        if found is not None:
-            if self._waiter is waiter:
-                # Who waited for the connection may have taken it already.
-                self._waiter = None
-            waiter.give(found)
+        if found is None:
+            return
+        if self._waiter is waiter:
+            # Who waited for the connection may have taken it already.
+            self._waiter = None
+        if found.__class__ is ResponseHead:
+            found = call.respond(self, found)
+            if found is None:
+                return
+        waiter.give(found)
 
     def _ended(self, connection: ClientConnection) -> None:
         """
