@@ -32,7 +32,7 @@ _SERVERS = """
         location /once/ {{ alias files/; keepalive_timeout 0; }}
         location /thrice/ {{ alias files/; keepalive_requests 3; }}
         location /second/ {{ alias files/; keepalive_timeout 1; }}
-        location /slow/ {{ alias files/; limit_rate 64k; }}
+        location /slow/ {{ alias files/; limit_rate 256k; }}
         location /coded/ {{ alias files/; gzip on; gzip_min_length 1; gzip_types *; }}
         location /uploads/ {{ root .; dav_methods PUT DELETE; client_max_body_size 8m; }}
         location /small/ {{ root .; dav_methods PUT; client_max_body_size 64k; }}
@@ -276,7 +276,7 @@ async def test_nginxClosesWithoutAnAnswer(server: Server) -> None:
 @timed
 async def test_aSlowBody(server: Server) -> None:
     """
-    At 64 KiB a second, it doesn't come within a deadline for all of it; within one for each read, it does.
+    At 256 KiB a second, it doesn't come within a deadline for all of it; within one for each read, it does.
     """
     async with pool() as kept:
         response = await fetch(server.url("/slow/large.bin"), timeout=0.3, pool=kept)

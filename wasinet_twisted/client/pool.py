@@ -192,7 +192,10 @@ class Pool:
         A connection is free: the first that waits gets it.
         """
         if place.waiting:
-            if self._isElsewhereFirst(place):
+            if isStale(protocol):
+                # It makes room: the first that waits makes another.
+                protocol.abort()
+            elif self._isElsewhereFirst(place):
                 protocol.close(CLOSE_TIMEOUT)
             else:
                 self._waiting -= 1
