@@ -5,6 +5,7 @@ A kept connection whose end has come, and which the reactor hasn't told yet.
 from __future__ import annotations
 
 from select import POLLIN, poll
+from socket import MSG_DONTWAIT, MSG_PEEK
 from typing import Any
 
 from .protocol import HttpClientProtocol
@@ -26,5 +27,15 @@ def isStale(protocol: HttpClientProtocol) -> bool:
         look.register(getattr(transport, "socket", None), POLLIN)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         # It has no socket of the kernel's.
-        return False
+        return _isStaleInMemory(transport)
     return bool(look.poll(0))
+
+
+def _isStaleInMemory(transport: Any) -> bool:
+    try:
+        transport.socket.recv(1, MSG_PEEK | MSG_DONTWAIT)
+    except (AttributeError, BlockingIOError):
+        return False
+    except OSError:
+        pass
+    return True
