@@ -1,5 +1,5 @@
 """
-fetch and Node's http: chunks and trailers, interim responses, upgrades, what is cut, and answers that come early or late.
+fetch and Node's http: chunks and trailers, interim responses, upgrades, what is cut, early and late answers.
 """
 
 from __future__ import annotations
