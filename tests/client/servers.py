@@ -85,7 +85,7 @@ class Server:
         return [words[1] for words in self.logged(path, count)]
 
 
-# What a line of each access log has: path, connection, method, status, and how many bytes the request had with its head.
+# What a line of an access log has: path, connection, method, status, and the length of the request with its head.
 _NGINX = """
 daemon off;
 master_process off;
