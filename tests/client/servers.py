@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import sys
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -22,7 +23,7 @@ from twisted.internet.task import deferLater
 
 from tests.processes import PATIENCE, Process, freePort, running, waitUntil
 from tests.support import needsTool
-from wasinet_twisted.client import Pool, Timeouts, fetch
+from wasinet_twisted.client import Pool, Response, Timeouts, fetch
 
 reactor: Any = _reactor
 HERE = Path(__file__).parent
@@ -85,7 +86,7 @@ class Server:
         return [words[1] for words in self.logged(path, count)]
 
 
-# What a line of each access log has: path, connection, method, status, and how many bytes the request had with its head.
+# What a line of an access log has: path, connection, method, status, and the length of the request with its head.
 _NGINX = """
 daemon off;
 master_process off;
@@ -248,3 +249,37 @@ async def body(url: str, **options: Any) -> bytes:
     response = await fetch(url, **options)
     assert response.status == 200, response
     return await response.bytes()  # type: ignore[no-any-return]
+
+
+METHODS = ["GET", "PUT", "POST", "PATCH"]
+
+
+async def afterItsEnd(url: str, seconds: float, *, busy: bool, **options: Any) -> list[Response]:
+    """
+    Make a request of each of these methods over a kept connection that the server has closed meanwhile. Most of them
+    can't be repeated, so that has to be noticed before they are sent.
+
+    @param busy: has the reactor no turn until then?
+    @param seconds: when that is sure to have happened.
+    @param options: the pools'.
+    @return: their responses, which have been read.
+    """
+    pools = [pool(**options) for _ in METHODS]
+    try:
+        for each in pools:
+            await body(url, pool=each)
+            assert "1 connections, 1 free" in repr(each)
+        if busy:
+            time.sleep(seconds)
+            assert all("1 connections, 1 free" in repr(each) for each in pools)
+        else:
+            while not all("0 connections, 0 free" in repr(each) for each in pools):
+                await pause(0.02)
+        responses = []
+        for method, each in zip(METHODS, pools, strict=True):
+            responses.append(await fetch(url, method=method, pool=each))
+            await responses[-1].bytes()
+        return responses
+    finally:
+        for each in pools:
+            await each.close()

@@ -4,14 +4,13 @@ fetch and nginx over TLS: whom it trusts, what it shows, and connections that ar
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import pytest
 from twisted.internet.defer import gatherResults
 
 from tests.certificates import DAY, Authority
-from tests.client.servers import HELLO, LARGE, Server, body, nginx, pause, pool, timed
+from tests.client.servers import HELLO, LARGE, Server, afterItsEnd, body, nginx, pool, timed
 from tests.processes import freePort
 from wasinet_twisted.client import fetch
 from wasinet_twisted.errors import (
@@ -161,24 +160,19 @@ async def test_theOtherProtocol(server: Secure) -> None:
 
 
 @timed
-async def test_keepAlive(server: Secure) -> None:
-    """
-    Three requests a connection; and one second of quiet, whether or not the reactor has had a turn since.
-    """
+async def test_threeRequestsAConnection(server: Secure) -> None:
     async with pool(caCertificates=server.authority.path) as kept:
         for _ in range(7):
             assert await body(server.url("/thrice/hello.txt"), pool=kept) == HELLO
         connections = server.connections("/thrice/hello.txt", 7)
         assert [connections.count(each) for each in dict.fromkeys(connections)] == [3, 3, 1]
-        for busy in (False, True):
-            assert await body(server.url("/hello.txt"), pool=kept) == HELLO
-            if busy:
-                time.sleep(1.2)
-            else:
-                await pause(1.3)
-                assert "0 connections" in repr(kept)
-            response = await fetch(server.url("/hello.txt"), method="POST", pool=kept)
-            assert response.status == 405
+
+
+@pytest.mark.parametrize("busy", [False, True])
+@timed
+async def test_aKeptConnectionIsClosed(server: Secure, busy: bool) -> None:
+    responses = await afterItsEnd(server.url("/hello.txt"), 1.3, busy=busy, caCertificates=server.authority.path)
+    assert [response.status for response in responses] == [200, 405, 405, 405]
 
 
 @timed

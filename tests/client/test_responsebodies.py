@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from wasinet_twisted.client import Pool, fetch
-from wasinet_twisted.errors import IncompleteRead, MessageTooLarge, WasinetError
+from wasinet_twisted.client import Pool, TooManyRedirects, fetch
+from wasinet_twisted.errors import IncompleteRead, MessageTooLarge, RemoteProtocolError, WasinetError
 from wasinet_twisted.net import ConnectionFactory, WasiTcpConn
 from wasinet_twisted.testing import MemoryListener
 
@@ -57,3 +57,17 @@ class ResponseBodyTests(SynchronousTestCase):
             self.assertEqual(self.listener.run(response.text()), "good")
             self.listener.advance(1)
         self.assertEqual(len(self.listener.links), 1)
+
+    def test_aRedirectThatIsNotFollowed(self) -> None:
+        """
+        Its body isn't read; its connection doesn't wait until the error is forgotten.
+        """
+        for location, kind in (("ftp://test/", RemoteProtocolError), ("/again", TooManyRedirects)):
+            self.says = f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 80000\r\n\r\n".encode()
+            # More than what is read and forgotten.
+            self.says += b"x" * 70_000
+            asked = fetch("http://test/", pool=self.pool, redirects=1)
+            self.listener.settle()
+            failure = self.failureResultOf(asked, kind)
+            self.assertIn("0 connections", repr(self.pool))
+            self.assertIsNotNone(failure)

@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 from twisted.internet.defer import Deferred
 
 from .. import __version__
-from ..errors import ConnectionClosed, IncompleteRead, LocalProtocolError
+from ..errors import ConnectionClosed, IncompleteRead, LocalProtocolError, WasinetError
 from ..http import ResponseHead, WasiRequest
 from ..http.fields import Pair
 from ..net.tasks.awaited import Awaited
@@ -29,7 +29,7 @@ from .limits import Timeouts, timingOf
 from .pool import Pool
 from .protocol import HttpClientProtocol
 from .proxies import HTTP_SCHEMES, Proxy, absoluteForm
-from .redirects import REDIRECTS, checkRedirects, redirected
+from .redirects import REDIRECTS, Redirect, checkRedirects, redirected
 from .report import Report
 from .response import Response
 from .timings import Timings
@@ -207,18 +207,14 @@ class Plan:
                 again = False
             if response.status not in REDIRECTS or not self.redirects:
                 return response
-            following = redirected(
-                hop.method,
-                CIMultiDict(hop.fields),
-                hop.target,
-                response.status,
-                response.headers.getall("Location", ()),
-                hasBody=hop.body is not NO_BODY,
-                replayable=hop.body.replayable,
-            )
+            try:
+                following = self._following(hop, response)
+            except WasinetError:
+                # Whoever keeps the error keeps the response alive, and with it a connection that nobody reads.
+                response.close()
+                raise
             if following is None:
                 return response
-            checkRedirects(len(hop.history), self.redirects, following.target)
             await response.discard()
             hop = Hop(
                 self,
@@ -231,6 +227,20 @@ class Plan:
                 (*hop.history, response),
             )
             response = None
+
+    def _following(self, hop: Hop, response: Response) -> Redirect | None:
+        following = redirected(
+            hop.method,
+            CIMultiDict(hop.fields),
+            hop.target,
+            response.status,
+            response.headers.getall("Location", ()),
+            hasBody=hop.body is not NO_BODY,
+            replayable=hop.body.replayable,
+        )
+        if following is not None:
+            checkRedirects(len(hop.history), self.redirects, following.target)
+        return following
 
     async def _once(self, hop: Hop, again: bool) -> Response:
         pool = self.pool
