@@ -123,7 +123,7 @@ class HttpClientProtocol(ConnectionProtocol):
             self._go(now)
         elif connection.closing is not KEEP:
             self._follow()
-        if not (self._readPaused or connection.wantsBytes):
+        if not (self._readPaused or self.closing or connection.wantsBytes):
             self._readPaused = True
             self.transport.pauseProducing()
 
@@ -327,10 +327,16 @@ class HttpClientProtocol(ConnectionProtocol):
         found: Any
         try:
             found = self._piece(connection, now) if call.begun else self._head(connection, now)
-        except (RemoteProtocolError, IncompleteRead) as error:
-            self._waiter = None
+        except Exception as error:
+            if connection.closing is KEEP:
+                # A callback for interim responses has failed.
+                connection.abort()
+            waits = self._waiter is waiter
+            if waits:
+                self._waiter = None
             self._follow()
-            call.fail(waiter, error)
+            if waits:
+                call.fail(waiter, error)
             return
         if found is None:
             return
@@ -338,7 +344,12 @@ class HttpClientProtocol(ConnectionProtocol):
             # Who waited for the connection may have taken it already.
             self._waiter = None
         if found.__class__ is ResponseHead:
-            found = call.respond(self, found)
+            try:
+                found = call.respond(self, found)
+            except Exception as error:
+                self.giveUp()
+                waiter.fail(error)
+                return
             if found is None:
                 return
         waiter.give(found)
