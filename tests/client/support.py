@@ -58,16 +58,21 @@ class Peer(Protocol):
     @ivar finished: has the client ended its direction?
     @ivar reason: why the connection is gone; L{None}: it isn't.
     @ivar greeting: what is sent as soon as there is a connection.
+    @ivar reads: does it read what comes?
     """
 
-    def __init__(self, greeting: bytes = b"") -> None:
+    def __init__(self, greeting: bytes = b"", reads: bool = True) -> None:
         self.got = b""
         self.finished = False
         self.reason: type | None = None
         self.greeting = greeting
+        self.reads = reads
         self._taken = 0
 
     def connectionMade(self) -> None:
+        if not self.reads:
+            transport: Any = self.transport
+            transport.pauseProducing()
         if self.greeting:
             self.send(self.greeting)
 
@@ -169,6 +174,7 @@ class ClientCase(SynchronousTestCase):
     """
 
     greeting = b""
+    reads = True
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -185,7 +191,7 @@ class ClientCase(SynchronousTestCase):
         peers = self.peers
 
         def build(_: object) -> Peer:
-            peers.append(Peer(self.greeting))
+            peers.append(Peer(self.greeting, self.reads))
             self._everyPeer.append(peers[-1])
             return peers[-1]
 

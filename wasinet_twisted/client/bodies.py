@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from ..errors import InvalidArgument
@@ -83,7 +84,12 @@ class _Pieces(Body):
         self.replayable = isinstance(given, Sequence)
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        if isinstance(self._given, AsyncIterable):
+        if isinstance(self._given, AsyncGenerator):
+            # Nobody else ends it where it stands.
+            async with aclosing(self._given) as given:
+                async for piece in given:
+                    yield _toBytes(piece)
+        elif isinstance(self._given, AsyncIterable):
             async for piece in self._given:
                 yield _toBytes(piece)
         else:
@@ -112,11 +118,15 @@ class _File(Body):
             self.replayable = False
 
     async def pieces(self) -> AsyncIterator[bytes]:
+        left = self.length
         if self._start is not None:
             self._file.seek(self._start)
-        while piece := self._file.read(PIECE):
+        # A file that grows is sent as long as it was.
+        while piece := self._file.read(PIECE if left is None else min(left, PIECE)):
             if not isinstance(piece, bytes):
                 raise InvalidArgument(f"the body is a file that gives {type(piece).__name__}: open it in binary mode")
+            if left is not None:
+                left -= len(piece)
             yield piece
 
 

@@ -85,8 +85,6 @@ def fetch(
     target = parseUrl(url)
     given = body if json is None and body.__class__ is bytes else None
     sent = toBody(body, json) if given is None or given else NO_BODY
-    if expectContinue:
-        sent = sent.later()
     timeouts = pool.timeouts
     if timeout is not None:
         timeouts = timeout if isinstance(timeout, Timeouts) else _within(timeouts, timeout)

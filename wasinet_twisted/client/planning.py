@@ -11,10 +11,11 @@ from math import inf
 from typing import Any
 
 from multidict import CIMultiDict
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
+from twisted.logger import Logger
 
 from .. import __version__
-from ..errors import ConnectionClosed, IncompleteRead, LocalProtocolError, WasinetError
+from ..errors import ConnectionClosed, ContentError, IncompleteRead, LocalProtocolError, WasinetError
 from ..http import ResponseHead, WasiRequest
 from ..http.fields import Pair
 from ..net.tasks.awaited import Awaited
@@ -29,12 +30,16 @@ from .limits import Timeouts, timingOf
 from .pool import Pool
 from .protocol import HttpClientProtocol
 from .proxies import HTTP_SCHEMES, Proxy, absoluteForm
-from .redirects import REDIRECTS, Redirect, checkRedirects, redirected
+from .redirects import REDIRECTS, checkRedirects, redirected
 from .report import Report
 from .response import Response
 from .timings import Timings
 from .urls import Target
 
+log = Logger()
+
+# How long the body of a redirect may take to come, in seconds: it is read only to keep its connection.
+DISCARD_TIMEOUT = 1.0
 _USER_AGENT = ("User-Agent", f"wasinet_twisted/{__version__}")
 _ACCEPT = ("Accept", "*/*")
 
@@ -79,7 +84,7 @@ class Hop(Call):
         if waiter is None:
             return head
         response = self.plan.responseOf(self, protocol, head)
-        if head.status not in REDIRECTS or not self.plan.redirects:
+        if head.status not in REDIRECTS and not self.expectContinue:
             return response
         self.plan.goOn(self, waiter, response)
         return None
@@ -205,30 +210,25 @@ class Plan:
             if response is None:
                 response = await self._once(hop, again)
                 again = False
-            if response.status not in REDIRECTS or not self.redirects:
-                return response
             try:
                 following = self._following(hop, response)
-            except WasinetError:
-                # Whoever keeps the error keeps the response alive, and with it a connection that nobody reads.
+                if following is None:
+                    return response
+                await self._discard(response)
+            except BaseException:
                 response.close()
                 raise
-            if following is None:
-                return response
-            await response.discard()
-            hop = Hop(
-                self,
-                following.target,
-                following.method,
-                list(following.headers.items()),
-                hop.body if following.keepsBody else NO_BODY,
-                hop.expectContinue and following.keepsBody,
-                hop.until,
-                (*hop.history, response),
-            )
-            response = None
+            hop, response = following, None
 
-    def _following(self, hop: Hop, response: Response) -> Redirect | None:
+    def _following(self, hop: Hop, response: Response) -> Hop | None:
+        """
+        Return the request that a response leads to; L{None}: it is the one that was asked for.
+        """
+        if response.status == 417 and hop.expectContinue and hop.body.replayable:
+            # RFC 9110 section 10.1.1: once more, without the expectation.
+            return Hop(self, hop.target, hop.method, hop.fields, hop.body, False, hop.until, hop.history)
+        if response.status not in REDIRECTS or not self.redirects:
+            return None
         following = redirected(
             hop.method,
             CIMultiDict(hop.fields),
@@ -238,9 +238,30 @@ class Plan:
             hasBody=hop.body is not NO_BODY,
             replayable=hop.body.replayable,
         )
-        if following is not None:
-            checkRedirects(len(hop.history), self.redirects, following.target)
-        return following
+        if following is None:
+            return None
+        checkRedirects(len(hop.history), self.redirects, following.target)
+        return Hop(
+            self,
+            following.target,
+            following.method,
+            list(following.headers.items()),
+            hop.body if following.keepsBody else NO_BODY,
+            hop.expectContinue and following.keepsBody,
+            hop.until,
+            (*hop.history, response),
+        )
+
+    async def _discard(self, response: Response) -> None:
+        """
+        Let the connection be used again, if the body of a response that nobody will see comes soon.
+        """
+        discarding = ensureDeferred(response.discard()).addTimeout(DISCARD_TIMEOUT, self.pool.reactor)
+        try:
+            await discarding
+        except (WasinetError, TimeoutError):
+            # Whatever has become of it: the head has said all.
+            response.close()
 
     async def _once(self, hop: Hop, again: bool) -> Response:
         pool = self.pool
@@ -252,10 +273,10 @@ class Plan:
             response = self.responseOf(hop, protocol, head)
         except BaseException as error:
             if observer is not None:
-                observer(Report(hop.method, str(hop.target), None, error, hop.kept, hop.timings))
+                _tell(observer, Report(hop.method, str(hop.target), None, error, hop.kept, hop.timings))
             raise
         if observer is not None:
-            observer(Report(hop.method, str(hop.target), head.status, None, hop.kept, hop.timings))
+            _tell(observer, Report(hop.method, str(hop.target), head.status, None, hop.kept, hop.timings))
         return response
 
     def responseOf(self, hop: Hop, protocol: HttpClientProtocol, head: ResponseHead) -> Response:
@@ -265,7 +286,11 @@ class Plan:
         limits = self.pool.limits
         decoder = None
         if self._decode and (coding := head.getHeader("Content-Encoding")) is not None:
-            decoder = decoderFor(coding, limits.decoding)
+            try:
+                decoder = decoderFor(coding, limits.decoding)
+            except ContentError:
+                protocol.giveUp()
+                raise
         return Response(protocol, hop, head, hop.target, limits.message.responseBody, decoder, hop.history)
 
     def _route(self, target: Target) -> Route:
@@ -299,13 +324,23 @@ class Fetching(Task[Response]):
         """
         The head has come.
         """
-        self.result.give(result)
+        if not self.result.called:
+            self.result.give(result)
 
     def failed(self, error: BaseException) -> None:
         """
         There is no response.
         """
-        self.result.fail(error)
+        # It has been cancelled already, if that was from within the coroutine.
+        if not self.result.called:
+            self.result.fail(error)
+
+
+def _tell(observer: Callable[[Report], object], report: Report) -> None:
+    try:
+        observer(report)
+    except Exception:
+        log.failure("an observer of requests failed")
 
 
 @lru_cache(maxsize=2)

@@ -100,7 +100,7 @@ class HttpClientProtocol(ConnectionProtocol):
             go(self, connection, now)
         elif connection.closing is not KEEP:
             self.follow()
-        if not (self._readPaused or connection.wantsBytes):
+        if not (self._readPaused or self.closing or connection.wantsBytes):
             self._readPaused = True
             self.transport.pauseProducing()
 

@@ -39,6 +39,11 @@ class Receiving(Protocol):
         The end of the connection has been decided.
         """
 
+    def giveUp(self) -> None:
+        """
+        Nobody wants the response any more.
+        """
+
 
 def go(protocol: Receiving, connection: ClientConnection, now: float) -> None:
     """
@@ -50,10 +55,16 @@ def go(protocol: Receiving, connection: ClientConnection, now: float) -> None:
     found: Any
     try:
         found = pieceOf(protocol, connection, now) if call.begun else headOf(call, connection, now)
-    except (RemoteProtocolError, IncompleteRead) as error:
-        protocol.waiter = None
+    except Exception as error:
+        if connection.closing is KEEP:
+            # A callback for interim responses has failed.
+            connection.abort()
+        waits = protocol.waiter is waiter
+        if waits:
+            protocol.waiter = None
         protocol.follow()
-        call.fail(waiter, error)
+        if waits:
+            call.fail(waiter, error)
         return
     if found is None:
         return
@@ -61,7 +72,12 @@ def go(protocol: Receiving, connection: ClientConnection, now: float) -> None:
         # Who waited for the connection may have taken it already.
         protocol.waiter = None
     if found.__class__ is ResponseHead:
-        found = call.respond(protocol, found)
+        try:
+            found = call.respond(protocol, found)
+        except Exception as error:
+            protocol.giveUp()
+            waiter.fail(error)
+            return
         if found is None:
             return
     waiter.give(found)
