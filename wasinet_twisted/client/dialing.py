@@ -121,6 +121,7 @@ class Dialing:
             except BaseException:
                 protocol.abort()
                 raise
+            _readMuch(protocol.transport if protocol.tls is None else protocol.tls.beneath())
         except CancelledError:
             if self._over:
                 raise ConnectionClosed("the pool was closed") from None
@@ -243,3 +244,12 @@ class Dialing:
             return await waiting
         finally:
             self._running.discard(waiting)
+
+
+def _readMuch(transport: Any) -> None:
+    """
+    Let a transport read as much at once as it can at no cost: many responses are larger than 64 KiB.
+    """
+    size = getattr(transport, "readSize", 0)
+    if size > getattr(transport, "bufferSize", size):
+        transport.bufferSize = size
