@@ -165,7 +165,11 @@ class HttpClientProtocol(ConnectionProtocol):
         The peer has taken what was sent.
         """
         if self.connection is not None:
-            self.connection.taken(0, self.reactor.seconds())
+            now = self.reactor.seconds()
+            self.connection.taken(0, now)
+            if not (self.closing or self.lost):
+                # The time for a response begins.
+                self._arm(now)
         super().resumeProducing()
 
     def pauseProducing(self) -> None:
@@ -258,6 +262,13 @@ class HttpClientProtocol(ConnectionProtocol):
         if piece is None and (self.lost or self.closing):
             raise again(self._gone())
         return piece
+
+    def rest(self) -> None:
+        """
+        Nobody waits, though L{nextPiece} has given L{None}.
+        """
+        if self.connection is not None:
+            self.connection.rest()
 
     async def awaitPiece(self) -> bytes:
         """

@@ -106,6 +106,8 @@ class Response:
             for _ in range(_WITH_HEAD):
                 piece = protocol.nextPiece()
                 if piece is None:
+                    # Until somebody reads, the server may take its time.
+                    protocol.rest()
                     return
                 if not piece:
                     self._protocol = None
