@@ -112,9 +112,14 @@ const paths = {
 };
 
 // Node looks at its deadlines every so many milliseconds.
-const server = http.createServer({ connectionsCheckingInterval: 50 }, (request, response) => {
+const server = http.createServer({ connectionsCheckingInterval: 50 }, async (request, response) => {
   const url = new URL(request.url, "http://localhost");
-  paths[url.pathname](request, response, url.searchParams);
+  try {
+    await paths[url.pathname](request, response, url.searchParams);
+  } catch (error) {
+    // Whose request is cut, that reading its body fails, is what several paths are for.
+    if (error.code !== "ECONNRESET") throw error;
+  }
 });
 server.on("checkContinue", (request, response) => {
   if (request.url === "/echo") {
@@ -138,7 +143,6 @@ server.on("upgrade", (request, socket, head) => {
   socket.on("end", () => socket.end("good bye"));
   socket.on("error", () => {});
 });
-// A connection that resets is what several paths are for.
 server.on("clientError", (error, socket) => {
   if (error.code === "ERR_HTTP_REQUEST_TIMEOUT") socket.end("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n");
   else socket.destroy();

@@ -5,12 +5,15 @@ and Python's http.server.
 
 from __future__ import annotations
 
+import os
 import random
 import sys
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest_twisted
@@ -20,7 +23,7 @@ from twisted.internet.task import deferLater
 
 from tests.processes import PATIENCE, Process, freePort, running, waitUntil
 from tests.support import needsTool
-from wasinet_twisted.client import Pool, Timeouts, fetch
+from wasinet_twisted.client import Pool, Response, Timeouts, fetch
 
 reactor: Any = _reactor
 HERE = Path(__file__).parent
@@ -51,6 +54,7 @@ class Server:
     @ivar directory: where its files, its logs and its sockets are.
     @ivar log: its access log, if it keeps one.
     @ivar port: that of 127.0.0.1 where it listens.
+    @ivar version: what it speaks.
     """
 
     def __init__(self, process: Process, port: int) -> None:
@@ -58,6 +62,7 @@ class Server:
         self.directory = process.directory
         self.log = self.directory / "access.log"
         self.port = port
+        self.version = "HTTP/1.1"
 
     def url(self, path: str = "/") -> str:
         return f"http://127.0.0.1:{self.port}{path}"
@@ -81,7 +86,7 @@ class Server:
         return [words[1] for words in self.logged(path, count)]
 
 
-# What a line of each access log has: path, connection, method, status, and how many bytes the request had with its head.
+# What a line of an access log has: path, connection, method, status, and the length of the request with its head.
 _NGINX = """
 daemon off;
 master_process off;
@@ -121,45 +126,55 @@ def nginx(directory: Path, servers: str, *ports: int) -> Iterator[Server]:
 
 
 _APACHE = """
-ServerRoot {directory}
+ServerRoot "{directory}"
 ServerName 127.0.0.1
 PidFile apache.pid
-Mutex posixsem
 ErrorLog error.log
 Listen 127.0.0.1:{port}
 {modules}
-User {user}
-DocumentRoot files
+DocumentRoot "{directory}/files"
 TypesConfig /dev/null
 AddType text/plain txt
-LogFormat "%U %{{c}}L %m %>s %I" words
+LogFormat "%U %{{c}}L %m %>s" words
 CustomLog access.log words
 {rest}
 """
 
 
 @contextmanager
-def apache(directory: Path, rest: str, *modules: str) -> Iterator[Server]:
+def apache(rest: str, *modules: str) -> Iterator[Server]:
     """
     Run Apache.
 
-    @param rest: the rest of its configuration.
+    @param rest: the rest of its configuration, with C{{root}} for where its files are.
     @param modules: what that needs.
     """
     program = needsTool("apache2")
-    files(directory)
+    loaded = [
+        f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so"
+        for name in ("mpm_event", "authz_core", "mime", *modules)
+    ]
     port = freePort()
-    loaded = "".join(
-        f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"
-        for name in ("mpm_event", "authz_core", "mime", "unixd", *modules)
-    )
-    configuration = directory / "apache.conf"
-    configuration.write_text(
-        _APACHE.format(directory=directory, port=port, modules=loaded, rest=rest, user=f"#{directory.stat().st_uid}")
-    )
-    with running([program, "-f", str(configuration), "-DFOREGROUND"], directory) as process:
-        process.waitForPorts(port)
-        yield Server(process, port)
+    # If root starts it, its workers are somebody else, who may not read pytest's directories.
+    with TemporaryDirectory() as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        if os.geteuid() == 0:
+            loaded.append("User nobody\nGroup nogroup")
+        configuration = directory / "apache.conf"
+        configuration.write_text(
+            _APACHE.format(
+                directory=directory,
+                port=port,
+                modules="\n".join(loaded),
+                rest=rest.format(root=files(directory)),
+            )
+        )
+        with running([program, "-f", str(configuration), "-DFOREGROUND"], directory) as process:
+            process.waitForPorts(port)
+            yield Server(process, port)
+            # Its workers go with it.
+            process.stop()
 
 
 @contextmanager
@@ -234,3 +249,37 @@ async def body(url: str, **options: Any) -> bytes:
     response = await fetch(url, **options)
     assert response.status == 200, response
     return await response.bytes()  # type: ignore[no-any-return]
+
+
+METHODS = ["GET", "PUT", "POST", "PATCH"]
+
+
+async def afterItsEnd(url: str, seconds: float, *, busy: bool, **options: Any) -> list[Response]:
+    """
+    Make a request of each of these methods over a kept connection that the server has closed meanwhile. Most of them
+    can't be repeated, so that has to be noticed before they are sent.
+
+    @param busy: has the reactor no turn until then?
+    @param seconds: when that is sure to have happened.
+    @param options: the pools'.
+    @return: their responses, which have been read.
+    """
+    pools = [pool(**options) for _ in METHODS]
+    try:
+        for each in pools:
+            await body(url, pool=each)
+            assert "1 connections, 1 free" in repr(each)
+        if busy:
+            time.sleep(seconds)
+            assert all("1 connections, 1 free" in repr(each) for each in pools)
+        else:
+            while not all("0 connections, 0 free" in repr(each) for each in pools):
+                await pause(0.02)
+        responses = []
+        for method, each in zip(METHODS, pools, strict=True):
+            responses.append(await fetch(url, method=method, pool=each))
+            await responses[-1].bytes()
+        return responses
+    finally:
+        for each in pools:
+            await each.close()

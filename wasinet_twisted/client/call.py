@@ -10,8 +10,9 @@ from typing import Any
 
 from multidict import CIMultiDict
 
-from ..http import ResponseHead
+from ..http import ClientConnection, ResponseHead
 from ..http.clientconnection import ClientTiming
+from ..http.framing import isInterim
 from ..net.tasks.awaited import Awaited
 from .sending import Sender
 from .timings import Timings
@@ -83,3 +84,28 @@ class Call:
 
     def __str__(self) -> str:
         return f"{self.method} {self.where}"
+
+
+def headOf(call: Call, connection: ClientConnection, now: float) -> ResponseHead | None:
+    """
+    Return the head of the final response; L{None} while more bytes are needed.
+
+    @raise RemoteProtocolError: the response is malformed.
+    @raise IncompleteRead: it was cut.
+    """
+    while (head := connection.nextEvent(now)) is not None:
+        assert isinstance(head, ResponseHead)
+        sender = call.sender
+        if not isInterim(head.status):
+            call.begun = True
+            if sender is not None and head.status >= 300:
+                # The server has decided without the rest of the body: the connection closes after its response
+                # (RFC 9112 section 9.3).
+                connection.makeLast()
+                sender.stop()
+            return head
+        if head.status == 100 and sender is not None:
+            sender.goOn()
+        if call.interim is not None:
+            call.interim(head)
+    return None

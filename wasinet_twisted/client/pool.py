@@ -32,8 +32,8 @@ class Place:
 
     @ivar idle: those that are free, the one that was used last at the end.
     @ivar open: how many there are, those that are being made included.
-    @ivar waiting: the requests that wait, by their turns, which are in their order: for a connection, or for the right to
-        make one, which is L{None}.
+    @ivar waiting: the requests that wait, by their turns, in that order: for a connection, or, which is L{None}, for
+        the right to make one.
     @ivar timing: what a server is allowed.
     @ivar patience: the shortest of the deadlines that a connection has, in seconds.
     """
@@ -105,10 +105,9 @@ class Pool:
         @param observer: is called with the L{Report<wasinet_twisted.client.Report>} of each request when it is over.
         @raise InvalidArgument: one of these can't be used.
         """
-        if not isinstance(limits, ClientLimits):
-            raise InvalidArgument(f"limits must be ClientLimits, not {limits!r}")
-        if not isinstance(timeouts, Timeouts):
-            raise InvalidArgument(f"timeouts must be Timeouts, not {timeouts!r}")
+        for what, given, kind in (("limits", limits, ClientLimits), ("timeouts", timeouts, Timeouts)):
+            if not isinstance(given, kind):
+                raise InvalidArgument(f"{what} must be {kind.__name__}, not {given!r}")
         self.limits = limits
         self.timeouts = timeouts
         self.proxy = toProxy(proxy)
@@ -192,7 +191,10 @@ class Pool:
         A connection is free: the first that waits gets it.
         """
         if place.waiting:
-            if self._isElsewhereFirst(place):
+            if isStale(protocol):
+                # It makes room: the first that waits makes another.
+                protocol.abort()
+            elif self._isElsewhereFirst(place):
                 protocol.close(CLOSE_TIMEOUT)
             else:
                 self._waiting -= 1

@@ -12,10 +12,9 @@ back-pressure, who waits, and one timer.
 from __future__ import annotations
 
 from math import inf
-from typing import Any, Protocol
+from typing import Any
 
-from multidict import CIMultiDict
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import connectionDone
@@ -24,17 +23,14 @@ from twisted.python.failure import Failure
 from ..errors import (
     BusyError,
     ConnectionClosed,
-    IncompleteRead,
     LimitExceeded,
     RemoteProtocolError,
     TimedOut,
     WasinetError,
 )
 from ..http import ClientConnection, ResponseHead, WasiRequest
-from ..http.clientconnection import ClientTiming
-from ..http.connection import ABORT, KEEP, Expired
+from ..http.connection import ABORT, KEEP
 from ..http.exchange import IDLE
-from ..http.framing import isInterim
 from ..net.stream.lifecycle import CLOSE_TIMEOUT
 from ..net.stream.outgoing import unacknowledged
 from ..net.stream.owner import Owner
@@ -42,29 +38,10 @@ from ..net.stream.protocol import ConnectionProtocol
 from ..net.tasks.awaited import IMMEDIATE, Awaited, again, turn
 from .bodies import Body
 from .call import Call
-from .sending import Sender
-
-
-class Keeper(Protocol):
-    """
-    Where the pool keeps a connection.
-
-    @ivar timing: what the server is allowed, if the request says nothing else.
-    @ivar patience: the shortest of its times, in seconds.
-    """
-
-    timing: ClientTiming
-    patience: float
-
-    def free(self, protocol: HttpClientProtocol) -> object:
-        """
-        The connection can take another request.
-        """
-
-    def gone(self, protocol: HttpClientProtocol) -> object:
-        """
-        The connection takes no other request. Called once, when its end is decided.
-        """
+from .deadlines import look
+from .interfaces import Keeper
+from .receiving import ended, go, pieceOf
+from .sending import Sender, notSent
 
 
 class HttpClientProtocol(ConnectionProtocol):
@@ -72,9 +49,10 @@ class HttpClientProtocol(ConnectionProtocol):
     @ivar connection: HTTP's view of it; L{None} while it is a stream of bytes.
     @ivar call: the request that is in flight.
     @ivar keeper: where the pool keeps it; L{None} once its end is decided.
+    @ivar waiter: who waits for the head of the response, or for the next piece of its body.
     """
 
-    __slots__ = ("_timer", "_waiter", "call", "connection", "keeper")
+    __slots__ = ("_timer", "call", "connection", "keeper", "waiter")
 
     def __init__(self, reactor: IReactorTime, owner: Owner | None = None) -> None:
         super().__init__(reactor, owner)
@@ -82,8 +60,7 @@ class HttpClientProtocol(ConnectionProtocol):
         self.call: Call | None = None
         self.keeper: Keeper | None = None
         self._timer: IDelayedCall | None = None
-        # Who waits for the head of the response, or for the next piece of its body.
-        self._waiter: Awaited[Any] | None = None
+        self.waiter: Awaited[Any] | None = None
 
     def speak(self, connection: ClientConnection) -> None:
         """
@@ -119,10 +96,10 @@ class HttpClientProtocol(ConnectionProtocol):
             call.answered = True
             call.timings.firstByte = now - call.timings.begun
         connection.receive(data, now)
-        if self._waiter is not None:
-            self._go(now)
+        if self.waiter is not None:
+            go(self, connection, now)
         elif connection.closing is not KEEP:
-            self._follow()
+            self.follow()
         if not (self._readPaused or self.closing or connection.wantsBytes):
             self._readPaused = True
             self.transport.pauseProducing()
@@ -134,7 +111,7 @@ class HttpClientProtocol(ConnectionProtocol):
         connection = self.connection
         if connection is not None and not self.closing:
             self.peerFinished = True
-            self._ended(connection)
+            ended(self, connection, self.reactor.seconds())
             if not (self.closing or self.lost) and self.call is None:
                 self.close(CLOSE_TIMEOUT)
         super().readConnectionLost()
@@ -152,8 +129,8 @@ class HttpClientProtocol(ConnectionProtocol):
             if not (self.closing or connection.finished) and reason.check(ConnectionDone) is not None:
                 # Over TLS, a close_notify. A connection that was cut proves no end of a body (RFC 9112 section 9.8).
                 self.peerFinished = True
-                self._ended(connection)
-            waiter, self._waiter = self._waiter, None
+                ended(self, connection, self.reactor.seconds())
+            waiter, self.waiter = self.waiter, None
         super().connectionLost(reason)
         self._leave()
         if waiter is not None:
@@ -179,8 +156,8 @@ class HttpClientProtocol(ConnectionProtocol):
         super().pauseProducing()
         if self.connection is not None:
             now = self.reactor.seconds()
-            self.connection.taken(self._untaken(), now)
-            self._arm(now)
+            self.connection.taken(self.untaken(), now)
+            self.arm(now)
 
     # Requests
 
@@ -222,24 +199,19 @@ class HttpClientProtocol(ConnectionProtocol):
             encoded = connection.begin(request, now) if body.whole is None else connection.request(request, now)
         except Exception:
             # The connection is as free as before. Who takes it next may fail as well, from within this call.
-            self.reactor.callLater(0, self._release, now)
+            self.reactor.callLater(0, self.release, now)
             raise
         self.call = call
         call.kept = connection.exchange.count > 1
         waiter: Awaited[ResponseHead] = Awaited(self._giveUp)
-        self._waiter = waiter
-        if self._queued:
-            self.send(encoded)
-        else:
-            self.transport.write(encoded)
-            if self._writePaused:
-                self._queued += len(encoded)
+        self.waiter = waiter
+        self.send(encoded)
         if body.whole is None:
             call.sender = Sender(self, connection, body, "expect" in request.headers)
             call.sender.begin()
         timer = self._timer
         if timer is None or call.timing is not None or timer.getTime() > min(now + self.keeper.patience, call.until):
-            self._arm(now)
+            self.arm(now)
         return waiter
 
     def nextPiece(self) -> bytes | None:
@@ -254,7 +226,7 @@ class HttpClientProtocol(ConnectionProtocol):
         connection = self.connection
         if connection is None or self.call is None:
             raise ConnectionClosed("the response is over")
-        piece = self._piece(connection, self.reactor.seconds())
+        piece = pieceOf(self, connection, self.reactor.seconds())
         if self._readPaused and not (self.closing or self.lost) and connection.wantsBytes:
             self._readPaused = False
             if not connection.finished:
@@ -278,7 +250,7 @@ class HttpClientProtocol(ConnectionProtocol):
         @raise TimedOut: it didn't come in time.
         @raise BusyError: somebody else waits.
         """
-        if self._waiter is not None:
+        if self.waiter is not None:
             raise BusyError(f"the body of the response to {self.call} is read twice")
         piece = self.nextPiece()
         if piece is not None:
@@ -289,113 +261,11 @@ class HttpClientProtocol(ConnectionProtocol):
                 await turn(self.reactor)
             return piece
         waiter: Awaited[bytes] = Awaited(self._giveUp)
-        self._waiter = waiter
-        self._arm(self.reactor.seconds())
+        self.waiter = waiter
+        self.arm(self.reactor.seconds())
         return await waiter
 
-    def _head(self, connection: ClientConnection, now: float) -> ResponseHead | None:
-        """
-        Return the head of the final response.
-        """
-        while (head := connection.nextEvent(now)) is not None:
-            assert isinstance(head, ResponseHead)
-            assert self.call is not None
-            if not isInterim(head.status):
-                self.call.begun = True
-                if self.call.sender is not None and head.status >= 300:
-                    # The server has decided without the rest of the body: the connection closes after its response
-                    # (RFC 9112 section 9.3).
-                    connection.makeLast()
-                    self.call.sender.stop()
-                return head
-            if head.status == 100 and self.call.sender is not None:
-                self.call.sender.goOn()
-            if self.call.interim is not None:
-                self.call.interim(head)
-        return None
-
-    def _piece(self, connection: ClientConnection, now: float) -> bytes | None:
-        """
-        Return the next piece of the body.
-        """
-        try:
-            piece = connection.nextPiece(now)
-        except (RemoteProtocolError, IncompleteRead):
-            self._follow()
-            raise
-        if piece == b"":
-            self._complete(connection, now)
-        return piece
-
-    def _go(self, now: float) -> None:
-        """
-        Tell who waits what has come.
-        """
-        connection, waiter, call = self.connection, self._waiter, self.call
-        assert connection is not None
-        assert waiter is not None
-        assert call is not None
-        found: Any
-        try:
-            found = self._piece(connection, now) if call.begun else self._head(connection, now)
-        except Exception as error:
-            if connection.closing is KEEP:
-                # A callback for interim responses has failed.
-                connection.abort()
-            waits = self._waiter is waiter
-            if waits:
-                self._waiter = None
-            self._follow()
-            if waits:
-                call.fail(waiter, error)
-            return
-        if found is None:
-            return
-        if self._waiter is waiter:
-            # Who waited for the connection may have taken it already.
-            self._waiter = None
-        if found.__class__ is ResponseHead:
-            try:
-                found = call.respond(self, found)
-            except Exception as error:
-                self.giveUp()
-                waiter.fail(error)
-                return
-            if found is None:
-                return
-        waiter.give(found)
-
-    def _ended(self, connection: ClientConnection) -> None:
-        """
-        The server has ended its direction, and said so.
-        """
-        now = self.reactor.seconds()
-        connection.eof(now)
-        if self._waiter is not None:
-            self._go(now)
-        elif connection.closing is not KEEP:
-            self._follow()
-
-    def _complete(self, connection: ClientConnection, now: float) -> None:
-        """
-        The response is complete.
-        """
-        call, self.call = self.call, None
-        assert call is not None
-        trailers = connection.trailers
-        call.trailers = CIMultiDict() if trailers is None else trailers
-        call.timings.total = now - call.timings.begun
-        if call.sender is not None:
-            call.sender.stop()
-        if self.isFree:
-            self._release(now)
-            return
-        if connection.closing is KEEP:
-            # The request isn't complete, and won't be.
-            connection.close(0.0, now)
-        self._follow()
-
-    def _release(self, now: float) -> None:
+    def release(self, now: float) -> None:
         """
         Let the pool have the connection for the next request.
         """
@@ -403,10 +273,10 @@ class HttpClientProtocol(ConnectionProtocol):
         if keeper is None or not self.isFree:
             return
         if timer is None or timer.getTime() > now + keeper.patience:
-            self._arm(now)
+            self.arm(now)
         keeper.free(self)
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
         """
         The end of the connection has been decided.
         """
@@ -435,13 +305,12 @@ class HttpClientProtocol(ConnectionProtocol):
         error.__cause__ = broken
         return error
 
-    def _giveUp(self, waiting: Deferred[Any]) -> None:
+    def _giveUp(self, waiting: Any) -> None:
         """
         Who waited has been cancelled. What still comes would be taken for the answer to the next request.
         """
-        self._waiter = None
+        self.waiter = None
         self.giveUp()
-        assert isinstance(waiting, Awaited)
         waiting.fail(CancelledError())
 
     def giveUp(self) -> None:
@@ -477,10 +346,10 @@ class HttpClientProtocol(ConnectionProtocol):
             self.call.sender = None
         if error is None:
             if not (self.closing or self.lost):
-                self._arm(self.reactor.seconds())
+                self.arm(self.reactor.seconds())
             return
-        waiter, self._waiter = self._waiter, None
-        self.abortFor(error if isinstance(error, WasinetError) else _bodyFailed(self, error))
+        waiter, self.waiter = self.waiter, None
+        self.abortFor(notSent(self.call, error))
         if waiter is not None:
             waiter.fail(error)
 
@@ -504,20 +373,16 @@ class HttpClientProtocol(ConnectionProtocol):
 
     # Time
 
-    def _arm(self, now: float) -> None:
+    def arm(self, now: float) -> None:
         """
         See to it that the timer runs by the next deadline.
         """
         assert self.connection is not None
-        deadline = self.connection.deadline()
-        if self.call is not None and self.call.until < deadline:
-            deadline = self.call.until
-        timer = self._timer
-        if timer is not None:
-            # A timer that is early looks again: nearly always the deadline has moved on meanwhile.
-            if timer.getTime() <= deadline:
-                return
-            timer.cancel()
+        deadline = self.connection.deadline() if self.call is None else min(self.connection.deadline(), self.call.until)
+        # A timer that is early looks again: nearly always the deadline has moved on meanwhile.
+        if (timer := self._timer) is not None and timer.getTime() <= deadline:
+            return
+        self._stopTimer()
         self._timer = None if deadline == inf else self.reactor.callLater(max(deadline - now, 0.0), self._look)
 
     def _stopTimer(self) -> None:
@@ -526,47 +391,21 @@ class HttpClientProtocol(ConnectionProtocol):
             timer.cancel()
 
     def _look(self) -> None:
-        """
-        A deadline may have passed.
-        """
         self._timer = None
-        connection, call = self.connection, self.call
-        if connection is None or self.lost or self.closing:
-            return
-        now = self.reactor.seconds()
-        if connection.clock.taking is not None:
-            connection.taken(self._untaken(), now)
-        error: WasinetError | None = None
-        if call is not None and now >= call.until:
-            error = TimedOut(f"timed out: {call}: not complete in {call.until - call.timings.begun:.3g} s")
-        else:
-            expired = connection.expire(now)
-            if expired is None:
-                self._arm(now)
-                return
-            if expired is Expired.IDLE:
-                self._follow()
-                return
-            error = TimedOut(self._late(expired, call))
-        waiter, self._waiter = self._waiter, None
-        self.abortFor(self.byPeer(error))
-        if waiter is not None:
-            waiter.fail(again(error))
+        if self.connection is not None and not (self.lost or self.closing):
+            look(self, self.connection, self.reactor.seconds())
 
-    def _late(self, expired: Expired, call: Call | None) -> str:
-        assert self.connection is not None
-        timing: Any = self.connection.clock.timing
-        if expired is Expired.HEAD:
-            return f"timed out: {call}: no response in {timing.response:g} s"
-        if expired is Expired.BODY:
-            return f"timed out: {call}: nothing more of the response's body in {timing.read:g} s"
-        return f"timed out: {call}: the server doesn't take the request"
-
-    def _untaken(self) -> int:
+    def untaken(self) -> int:
+        """
+        Return how many bytes the server's system has not acknowledged; of a full transport that doesn't tell, 1.
+        """
         return max(unacknowledged(self.transport), int(self._writePaused))
 
-
-def _bodyFailed(protocol: HttpClientProtocol, error: Exception) -> ConnectionClosed:
-    closed = ConnectionClosed(f"{protocol.call or 'a request'}: its body could not be sent: {error!r}")
-    closed.__cause__ = error
-    return closed
+    def failFor(self, error: WasinetError) -> None:
+        """
+        End for a reason that who waits is told.
+        """
+        waiter, self.waiter = self.waiter, None
+        self.abortFor(error)
+        if waiter is not None:
+            waiter.fail(again(error))

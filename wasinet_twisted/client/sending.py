@@ -136,3 +136,16 @@ class Sender:
             await waiting
         finally:
             self.goOn()
+
+
+def notSent(call: object, error: Exception) -> WasinetError:
+    """
+    Return what those get who go on with a connection whose request's body could not be sent.
+
+    @param call: the request, for the message.
+    """
+    if isinstance(error, WasinetError):
+        return error
+    closed = ConnectionClosed(f"{call}: its body could not be sent: {error!r}")
+    closed.__cause__ = error
+    return closed
