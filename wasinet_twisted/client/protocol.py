@@ -146,7 +146,7 @@ class HttpClientProtocol(ConnectionProtocol):
             self.connection.taken(0, now)
             if not (self.closing or self.lost):
                 # The time for a response begins.
-                self._arm(now)
+                self.arm(now)
         super().resumeProducing()
 
     def pauseProducing(self) -> None:
@@ -320,15 +320,27 @@ class HttpClientProtocol(ConnectionProtocol):
         self._leave()
         self.abort()
 
+    def forget(self, call: Call) -> None:
+        """
+        Nobody wants the response to C{call} any more, if it hasn't come to its end meanwhile.
+        """
+        if self.call is call:
+            self.giveUp()
+
     def leaveHttp(self) -> ConnectionProtocol:
         """
-        After an upgrade: be a stream of bytes again, which begins with what has come behind the response.
+        After an upgrade: be a stream of bytes again, which begins with what has come behind the response. The pool
+        has nothing to do with it any more.
         """
         connection = self.connection
         assert connection is not None
         rest = connection.takeRest()
         self.connection = self.call = None
         self._stopTimer()
+        self._leave()
+        owner, self._owner = self._owner, None
+        if owner is not None and not self.lost:
+            owner.connectionGone(self)
         if rest:
             self._incoming.arrived(rest)
         if self.peerFinished:

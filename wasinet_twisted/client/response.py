@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from multidict import CIMultiDict
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.python import threadable
 
 from ..errors import (
@@ -296,12 +296,17 @@ class Response:
         if self._failure is not None:
             raise self._failure.with_traceback(None)
         protocol = self._protocol
-        if protocol is None:
+        if protocol is None or self._head.status == 101:
+            # What follows a 101 is no body: see upgrade().
             return None
         if protocol.call is not self._call:
             raise self._fail(ConnectionClosed(f"{self} was closed"))
         try:
             piece = await protocol.awaitPiece()
+        except CancelledError:
+            # It may have had a piece in its hand.
+            self.close()
+            raise
         except Exception as error:
             raise self._fail(error) from None
         if piece:
@@ -367,12 +372,12 @@ class Response:
         """
         protocol: HttpClientProtocol | None = getattr(self, "_protocol", None)
         if protocol is not None and protocol.call is self._call:
+            # The garbage collector runs when it likes and in whichever thread it likes, in the middle of anything.
+            reactor: Any = protocol.reactor
             if threadable.ioThread in (None, threadable.getThreadID()):
-                protocol.giveUp()
+                reactor.callLater(0, protocol.forget, self._call)
             else:
-                # The garbage collector runs in whichever thread it likes.
-                reactor: Any = protocol.reactor
-                reactor.callFromThread(protocol.giveUp)
+                reactor.callFromThread(protocol.forget, self._call)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._head.status} {self._call}>"
