@@ -4,7 +4,6 @@ L{Pool}: connections that are kept for the next request, within bounds.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from math import inf
 from types import TracebackType
@@ -20,47 +19,11 @@ from ..net.tasks.awaited import Awaited
 from .dialing import Dialing, Route
 from .environment import toProxy
 from .limits import DEFAULT_CLIENT_LIMITS, DEFAULT_TIMEOUTS, ClientLimits, Timeouts, timingOf
+from .places import Place
 from .protocol import HttpClientProtocol
 from .stale import isStale
 from .timings import Timings
 from .urls import Origin
-
-
-class Place:
-    """
-    The connections of one route.
-
-    @ivar idle: those that are free, the one that was used last at the end.
-    @ivar open: how many there are, those that are being made included.
-    @ivar waiting: the requests that wait, by their turns, in that order: for a connection, or, which is L{None}, for
-        the right to make one.
-    @ivar timing: what a server is allowed.
-    @ivar patience: the shortest of the deadlines that a connection has, in seconds.
-    """
-
-    __slots__ = ("_pool", "idle", "open", "patience", "route", "timing", "waiting")
-
-    def __init__(self, pool: Pool, route: Route) -> None:
-        self._pool = pool
-        self.route = route
-        self.timing = pool.timing
-        self.patience = pool.timing.shortest
-        self.idle: list[HttpClientProtocol] = []
-        self.open = 0
-        # A dict would look through all that have left at its front.
-        self.waiting: OrderedDict[int, Awaited[HttpClientProtocol | None]] = OrderedDict()
-
-    def free(self, protocol: HttpClientProtocol) -> None:
-        """
-        The connection can take another request.
-        """
-        self._pool.keep(self, protocol)
-
-    def gone(self, protocol: HttpClientProtocol) -> None:
-        """
-        The connection takes no other request.
-        """
-        self._pool.discard(self, protocol)
 
 
 class Pool:

@@ -20,14 +20,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from ..errors import (
-    BusyError,
-    ConnectionClosed,
-    LimitExceeded,
-    RemoteProtocolError,
-    TimedOut,
-    WasinetError,
-)
+from ..errors import BusyError, ConnectionClosed, LimitExceeded, RemoteProtocolError, TimedOut, WasinetError
 from ..http import ClientConnection, ResponseHead, WasiRequest
 from ..http.connection import ABORT, KEEP
 from ..http.exchange import IDLE
@@ -145,7 +138,6 @@ class HttpClientProtocol(ConnectionProtocol):
             now = self.reactor.seconds()
             self.connection.taken(0, now)
             if not (self.closing or self.lost):
-                # The time for a response begins.
                 self.arm(now)
         super().resumeProducing()
 
@@ -235,13 +227,6 @@ class HttpClientProtocol(ConnectionProtocol):
             raise again(self._gone())
         return piece
 
-    def rest(self) -> None:
-        """
-        Nobody waits, though L{nextPiece} has given L{None}.
-        """
-        if self.connection is not None:
-            self.connection.rest()
-
     async def awaitPiece(self) -> bytes:
         """
         Wait for the next piece of the body of the response.
@@ -317,15 +302,7 @@ class HttpClientProtocol(ConnectionProtocol):
         """
         Nobody wants the response any more.
         """
-        self._leave()
         self.abort()
-
-    def forget(self, call: Call) -> None:
-        """
-        Nobody wants the response to C{call} any more, if it hasn't come to its end meanwhile.
-        """
-        if self.call is call:
-            self.giveUp()
 
     def leaveHttp(self) -> ConnectionProtocol:
         """

@@ -5,7 +5,6 @@ L{Response}: what C{fetch} gives.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from types import TracebackType
 from typing import Any, Self
 
 from multidict import CIMultiDict
@@ -30,6 +29,7 @@ from ..net.tls.info import TlsInfo
 from .call import Call
 from .decoding import Decoder
 from .protocol import HttpClientProtocol
+from .receiving import forget
 from .timings import Timings
 
 # The class has a method of that name.
@@ -107,8 +107,9 @@ class Response:
             for _ in range(_WITH_HEAD):
                 piece = protocol.nextPiece()
                 if piece is None:
-                    # Until somebody reads, the server may take its time.
-                    protocol.rest()
+                    if protocol.connection is not None:
+                        # Until somebody reads, the server may take its time.
+                        protocol.connection.rest()
                     return
                 if not piece:
                     self._protocol = None
@@ -246,10 +247,7 @@ class Response:
         @param maxBytes: as L{bytes} has it.
         @raise ContentError: it isn't.
         """
-        return ensureDeferred(self._text(maxBytes))
-
-    async def _text(self, maxBytes: int | None) -> str:
-        return decodeText(await self._bytes(maxBytes), self._head.getHeader("Content-Type"))
+        return self.bytes(maxBytes).addCallback(decodeText, self._head.getHeader("Content-Type"))
 
     def json(self, maxBytes: int | None = None) -> Deferred[Any]:
         """
@@ -258,10 +256,7 @@ class Response:
         @param maxBytes: as L{bytes} has it.
         @raise ContentError: it isn't.
         """
-        return ensureDeferred(self._json(maxBytes))
-
-    async def _json(self, maxBytes: int | None) -> Any:
-        return decodeJson(await self._bytes(maxBytes))
+        return self.bytes(maxBytes).addCallback(decodeJson)
 
     async def stream(self) -> AsyncIterator[_Bytes]:
         """
@@ -381,9 +376,7 @@ class Response:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.close()
 
     def __del__(self) -> None:
@@ -395,9 +388,9 @@ class Response:
             # The garbage collector runs when it likes and in whichever thread it likes, in the middle of anything.
             reactor: Any = protocol.reactor
             if threadable.ioThread in (None, threadable.getThreadID()):
-                reactor.callLater(0, protocol.forget, self._call)
+                reactor.callLater(0, forget, protocol, self._call)
             else:
-                reactor.callFromThread(protocol.forget, self._call)
+                reactor.callFromThread(forget, protocol, self._call)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._head.status} {self._call}>"
