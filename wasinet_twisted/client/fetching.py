@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from twisted.internet.defer import Deferred
 
+from .. import _speed
 from ..errors import InvalidArgument
 from ..http import ResponseHead
 from ..http.events import HeadersLike, toHeaders
@@ -147,3 +148,6 @@ def defaultPool(reactor: Any = None) -> Pool:
         if addTrigger is not None:
             addTrigger("before", "shutdown", pool.close, STOP_TIMEOUT)
     return pool
+
+
+_speed.install("_fetching", "client.url")

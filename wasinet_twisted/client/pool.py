@@ -47,6 +47,26 @@ class Pool:
     @ivar closed: has it been closed?
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_all",
+        "_dialing",
+        "_free",
+        "_giving",
+        "_open",
+        "_places",
+        "_reactor",
+        "_turns",
+        "_waiting",
+        "closed",
+        "limits",
+        "observer",
+        "plan",
+        "proxy",
+        "timeouts",
+        "timing",
+    )
+
     def __init__(
         self,
         *,
