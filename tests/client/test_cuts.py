@@ -5,7 +5,6 @@ Answers that are cut: by the network, which changes nothing, and by the end of t
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -19,7 +18,7 @@ from wasinet_twisted.client import ClientLimits, Pool, Timeouts, fetch
 from wasinet_twisted.errors import ConnectionClosed, IncompleteRead, WasinetError
 from wasinet_twisted.testing import run
 
-from .support import CONTINUE, OK, ClientCase, Outcome, Peer, answer, chunked, head
+from .support import CONTINUE, OK, URL, ClientCase, Outcome, Peer, answer, chunked, head
 
 END = {"FIN": Peer.finish, "close": Peer.close, "RST": Peer.reset}
 
@@ -83,32 +82,36 @@ class CutTests(ClientCase):
         self.everywhere(CONTINUE + answer(b"body"), b"body")
 
 
-def inPieces(reply: bytes, cuts: list[int], ends: Callable[[Peer], None] | None) -> Any:
+def inPieces(reply: bytes, cuts: list[int], method: str = "GET", kept: bool = False) -> Any:
     """
-    What a fetch makes of a reply that comes in pieces.
+    What a fetch makes of a reply that comes in pieces, and of its connection before the server closes that.
+
+    @param kept: does it come over a connection that has been used before?
     """
     case = ClientCase()
     case.setUp()
     pool = case.pool()
-    outcome = case.begin(pool=pool)
+    if kept:
+        case.fetch(OK, pool=pool)
+    found: list[Any] = []
+
+    async def read() -> None:
+        response = await fetch(URL, pool=pool, method=method)
+        found.extend((response.status, response.reason, response.version, list(response.headers.items())))
+        found.append(await response.bytes())
+        found.append(None if response.trailers is None else list(response.trailers.items()))
+
+    reading = Outcome(ensureDeferred(read()))
+    case.settle()
     peer = case.peers[0]
     positions = sorted({min(cut, len(reply)) for cut in cuts} | {0, len(reply)})
     for begin, end in pairwise(positions):
         peer.send(reply[begin:end])
         case.settle()
-    if ends is not None:
-        ends(peer)
-        case.settle()
-    found: Any
-    if outcome.error is not None:
-        found = type(outcome.error), str(outcome.error)
-    else:
-        response = outcome.value
-        reading = Outcome(response.bytes())
-        case.settle()
-        body = reading.results[0] if reading.error is None else type(reading.error)
-        found = response.status, response.reason, list(response.headers.items()), body, dict(response.trailers or {})
     state = repr(pool)
+    peer.close()
+    case.settle()
+    found.append((type(reading.error), str(reading.error)))
     case.tearDown()
     return found, state
 
@@ -117,22 +120,42 @@ REPLIES = (
     answer(b"body", "X: y"),
     chunked(b"bo", b"d" * 300, trailers=b"X: y\r\n"),
     head("X: y") + b"body" * 50,
+    CONTINUE,
     CONTINUE * 3 + answer(b"body"),
     answer(gzip.compress(b"body" * 100), "Content-Encoding: gzip"),
     answer(b"first") + answer(b"second"),
     head("Transfer-Encoding: chunked") + b"2\r\nbo\r\nzz\r\n",
     b"HTTP/1.1 200 OK\r\nX : y\r\n\r\n",
     answer(b"body", "Connection: close"),
+    answer(b"body", version="HTTP/1.0"),
+    answer(b"body", "Connection: keep-alive", version="HTTP/1.0"),
+    answer(b"", "Connection: upgrade", "Upgrade: x", status="101 Switching"),
+    answer(b"", status="204 No Content"),
+    head(status="204 No Content"),
+    head("Content-Length: 4", status="304 Not Modified"),
+    answer(b"", "Location: ftp://x/", status="302 Found"),
+    answer(b"body", status="417 Expectation Failed"),
+    answer(b"", "Set-Cookie: a", "Set-Cookie: b", "Date: x"),
 )
+METHODS = ("GET", "HEAD", "OPTIONS", "POST")
 
 
-@settings(max_examples=more(60, 20))
-@given(st.sampled_from(REPLIES), st.lists(st.integers(0, 400), max_size=12))
-def test_cutsDontMatter(reply: bytes, cuts: list[int]) -> None:
+@settings(max_examples=more(100, 20))
+@given(st.sampled_from(REPLIES), st.lists(st.integers(0, 400), max_size=12), st.sampled_from(METHODS), st.booleans())
+def test_cutsDontMatter(reply: bytes, cuts: list[int], method: str, kept: bool) -> None:
     """
     However a reply is cut, the same comes of it, and of its connection.
     """
-    assert inPieces(reply, cuts, Peer.close) == inPieces(reply, [], Peer.close)
+    assert inPieces(reply, cuts, method, kept) == inPieces(reply, [], method)
+
+
+def test_keptOrNew() -> None:
+    """
+    Over a connection that was used before, a reply that comes whole makes no task, and may be read in C.
+    """
+    for reply in REPLIES:
+        for method in METHODS:
+            assert inPieces(reply, [], method, kept=True) == inPieces(reply, [], method), (method, reply)
 
 
 @settings(max_examples=more(60, 20))

@@ -15,7 +15,7 @@ from twisted.internet.task import deferLater
 
 from tests.certificates import Authority
 from wasinet_twisted.client import ClientLimits, Pool, fetch
-from wasinet_twisted.errors import ConnectionClosed, IncompleteRead
+from wasinet_twisted.errors import ConnectionClosed, IncompleteRead, WasinetError
 from wasinet_twisted.http import WasiResponse
 from wasinet_twisted.net import ConnectionFactory, TlsServer, WasiTcpConn
 from wasinet_twisted.server import Request, serve
@@ -207,6 +207,73 @@ async def test_backPressure(origin: tuple[Serve, Pool]) -> None:
     async for piece in response.stream():
         size += len(piece)
     assert size == 100_000_000
+
+
+URLS = (
+    "", "a", "a/", "a//b", "a/./b", "a/../b", "..", "a/..", "a/.", "%2e%2e/b", "a/%2E/b", ".a", "%41%7e", "%zz", "%",
+    "%4", "a?b", "?", "?a=/../b", "?a=%2e", "a#b", "#", "a?b#c", "ü", "a b", "|", "[", "{", "\"", "\\", "'", "^", "`",
+    "<", "*", "a;b=c", "a:b@c", "&=+$,", "~-_.!()",
+)  # fmt: skip
+OPTIONS: tuple[dict[str, Any], ...] = (
+    {},
+    {"method": "HEAD"},
+    {"method": "DELETE"},
+    {"method": "OPTIONS"},
+    {"headers": {}},
+    {"headers": {"X": "y", "x": "z"}},
+    {"headers": {"X": ""}},
+    {"headers": {"X": " y"}},
+    {"headers": {"X": "ü"}},
+    {"headers": {"X": "a\tb"}},
+    {"headers": {"X": "a\nb"}},
+    {"headers": {"a b": "c"}},
+    {"headers": {"ü": "c"}},
+    {"headers": {"": "c"}},
+    {"headers": {"Content-Type": "a", "Content-Length": "0"}},
+    {"headers": {"Content-Length": "1"}},
+    {"headers": {"Transfer-Encoding": "chunked"}},
+    {"headers": {"host": "x", "ACCEPT": "y", "User-agent": "z"}},
+    {"headers": {"Accept-Encoding": "br"}},
+    {"headers": {"Cookie": "a=b", "Authorization": "c"}},
+    {"headers": {f"X-{number}": str(number) for number in range(40)}},
+)
+
+
+@pytest_twisted.ensureDeferred
+async def test_theSameRequestOverANewConnectionAndAKeptOne(origin: tuple[Serve, Pool]) -> None:
+    """
+    Over a kept one the request may be made in C.
+    """
+    serving, pool = origin
+    heads: list[bytes] = []
+
+    async def handler(conn: WasiTcpConn) -> None:
+        async with conn:
+            while True:
+                try:
+                    heads.append(await readRequest(conn))
+                except (ConnectionClosed, IncompleteRead):
+                    return
+                conn.write(head("Content-Length: 0"))
+
+    url = await serving(handler)
+
+    async def sent(path: str, options: dict[str, Any], using: Pool) -> Any:
+        heads.clear()
+        try:
+            await (await fetch(url + path, pool=using, **options)).bytes()
+        except WasinetError as error:
+            return type(error), str(error)
+        return list(heads)
+
+    await sent("", {}, pool)
+    for path, options in [(path, {}) for path in URLS] + [("a", options) for options in OPTIONS]:
+        kept = await sent(path, options, pool), await sent(path, options, pool)
+        new = Pool(caCertificates=pool._dialing._caCertificates)
+        found = await sent(path, options, new)
+        await new.close()
+        assert kept == (found, found), (path, options)
+    assert repr(pool) == "<Pool: 1 connections, 1 free, 0 requests wait>"
 
 
 @pytest_twisted.ensureDeferred
