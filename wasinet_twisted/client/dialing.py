@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from ..errors import ConnectionClosed, TimedOut
 from ..http import ClientConnection
 from ..http.clientconnection import ClientTiming
-from ..net.client.dial import CONNECT_TIMEOUT, dial
+from ..net.client.dial import dial
 from ..net.client.resolve import nsloopup
 from ..net.stream.handle import WasiTcpConn
 from ..net.stream.owner import Owner
@@ -31,6 +31,8 @@ from .urls import Origin
 T = TypeVar("T")
 
 ALPN = ("http/1.1",)
+# For those who give no time to connect in, in seconds: a year. The system gives up before.
+FOREVER = 365 * 86400.0
 
 
 class Route(NamedTuple):
@@ -148,7 +150,7 @@ class Dialing:
         protocol = await self._step(
             dial(
                 target,
-                timeout=CONNECT_TIMEOUT if timeout is None else timeout,
+                timeout=FOREVER if timeout is None else timeout,
                 addresses=addresses,
                 build=HttpClientProtocol,
                 reactor=self._reactor,

@@ -1,5 +1,5 @@
 """
-L{Place}: the connections to one origin, by one way, as a pool has them.
+L{Place}: the connections of a pool that go one way, and the requests that wait for one.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from .protocol import HttpClientProtocol
 
 class Places(Protocol):
     """
-    What the pool is to its places.
+    A pool, as its places need it.
 
-    @ivar timing: what a server is allowed.
+    @ivar timing: what a server is allowed, if the request says nothing else.
     """
 
     timing: ClientTiming
 
-    def keep(self, place: Place, protocol: HttpClientProtocol) -> object:
+    def keep(self, place: Place, protocol: HttpClientProtocol) -> None:
         """
         A connection is free.
         """
 
-    def discard(self, place: Place, protocol: HttpClientProtocol) -> object:
+    def discard(self, place: Place, protocol: HttpClientProtocol) -> None:
         """
         A connection takes no other request.
         """

@@ -20,14 +20,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from ..errors import (
-    BusyError,
-    ConnectionClosed,
-    LimitExceeded,
-    RemoteProtocolError,
-    TimedOut,
-    WasinetError,
-)
+from ..errors import BusyError, ConnectionClosed, LimitExceeded, RemoteProtocolError, TimedOut, WasinetError
 from ..http import ClientConnection, ResponseHead, WasiRequest
 from ..http.connection import ABORT, KEEP
 from ..http.exchange import IDLE
@@ -142,7 +135,10 @@ class HttpClientProtocol(ConnectionProtocol):
         The peer has taken what was sent.
         """
         if self.connection is not None:
-            self.connection.taken(0, self.reactor.seconds())
+            now = self.reactor.seconds()
+            self.connection.taken(0, now)
+            if not (self.closing or self.lost):
+                self.arm(now)
         super().resumeProducing()
 
     def pauseProducing(self) -> None:
@@ -306,18 +302,22 @@ class HttpClientProtocol(ConnectionProtocol):
         """
         Nobody wants the response any more.
         """
-        self._leave()
         self.abort()
 
     def leaveHttp(self) -> ConnectionProtocol:
         """
-        After an upgrade: be a stream of bytes again, which begins with what has come behind the response.
+        After an upgrade: be a stream of bytes again, which begins with what has come behind the response. The pool
+        has nothing to do with it any more.
         """
         connection = self.connection
         assert connection is not None
         rest = connection.takeRest()
         self.connection = self.call = None
         self._stopTimer()
+        self._leave()
+        owner, self._owner = self._owner, None
+        if owner is not None and not self.lost:
+            owner.connectionGone(self)
         if rest:
             self._incoming.arrived(rest)
         if self.peerFinished:

@@ -109,6 +109,14 @@ def ended(protocol: Receiving, connection: ClientConnection, now: float) -> None
         protocol.follow()
 
 
+def forget(protocol: Receiving, call: Call) -> None:
+    """
+    Nobody wants the response to C{call} any more, if it hasn't come to its end meanwhile.
+    """
+    if protocol.call is call:
+        protocol.giveUp()
+
+
 def _complete(protocol: Receiving, connection: ClientConnection, now: float) -> None:
     call, protocol.call = protocol.call, None
     assert call is not None
