@@ -249,3 +249,20 @@ def setAlpnSelect(context: Context, select: Callable[[Connection, list[bytes]], 
     # Without it all stays as the context's maker had it.
     if unguarded is not None:
         unguarded(context, select)
+
+
+# twisted.web
+
+
+def wrongBodyLength() -> type[Exception]:
+    """
+    Return the class of the error for a body producer that has written more or less than it had announced.
+
+    C{_newclient.WrongBodyLength}. It is among the reasons of the public C{RequestGenerationFailed}, and C{web.client}
+    doesn't have it.
+    """
+    # Few programs have an Agent.
+    from twisted.web import _newclient
+
+    found: type[Exception] = getattr(_newclient, "WrongBodyLength", ValueError)
+    return found

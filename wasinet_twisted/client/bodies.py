@@ -23,7 +23,11 @@ class Body:
     @ivar length: how many bytes it has; L{None}: nobody knows.
     @ivar contentType: what a Content-Type field says if the caller gives none; L{None}: nothing.
     @ivar replayable: can it be sent once more, for a redirect, or after a kept connection was found closed?
+    @cvar sender: what sends its pieces, in place of L{Sender<wasinet_twisted.client.sending.Sender>}, and is made as
+        that is.
     """
+
+    sender: Any = None
 
     __slots__ = ("contentType", "length", "replayable", "whole")
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint
@@ -31,17 +31,39 @@ T = TypeVar("T")
 ALPN = ("http/1.1",)
 
 
+class Policy(Protocol):
+    """
+    How connections are made, where that isn't as the pool has it.
+
+    @ivar localAddress: where they come from, as L{connect<wasinet_twisted.net.connect>} has it; L{None}: anywhere.
+    """
+
+    localAddress: Any
+
+    def endpoint(self, origin: Origin) -> IStreamClientEndpoint | None:
+        """
+        Return what connects to an origin. TLS is its affair, too. L{None}: the pool connects.
+        """
+
+    def tls(self, origin: Origin) -> Any:
+        """
+        Return an C{IOpenSSLClientConnectionCreator} for an origin; L{None}: the pool has one.
+        """
+
+
 class Route(NamedTuple):
     """
     What requests must have in common to go over one connection.
 
     @ivar proxy: a L{Proxy<wasinet_twisted.client.Proxy>}; L{None}: directly.
     @ivar unixSocket: the path of the Unix socket where the origin is; L{None}: it is found by its name.
+    @ivar policy: how the connection is made, and its server verified; L{None}: as the pool has it.
     """
 
     origin: Origin
     proxy: Any = None
     unixSocket: str | None = None
+    policy: Policy | None = None
 
     def __str__(self) -> str:
         through = f" through {self.proxy}" if self.proxy is not None else ""
@@ -109,11 +131,14 @@ class Dialing:
         @raise TimedOut: one of the phases took too long.
         @raise ConnectionClosed: the pool was closed.
         """
+        policy = route.policy
+        own = None if policy is None or route.proxy is not None else policy.endpoint(route.origin)
         try:
-            protocol = await self._connect(route, timeouts, timings, until)
+            protocol = await self._connect(route, own, timeouts, timings, until)
             protocol._owner = owner
             try:
-                await self._secure(protocol, route, timeouts, timings, until)
+                if own is None:
+                    await self._secure(protocol, route, timeouts, timings, until)
             except BaseException:
                 protocol.abort()
                 raise
@@ -123,12 +148,17 @@ class Dialing:
             raise
         return protocol
 
-    async def _connect(self, route: Route, timeouts: Timeouts, timings: Timings, until: float) -> HttpClientProtocol:
+    async def _connect(
+        self, route: Route, own: IStreamClientEndpoint | None, timeouts: Timeouts, timings: Timings, until: float
+    ) -> HttpClientProtocol:
         seconds = self._reactor.seconds
-        origin, proxy, unixSocket = route
+        origin, proxy, unixSocket, policy = route
         target: Any
         addresses: Any = None
-        if unixSocket is not None:
+        local: Any = None
+        if own is not None:
+            target = own
+        elif unixSocket is not None:
             target = UNIXClientEndpoint(self._reactor, unixSocket)
         elif self._endpoint is not None and proxy is None:
             target = self._endpoint(origin)
@@ -137,6 +167,7 @@ class Dialing:
             begun = seconds()
             looking = nsloopup(*target, timeout=self._left(timeouts.resolve, until), reactor=self._reactor)
             addresses = await self._step(looking)
+            local = None if policy is None else policy.localAddress
             timings.resolve = seconds() - begun
         begun = seconds()
         timeout = self._left(timeouts.connect, until)
@@ -144,6 +175,7 @@ class Dialing:
             dial(
                 target,
                 timeout=CONNECT_TIMEOUT if timeout is None else timeout,
+                localAddress=local,
                 addresses=addresses,
                 build=HttpClientProtocol,
                 reactor=self._reactor,
@@ -161,7 +193,10 @@ class Dialing:
             raise ConnectFailed(f"no way through {route.proxy}")
         if route.origin.scheme == "https":
             begun = seconds()
-            await self.startTls(protocol, self._tlsOf(route.origin.host), self._left(timeouts.tls, until))
+            settings = None if route.policy is None else route.policy.tls(route.origin)
+            if settings is None:
+                settings = self._tlsOf(route.origin.host)
+            await self.startTls(protocol, settings, self._left(timeouts.tls, until))
             timings.tls = seconds() - begun
 
     async def startTls(self, protocol: HttpClientProtocol, settings: Any, timeout: float | None) -> None:

@@ -205,6 +205,8 @@ class Pool:
             return
         place.idle.append(protocol)
         self._free[protocol] = place
+        if len(place.idle) > self.limits.kept:
+            place.idle[0].close(CLOSE_TIMEOUT)
         if self._waiting and self._open >= self.limits.connections:
             # Those to other origins wait for its place.
             self._evict()
@@ -328,6 +330,19 @@ class Pool:
                 self._discount(place)
 
     # The end
+
+    def closeFree(self, timeout: float = CLOSE_TIMEOUT) -> Deferred[None]:
+        """
+        Close the connections that are free; the pool goes on.
+
+        @param timeout: how long a server may take to end its side, in seconds.
+        @return: fires when they are gone.
+        """
+        closing = []
+        for protocol in list(self._free):
+            closing.append(protocol.whenClosed())
+            protocol.close(timeout)
+        return DeferredList(closing).addCallback(lambda _: None)
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> Deferred[None]:
         """

@@ -26,6 +26,7 @@ from ..errors import (
     ConnectionClosed,
     IncompleteRead,
     LimitExceeded,
+    LocalProtocolError,
     RemoteProtocolError,
     TimedOut,
     WasinetError,
@@ -67,6 +68,22 @@ class Keeper(Protocol):
         """
 
 
+class Waiter(Protocol):
+    """
+    Who waits for the head of the response, or for the next piece of its body. An C{Awaited} is one.
+    """
+
+    def give(self, value: Any) -> None:
+        """
+        It has come. At the end of the body it is C{b""}.
+        """
+
+    def fail(self, error: BaseException) -> None:
+        """
+        It won't come.
+        """
+
+
 class HttpClientProtocol(ConnectionProtocol):
     """
     @ivar connection: HTTP's view of it; L{None} while it is a stream of bytes.
@@ -83,7 +100,7 @@ class HttpClientProtocol(ConnectionProtocol):
         self.keeper: Keeper | None = None
         self._timer: IDelayedCall | None = None
         # Who waits for the head of the response, or for the next piece of its body.
-        self._waiter: Awaited[Any] | None = None
+        self._waiter: Waiter | None = None
 
     def speak(self, connection: ClientConnection) -> None:
         """
@@ -156,6 +173,7 @@ class HttpClientProtocol(ConnectionProtocol):
             waiter, self._waiter = self._waiter, None
         super().connectionLost(reason)
         self._leave()
+        self._stopSending()
         if waiter is not None:
             waiter.fail(self._gone())
 
@@ -199,12 +217,15 @@ class HttpClientProtocol(ConnectionProtocol):
         """
         return self.connection is not None and self.connection.exchange.count > 0
 
-    def ask(self, call: Call, request: WasiRequest, body: Body) -> Awaited[ResponseHead]:
+    def ask(
+        self, call: Call, request: WasiRequest, body: Body, waiter: Waiter | None = None
+    ) -> Waiter | Awaited[ResponseHead]:
         """
         Send a request.
 
-        @return: fires with the head of the final response. Cancelling it resets the connection.
-        @raise LocalProtocolError: it can't be sent; nothing has been.
+        @param waiter: what is told of the head of the final response; by default, and then it is returned, an
+            C{Awaited} whose cancelling resets the connection.
+        @raise LocalProtocolError: it can't be sent; nothing has been, and the connection is free.
         """
         connection = self.connection
         assert connection is not None
@@ -213,13 +234,20 @@ class HttpClientProtocol(ConnectionProtocol):
         timing = call.timing or self.keeper.timing
         if connection.clock.timing is not timing:
             connection.allow(timing)
-        if body.whole is None:
-            encoded = connection.begin(request, now)
-        else:
-            encoded = connection.request(request, now)
+        try:
+            if body.whole is None:
+                encoded = connection.begin(request, now)
+            else:
+                encoded = connection.request(request, now)
+        except LocalProtocolError:
+            if self.isFree:
+                self._arm(now)
+                self.keeper.free(self)
+            raise
         self.call = call
         call.kept = connection.exchange.count > 1
-        waiter: Awaited[ResponseHead] = Awaited(self._giveUp)
+        if waiter is None:
+            waiter = Awaited(self._giveUp)
         self._waiter = waiter
         if self._queued:
             self.send(encoded)
@@ -228,7 +256,7 @@ class HttpClientProtocol(ConnectionProtocol):
             if self._writePaused:
                 self._queued += len(encoded)
         if body.whole is None:
-            call.sender = Sender(self, connection, body, "expect" in request.headers)
+            call.sender = (body.sender or Sender)(self, connection, body, "expect" in request.headers)
             call.sender.begin()
         timer = self._timer
         if timer is None or call.timing is not None or timer.getTime() > min(now + self.keeper.patience, call.until):
@@ -275,9 +303,23 @@ class HttpClientProtocol(ConnectionProtocol):
                 await turn(self.reactor)
             return piece
         waiter: Awaited[bytes] = Awaited(self._giveUp)
+        self.tell(waiter)
+        return await waiter
+
+    def tell(self, waiter: Waiter) -> None:
+        """
+        Tell somebody of the next piece, when L{nextPiece} has given nothing and nobody else waits.
+        """
         self._waiter = waiter
         self._arm(self.reactor.seconds())
-        return await waiter
+
+    def forget(self, waiter: Waiter) -> None:
+        """
+        Tell somebody nothing any more, and give up.
+        """
+        if self._waiter is waiter:
+            self._waiter = None
+        self.giveUp()
 
     def _head(self, connection: ClientConnection, now: float) -> ResponseHead | None:
         """
@@ -447,6 +489,12 @@ class HttpClientProtocol(ConnectionProtocol):
         if waiter is not None:
             waiter.fail(error)
 
+    def _stopSending(self) -> None:
+        call = self.call
+        if call is not None and call.sender is not None:
+            sender, call.sender = call.sender, None
+            sender.stop()
+
     # The end
 
     def abort(self) -> None:
@@ -456,6 +504,7 @@ class HttpClientProtocol(ConnectionProtocol):
         if self.connection is not None:
             self.connection.abort()
         self._leave()
+        self._stopSending()
         super().abort()
 
     def close(self, timeout: float) -> None:

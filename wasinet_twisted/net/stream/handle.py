@@ -240,7 +240,9 @@ class WasiTcpConn:
         Go over to TLS. What was written before is sent first, as it is; what is
         read and written from now on is enciphered.
 
-        @param settings: a L{TlsClient} or a L{TlsServer}, for our role.
+        @param settings: a L{TlsClient} or a L{TlsServer}, for our role. An
+            C{IOpenSSLClientConnectionCreator} of Twisted's, such as
+            C{optionsForClientTLS} gives, is taken as well: it verifies the server in its own way.
         @param timeout: seconds the handshake may take, 30 by default.
         @return: fires when the handshake has ended. If it fails, times out, or is cancelled, the connection ends.
         @raise CertificateError: the peer's certificate is not accepted.
