@@ -16,7 +16,7 @@ from ..errors import ConnectFailed, ConnectionClosed, TimedOut
 from ..http import ClientConnection
 from ..http.clientconnection import ClientTiming
 from ..net.client.dial import CONNECT_TIMEOUT, dial
-from ..net.client.resolve import nsloopup
+from ..net.client.resolve import lookupWithin
 from ..net.stream.handle import WasiTcpConn
 from ..net.stream.owner import Owner
 from ..net.tasks.awaited import Awaited
@@ -165,7 +165,8 @@ class Dialing:
         else:
             target = (origin.host, origin.port) if proxy is None else (proxy.host, proxy.port)
             begun = seconds()
-            looking = nsloopup(*target, timeout=self._left(timeouts.resolve, until), reactor=self._reactor)
+            # If there is none, dial() says so.
+            looking = lookupWithin(self._reactor, *target, self._left(timeouts.resolve, until))
             addresses = await self._step(looking)
             local = None if policy is None else policy.localAddress
             timings.resolve = seconds() - begun

@@ -509,10 +509,15 @@ class HttpClientProtocol(ConnectionProtocol):
 
     def close(self, timeout: float) -> None:
         """
-        See L{TransportProtocol.close}.
+        See L{TransportProtocol.close}. Over TLS, the server's close_notify is not waited for (RFC 8446 section 6.1):
+        it would say nothing, and some servers never send it.
         """
         self._leave()
         super().close(timeout)
+        if self.tls is not None and self.connection is not None and not self.lost:
+            beneath = self.tls.beneath()
+            if beneath is not None:
+                beneath.loseConnection()
 
     # Time
 
