@@ -32,6 +32,7 @@ from .errors import NotSupported
 
 if TYPE_CHECKING:
     from OpenSSL.SSL import Connection, Context
+    from twisted.web.http_headers import Headers
 
 
 def unsentBytes(transport: Any) -> int | None:
@@ -266,3 +267,21 @@ def wrongBodyLength() -> type[Exception]:
 
     found: type[Exception] = getattr(_newclient, "WrongBodyLength", ValueError)
     return found
+
+
+def rawHeaders(fields: dict[bytes, list[bytes]]) -> Headers:
+    """
+    Return C{http_headers.Headers} that hold C{fields}, by their names in canonical capitalization.
+
+    C{Headers._rawHeaders}. The public way looks each name up and looks for line ends in each value, in which there are
+    none: that is half the time of an Agent's response.
+    """
+    from twisted.web.http_headers import Headers
+
+    headers = Headers()
+    if hasattr(headers, "_rawHeaders"):
+        headers._rawHeaders = fields
+    else:
+        for name, values in fields.items():
+            headers.setRawHeaders(name, values)
+    return headers

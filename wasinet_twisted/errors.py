@@ -168,6 +168,27 @@ class ConnectionRefused(ConnectFailed):
     """
 
 
+class ProxyFailed(ConnectFailed):
+    """
+    A proxy made no connection with the host that it was asked for. The message names both, and says why.
+
+    @ivar status: the status of an HTTP proxy's response to CONNECT, such as 407; L{None} if there was none.
+    @ivar replyCode: the code of a SOCKS5 proxy's reply, 1 to 255 (RFC 1928 section 6); L{None} if there was none.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        attempts: Sequence[tuple[str, BaseException]] = (),
+        *,
+        status: int | None = None,
+        replyCode: int | None = None,
+    ) -> None:
+        super().__init__(message, attempts)
+        self.status = status
+        self.replyCode = replyCode
+
+
 class ListenFailed(WasinetError):
     """
     An endpoint can't be listened on. The message names it and the cause.

@@ -10,11 +10,12 @@ L{Agent} is the same with the face of C{twisted.web}'s, for treq.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ..errors import TooManyRedirects
+from ..errors import ProxyFailed, TooManyRedirects
 from .decoding import DecodingLimits
 from .fetching import fetch
 from .limits import ClientLimits, Timeouts
 from .pool import Pool
+from .proxies import Proxy
 from .report import Report
 from .response import Response
 from .timings import Timings
@@ -27,6 +28,8 @@ __all__ = [
     "ClientLimits",
     "DecodingLimits",
     "Pool",
+    "Proxy",
+    "ProxyFailed",
     "Report",
     "Response",
     "Timeouts",

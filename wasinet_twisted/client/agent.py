@@ -23,13 +23,12 @@ from ..net.tasks.awaited import Awaited
 from ..net.tasks.task import Task
 from .agentfailures import connectingFailed, requestFailed
 from .agentpool import AgentPolicy, policyOf, poolOf
-from .agentrequest import ClientRequest, Places, checkMethod, toBody, toRequest
+from .agentrequest import ClientRequest, Destinations, checkMethod, through, toBody, toRequest
 from .agentresponse import AgentResponse
 from .bodies import Body
 from .call import Call
 from .dialing import Route
-from .exchanging import IDEMPOTENT
-from .limits import timingOf
+from .exchanging import mayRepeat
 from .pool import Pool
 from .producing import ProducerBody
 from .protocol import HttpClientProtocol
@@ -79,9 +78,9 @@ class Agent:
         own = poolOf(pool, reactor)
         self._theirs: Any = None
         if own is None:
-            given = () if contextFactory is None else (contextFactory,)
+            keywords: dict[str, Any] = {} if contextFactory is None else {"contextFactory": contextFactory}
             self._theirs = TwistedsAgent(
-                reactor, *given, connectTimeout=connectTimeout, bindAddress=bindAddress, pool=pool
+                reactor, connectTimeout=connectTimeout, bindAddress=bindAddress, pool=pool, **keywords
             )
             return
         self._init(own, policy, connectTimeout, getattr(pool, "retryAutomatically", True), anyScheme=False)
@@ -109,7 +108,7 @@ class Agent:
     ) -> None:
         self.pool = pool
         self._policy = policy
-        self._places = Places(policy, anyScheme)
+        self._destinations = Destinations(policy, anyScheme)
         self._repeats = repeats
         self._persistent = pool.limits.idle > 0 and pool.limits.kept > 0
         self._timeouts = pool.timeouts
@@ -141,9 +140,9 @@ class Agent:
             raise InvalidArgument("an Agent makes no CONNECT")
         uri = uri.strip()
         try:
-            place, target = self._places.find(uri)
+            found, target = self._destinations.find(uri)
             if self._policy is not None:
-                self._policy.prepare(place.route.origin, uri)
+                self._policy.prepare(found.route.origin, uri)
         except SchemeNotSupported:
             return fail(Failure())
         now = self.pool.reactor.seconds()
@@ -151,11 +150,12 @@ class Agent:
         call = Call(uri.decode("ascii"), verb, Timings(now), inf if total is None else now + total)
         try:
             body = toBody(bodyProducer)
-            request, added = toRequest(verb, target, place.host, headers, body, self._persistent)
+            request, added = toRequest(verb, target, found.host, headers, body, self._persistent)
+            route = through(self.pool, found, target, request) if self.pool.proxy else found.route
         except (LocalProtocolError, InvalidArgument) as error:
             return fail(requestFailed(error, call, sending=True))
-        told = ClientRequest(method, uri, headers, place.host if added else None)
-        asked = _Asked(self, place.route, call, request, body, told)
+        told = ClientRequest(method, uri, headers, found.host if added else None)
+        asked = _Asked(self, route, call, request, body, told)
         asked.start()
         return asked
 
@@ -256,10 +256,9 @@ class _Asked(Awaited[Any]):
         return (
             isinstance(error, ConnectionClosed | IncompleteRead)
             and call.kept
-            and not (call.answered or self._again)
             and self._agent._repeats
-            and call.method in IDEMPOTENT
-            and self._body.replayable
+            and not self._again
+            and mayRepeat(call, self._body)
         )
 
     def _sends(self) -> bool:
@@ -284,7 +283,8 @@ class _Asked(Awaited[Any]):
         error: BaseException = CancelledError()
         if protocol is not None:
             error = requestFailed(error, call, self._sends())
-            protocol.forget(self)
+            protocol.waiter = None
+            protocol.giveUp()
         elif dialing is not None:
             dialing.cancel()
         if not self.called:

@@ -1,5 +1,6 @@
 """
-What went wrong, in the classes that users of C{twisted.web}'s Agent catch. Ours is the C{__cause__}, or among the reasons.
+What went wrong, in the classes that users of C{twisted.web}'s Agent catch. Our error is the C{__cause__}, or among
+the reasons.
 """
 
 from __future__ import annotations

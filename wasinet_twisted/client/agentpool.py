@@ -106,10 +106,11 @@ class _Closing:
 
     def __init__(self, theirs: HTTPConnectionPool, pool: Pool) -> None:
         self.pool = pool
-        self._theirs = theirs.closeCachedConnections
+        self._theirs: Any = theirs.closeCachedConnections
 
     def __call__(self) -> Deferred[None]:
-        return DeferredList([self._theirs(), self.pool.closeFree()]).addCallback(lambda _: None)
+        theirs: Deferred[None] = self._theirs()
+        return DeferredList([theirs, self.pool.closeFree()]).addCallback(lambda _: None)
 
 
 def poolOf(given: Any, reactor: Any) -> Pool | None:

@@ -12,27 +12,28 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer, IClientRequest
 from zope.interface import implementer
 
-from ..errors import LocalProtocolError
+from ..errors import InvalidArgument, LocalProtocolError
 from ..http import WasiRequest, grammar
 from .bodies import NO_BODY, Body
 from .dialing import Policy, Route
+from .environment import proxyFromEnvironment
+from .pool import Pool
 from .producing import ProducerBody
-from .urls import Origin
+from .proxies import HTTP_SCHEMES, absoluteForm
+from .urls import Origin, parseUrl
 
 # RFC 3986 section 3, of visible ASCII: the scheme and the authority, what goes to the server, a fragment.
 _URI = re.compile(
     rb"(([A-Za-z][A-Za-z0-9+.\-]*)://([\x21\x22\x24-\x2e\x30-\x3e\x40-\x7e]*))([\x21\x22\x24-\x7e]*)(?:#[\x21-\x7e]*)?"
 )
 _VISIBLE = re.compile(rb"[\x21-\x7e]+")
-# A name or an IPv4 address, or an IPv6 address in brackets; and a port. No user: whoever wants to log in gives a field.
-_AUTHORITY = re.compile(rb"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._~%\-]+))(?::([0-9]{0,5}))?")
 # Those of WebSockets are asked for in the same way, and connected to as these are.
-_SCHEMES = {b"http": ("http", 80), b"https": ("https", 443), b"ws": ("http", 80), b"wss": ("https", 443)}
+_SCHEMES = {b"http": "http", b"https": "https", b"ws": "http", b"wss": "https"}
 # How many origins an Agent remembers; then it begins anew.
 _REMEMBERED = 256
 
 
-class Place(NamedTuple):
+class Destination(NamedTuple):
     """
     Where requests go that have the same scheme and authority.
 
@@ -43,9 +44,19 @@ class Place(NamedTuple):
     host: str
 
 
-class Places:
+class Aim(NamedTuple):
     """
-    The places that an Agent's URIs name.
+    What L{absoluteForm} is told.
+    """
+
+    origin: Origin
+    host: str
+    path: str
+
+
+class Destinations:
+    """
+    Whereto an Agent's URIs lead.
     """
 
     __slots__ = ("_anyScheme", "_policy", "_remembered")
@@ -56,9 +67,9 @@ class Places:
         """
         self._policy = policy
         self._anyScheme = anyScheme
-        self._remembered: dict[bytes, Place] = {}
+        self._remembered: dict[bytes, Destination] = {}
 
-    def find(self, uri: bytes) -> tuple[Place, str]:
+    def find(self, uri: bytes) -> tuple[Destination, str]:
         """
         Return where C{uri} is, and the request target (RFC 9112 section 3.2.1).
 
@@ -67,40 +78,32 @@ class Places:
         """
         match = _URI.fullmatch(uri)
         if match is None:
-            if uri.__class__ is bytes and _VISIBLE.fullmatch(uri):
+            if _VISIBLE.fullmatch(uri):
                 raise SchemeNotSupported(f"Unsupported scheme: {uri.partition(b':')[0] if b':' in uri else b''!r}")
             raise ValueError(f"Invalid URI {uri!r}")
-        whole, _, _, path = match.groups()
-        place = self._remembered.get(whole)
-        if place is None:
-            place = self._place(uri, match)
+        beginning, _, _, path = match.groups()
+        found = self._remembered.get(beginning)
+        if found is None:
+            found = self._find(uri, match)
             if len(self._remembered) >= _REMEMBERED:
                 self._remembered.clear()
-            self._remembered[whole] = place
+            self._remembered[beginning] = found
         target = path.decode("ascii")
-        return place, target if target.startswith("/") else f"/{target}"
+        return found, target if target.startswith("/") else f"/{target}"
 
-    def _place(self, uri: bytes, match: re.Match[bytes]) -> Place:
+    def _find(self, uri: bytes, match: re.Match[bytes]) -> Destination:
         scheme = match[2].lower()
         known = _SCHEMES.get(scheme)
-        if known is None:
-            if not self._anyScheme:
-                raise SchemeNotSupported(f"Unsupported scheme: {scheme!r}")
-            known = scheme.decode("ascii"), 80
-        elif self._anyScheme:
-            known = scheme.decode("ascii"), known[1]
-        authority = _AUTHORITY.fullmatch(match[3])
-        if authority is None:
-            raise ValueError(f"Invalid URI {uri!r}: its authority must be a host or host:port")
-        bracketed, name, given = authority.groups()
-        host = (name or bracketed).decode("ascii").lower()
-        port = int(given) if given else known[1]
-        if not 1 <= port <= 65535:
-            raise ValueError(f"Invalid URI {uri!r}: a port is 1 to 65535")
-        field = host if name else f"[{host}]"
-        if port != known[1]:
-            field = f"{field}:{port}"
-        return Place(Route(Origin(known[0], host, port), None, None, self._policy), field)
+        if known is None and not self._anyScheme:
+            raise SchemeNotSupported(f"Unsupported scheme: {scheme!r}")
+        target = parseUrl(f"{known or 'http'}://{match[3].decode('ascii')}/")
+        if target.userinfo is not None:
+            # Nobody would send it.
+            raise InvalidArgument(f"Invalid URI {uri!r}: a user and a password go as an Authorization field")
+        origin = target.origin
+        if self._anyScheme:
+            origin = Origin(scheme.decode("ascii"), origin.host, origin.port)
+        return Destination(Route(origin, None, None, self._policy), target.host)
 
 
 @implementer(IClientRequest)
@@ -151,6 +154,23 @@ def toBody(producer: IBodyProducer | None) -> Body:
     @raise InvalidArgument: see L{ProducerBody}.
     """
     return NO_BODY if producer is None else ProducerBody(producer)
+
+
+def through(pool: Pool, found: Destination, target: str, request: WasiRequest) -> Route:
+    """
+    Return the way that the pool's proxy makes, and change the request to what that proxy has to be sent.
+    """
+    route: Route = found.route
+    origin = route.origin
+    proxy: Any = pool.proxy
+    if proxy == "environment":
+        proxy = proxyFromEnvironment(origin.scheme, origin.host, origin.port)
+    if not proxy:
+        return route
+    if proxy.scheme in HTTP_SCHEMES and origin.scheme == "http":
+        request.uri, forProxy = absoluteForm(Aim(origin, found.host, target), proxy)
+        request._pairs += forProxy
+    return Route(origin, proxy, None, route.policy)
 
 
 def toRequest(

@@ -17,6 +17,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IClientRequest, IResponse
 from zope.interface import implementer
 
+from .._privates import rawHeaders
 from ..errors import ConnectionClosed, IncompleteRead, WasinetError
 from ..http import ResponseHead
 from ..http.framing import UNTIL_CLOSE
@@ -44,6 +45,21 @@ _CONNECTIONS = frozenset(
         "upgrade",
     )
 )
+# How Headers writes the names of fields, b"" for those. Bounded: emptied when full.
+_names: dict[str, bytes] = {}
+
+
+def _learn(name: str) -> bytes:
+    if name.lower() in _CONNECTIONS:
+        canonical = b""
+    else:
+        headers = Headers()
+        headers.addRawHeader(name.encode("latin-1"), b"")
+        ((canonical, _),) = headers.getAllRawHeaders()
+    if len(_names) >= 512:
+        _names.clear()
+    _names[name] = canonical
+    return canonical
 
 
 @implementer(IResponse)
@@ -53,20 +69,24 @@ class AgentResponse:
     that is forgotten without it resets its connection, unless the body has come already.
     """
 
-    def __init__(
-        self, protocol: HttpClientProtocol, call: Call, head: ResponseHead, request: IClientRequest
-    ) -> None:
+    def __init__(self, protocol: HttpClientProtocol, call: Call, head: ResponseHead, request: IClientRequest) -> None:
         version: Any = head.version
         self.version = _VERSIONS.get(version) or (b"HTTP", 1, int(version[-1]))
         self.code = head.status
         self.phrase = head.reason.encode("latin-1")
-        self.headers = headers = Headers()
-        add = headers.addRawHeader
-        isHead = call.method == "HEAD"
+        fields: dict[bytes, list[bytes]] = {}
         for name, value in head.fields():
-            lower = name.lower()
-            if lower not in _CONNECTIONS or (isHead and lower == "content-length"):
-                add(name.encode("latin-1"), value.encode("latin-1"))
+            canonical = _names.get(name)
+            if canonical is None:
+                canonical = _learn(name)
+            if not canonical and not (call.method == "HEAD" and name.lower() == "content-length"):
+                continue
+            encoded = value.encode("latin-1")
+            if canonical in fields:
+                fields[canonical].append(encoded)
+            else:
+                fields[canonical or b"Content-Length"] = [encoded]
+        self.headers = rawHeaders(fields)
         length = head._length
         self.length: Any = length if length >= 0 else UNKNOWN_LENGTH
         self.request = request
@@ -123,7 +143,7 @@ class AgentResponse:
             if not self._untilClose:
                 return Failure(ResponseDone("Response body fully received"))
         elif not (self._untilClose and isinstance(error, ConnectionClosed | IncompleteRead)):
-            return Failure(ResponseFailed(reasonsOf(error), self))  # type: ignore[arg-type]
+            return Failure(ResponseFailed(reasonsOf(error), self))
         # Nothing shows whether it was the whole (RFC 9112 section 6.3).
         lost = PotentialDataLoss()
         lost.__cause__ = error
@@ -139,7 +159,7 @@ class AgentResponse:
                 protocol.giveUp()
             else:
                 # The garbage collector runs in whichever thread it likes.
-                protocol.reactor.callFromThread(protocol.giveUp)  # type: ignore[attr-defined]
+                protocol.reactor.callFromThread(protocol.giveUp)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.code} {self._call}>"
@@ -248,7 +268,7 @@ class Delivery:
             self._later = http.reactor.callLater(0, self.fail, ConnectionClosed("the response is over"))
             return
         # Its end is told by way of the transport, in another turn of the reactor.
-        http.tell(self)
+        self._wait(http)
         http.giveUp()
 
     # The connection calls these
@@ -317,10 +337,15 @@ class Delivery:
             self._http, self._failure = None, error
             return True
         if piece is None:
-            http.tell(self)
+            self._wait(http)
             return False
         self._deliver(piece)
         return True
+
+    def _wait(self, http: HttpClientProtocol) -> None:
+        # It has the two methods of an Awaited that are called; a new one for each piece would cost more.
+        http.waiter = self  # type: ignore[assignment]
+        http.arm(http.reactor.seconds())
 
     def _again(self) -> None:
         self._later = None
@@ -337,7 +362,7 @@ class Delivery:
             # As a transport does it: it is the end of the connection.
             http, self._http = self._http, None
             if http is not None and http.call is self._call:
-                http.forget(self)
+                http.giveUp()
             self._end(error)
 
     def _end(self, error: Exception | None) -> None:

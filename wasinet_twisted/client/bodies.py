@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from ..errors import InvalidArgument
@@ -23,11 +24,7 @@ class Body:
     @ivar length: how many bytes it has; L{None}: nobody knows.
     @ivar contentType: what a Content-Type field says if the caller gives none; L{None}: nothing.
     @ivar replayable: can it be sent once more, for a redirect, or after a kept connection was found closed?
-    @cvar sender: what sends its pieces, in place of L{Sender<wasinet_twisted.client.sending.Sender>}, and is made as
-        that is.
     """
-
-    sender: Any = None
 
     __slots__ = ("contentType", "length", "replayable", "whole")
 
@@ -45,8 +42,32 @@ class Body:
         """
         raise AssertionError("a body that is there has no pieces")
 
+    def later(self) -> Body:
+        """
+        Return the same body, which isn't sent with the head: it may wait for a 100 (Continue).
+        """
+        return _Later(self) if self.whole else self
+
 
 NO_BODY = Body(b"")
+
+
+class _Later(Body):
+    """
+    One that is there, but isn't sent with the head.
+    """
+
+    __slots__ = ("_given",)
+
+    def __init__(self, given: Body) -> None:
+        super().__init__(None, given.contentType)
+        self._given = given.whole or b""
+        self.length = len(self._given)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        given = memoryview(self._given)
+        for start in range(0, len(given), PIECE):
+            yield bytes(given[start : start + PIECE])
 
 
 class _Pieces(Body):
@@ -63,7 +84,12 @@ class _Pieces(Body):
         self.replayable = isinstance(given, Sequence)
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        if isinstance(self._given, AsyncIterable):
+        if isinstance(self._given, AsyncGenerator):
+            # Nobody else ends it where it stands.
+            async with aclosing(self._given) as given:
+                async for piece in given:
+                    yield _toBytes(piece)
+        elif isinstance(self._given, AsyncIterable):
             async for piece in self._given:
                 yield _toBytes(piece)
         else:
@@ -92,11 +118,15 @@ class _File(Body):
             self.replayable = False
 
     async def pieces(self) -> AsyncIterator[bytes]:
+        left = self.length
         if self._start is not None:
             self._file.seek(self._start)
-        while piece := self._file.read(PIECE):
+        # A file that grows is sent as long as it was.
+        while piece := self._file.read(PIECE if left is None else min(left, PIECE)):
             if not isinstance(piece, bytes):
                 raise InvalidArgument(f"the body is a file that gives {type(piece).__name__}: open it in binary mode")
+            if left is not None:
+                left -= len(piece)
             yield piece
 
 

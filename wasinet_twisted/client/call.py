@@ -6,11 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
+from typing import Any
 
 from multidict import CIMultiDict
 
-from ..http import ResponseHead
+from ..http import ClientConnection, ResponseHead
 from ..http.clientconnection import ClientTiming
+from ..http.framing import isInterim
+from ..net.tasks.awaited import Awaited
 from .sending import Sender
 from .timings import Timings
 
@@ -65,5 +68,44 @@ class Call:
         self.sender: Sender | None = None
         self.trailers: CIMultiDict[str] | None = None
 
+    def respond(self, protocol: Any, head: ResponseHead) -> Any:
+        """
+        Return what who waits is given when the head of the final response has come; L{None}: something else sees to it.
+
+        @param protocol: the connection, which holds the rest of the response.
+        """
+        return head
+
+    def fail(self, waiter: Awaited[Any], error: Exception) -> None:
+        """
+        There is no response. Tell who waits, unless something else sees to it.
+        """
+        waiter.fail(error)
+
     def __str__(self) -> str:
         return f"{self.method} {self.where}"
+
+
+def headOf(call: Call, connection: ClientConnection, now: float) -> ResponseHead | None:
+    """
+    Return the head of the final response; L{None} while more bytes are needed.
+
+    @raise RemoteProtocolError: the response is malformed.
+    @raise IncompleteRead: it was cut.
+    """
+    while (head := connection.nextEvent(now)) is not None:
+        assert isinstance(head, ResponseHead)
+        sender = call.sender
+        if not isInterim(head.status):
+            call.begun = True
+            if sender is not None and head.status >= 300:
+                # The server has decided without the rest of the body: the connection closes after its response
+                # (RFC 9112 section 9.3).
+                connection.makeLast()
+                sender.stop()
+            return head
+        if head.status == 100 and sender is not None:
+            sender.goOn()
+        if call.interim is not None:
+            call.interim(head)
+    return None

@@ -142,9 +142,9 @@ class _Brotli:
 
     def step(self, data: bytes) -> bytes:
         out: bytes = self._stream.process(data, output_buffer_limit=_BROTLI_PIECE)
-        self.finished = self.complete = self._stream.is_finished()
+        self.complete = self._stream.is_finished()
         # What can_accept_more_data() says is not enough: it may hold decoded bytes for which there was no room.
-        self.hungry = self.finished or len(out) < _BROTLI_PIECE
+        self.hungry = self.complete or len(out) < _BROTLI_PIECE
         return out
 
 

@@ -8,22 +8,24 @@ from collections.abc import Callable
 from math import inf
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 
-from ..errors import ConnectFailed, ConnectionClosed, TimedOut
+from ..errors import ConnectionClosed, TimedOut
 from ..http import ClientConnection
 from ..http.clientconnection import ClientTiming
 from ..net.client.dial import CONNECT_TIMEOUT, dial
-from ..net.client.resolve import lookupWithin
+from ..net.client.resolve import lookupWithin, nsloopup
 from ..net.stream.handle import WasiTcpConn
 from ..net.stream.owner import Owner
 from ..net.tasks.awaited import Awaited
 from ..net.tls.contexts import TlsClient
 from .limits import ClientLimits, Timeouts
 from .protocol import HttpClientProtocol
+from .proxies import HTTP_SCHEMES, Proxy, hostPort
 from .timings import Timings
+from .tunnels import throughHttp, throughSocks5
 from .urls import Origin
 
 T = TypeVar("T")
@@ -61,13 +63,14 @@ class Route(NamedTuple):
     """
 
     origin: Origin
-    proxy: Any = None
+    proxy: Proxy | None = None
     unixSocket: str | None = None
     policy: Policy | None = None
 
     def __str__(self) -> str:
+        origin = f"{self.origin.scheme}://{hostPort(self.origin.host, self.origin.port)}"
         through = f" through {self.proxy}" if self.proxy is not None else ""
-        return f"{self.origin}{through}" if self.unixSocket is None else f"{self.origin} at {self.unixSocket}"
+        return f"{origin}{through}" if self.unixSocket is None else f"{origin} at {self.unixSocket}"
 
 
 class LentConn(WasiTcpConn):
@@ -126,7 +129,7 @@ class Dialing:
         Connect.
 
         @param until: when all of it must be over.
-        @param owner: is told when the connection is lost.
+        @param owner: is told when there is a connection, before TLS and all else, and when it is lost.
         @raise ConnectFailed: no connection could be made.
         @raise TimedOut: one of the phases took too long.
         @raise ConnectionClosed: the pool was closed.
@@ -136,6 +139,7 @@ class Dialing:
         try:
             protocol = await self._connect(route, own, timeouts, timings, until)
             protocol._owner = owner
+            owner.connected(protocol)
             try:
                 if own is None:
                     await self._secure(protocol, route, timeouts, timings, until)
@@ -166,7 +170,7 @@ class Dialing:
             target = (origin.host, origin.port) if proxy is None else (proxy.host, proxy.port)
             begun = seconds()
             # If there is none, dial() says so.
-            looking = lookupWithin(self._reactor, *target, self._left(timeouts.resolve, until))
+            looking = lookupWithin(self._reactor, target[0], target[1], self._left(timeouts.resolve, until))
             addresses = await self._step(looking)
             local = None if policy is None else policy.localAddress
             timings.resolve = seconds() - begun
@@ -190,15 +194,47 @@ class Dialing:
         self, protocol: HttpClientProtocol, route: Route, timeouts: Timeouts, timings: Timings, until: float
     ) -> None:
         seconds = self._reactor.seconds
-        if route.proxy is not None:
-            raise ConnectFailed(f"no way through {route.proxy}")
-        if route.origin.scheme == "https":
+        origin, proxy, _, _ = route
+        if proxy is not None:
             begun = seconds()
-            settings = None if route.policy is None else route.policy.tls(route.origin)
+            await self._throughProxy(protocol, origin, proxy, timeouts, until)
+            timings.connect = (timings.connect or 0.0) + seconds() - begun
+        if origin.scheme == "https":
+            begun = seconds()
+            settings = None if route.policy is None else route.policy.tls(origin)
             if settings is None:
-                settings = self._tlsOf(route.origin.host)
+                settings = self._tlsOf(origin.host)
             await self.startTls(protocol, settings, self._left(timeouts.tls, until))
             timings.tls = seconds() - begun
+
+    async def _throughProxy(
+        self, protocol: HttpClientProtocol, origin: Origin, proxy: Proxy, timeouts: Timeouts, until: float
+    ) -> None:
+        conn = LentConn(protocol)
+        if proxy.scheme == "https":
+            await self.startTls(protocol, proxy.tls(), self._left(timeouts.tls, until))
+        if proxy.scheme in HTTP_SCHEMES:
+            if origin.scheme == "http":
+                # The proxy forwards each request.
+                return
+            tunnel = throughHttp(conn, origin.host, origin.port, proxy)
+        else:
+            host = origin.host
+            if proxy.scheme == "socks5":
+                looking = nsloopup(
+                    host, origin.port, timeout=self._left(timeouts.resolve, until), reactor=self._reactor
+                )
+                host = (await self._step(looking))[0].host
+            tunnel = throughSocks5(conn, host, origin.port, proxy)
+        through = ensureDeferred(tunnel)
+        timeout = self._left(timeouts.connect, until)
+        if timeout is not None:
+
+            def late(_: object, seconds: float) -> None:
+                raise TimedOut(f"timed out: {proxy} has not connected to {origin.host} in {seconds:g} s")
+
+            through.addTimeout(timeout, self._reactor, late)
+        await self._step(through)
 
     async def startTls(self, protocol: HttpClientProtocol, settings: Any, timeout: float | None) -> None:
         """

@@ -20,7 +20,13 @@ IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 
 
 async def exchange(
-    pool: Pool, route: Route, request: WasiRequest, body: Body, call: Call, timeouts: Timeouts
+    pool: Pool,
+    route: Route,
+    request: WasiRequest,
+    body: Body,
+    call: Call,
+    timeouts: Timeouts,
+    again: bool = False,
 ) -> tuple[HttpClientProtocol, ResponseHead]:
     """
     Send a request, and wait for the head of its response.
@@ -30,18 +36,27 @@ async def exchange(
     be repeated (RFC 9110 section 9.2.2), it is sent once more, over a new
     connection (RFC 9112 section 9.3.1).
 
+    @param again: has it been sent already, so that a new connection is needed?
     @return: the connection, which holds the rest of the response, and the head.
     @raise WasinetError: see L{fetch<wasinet_twisted.client.fetch>}.
     """
-    protocol = pool.take(route) or await pool.wait(route, timeouts, call.timings, call.until)
     head: Any
-    if protocol.isKept:
+    if not again:
+        protocol = pool.take(route) or await pool.wait(route, timeouts, call.timings, call.until)
+        kept = protocol.isKept
         try:
             head = await protocol.ask(call, request, body)
             return protocol, head
         except (ConnectionClosed, IncompleteRead):
-            if call.answered or request.method not in IDEMPOTENT or not body.replayable:
+            if not kept or not mayRepeat(call, body):
                 raise
-        protocol = await pool.fresh(route, timeouts, call.timings, call.until)
+    protocol = await pool.fresh(route, timeouts, call.timings, call.until)
     head = await protocol.ask(call, request, body)
     return protocol, head
+
+
+def mayRepeat(call: Call, body: Body) -> bool:
+    """
+    Return whether a request that got no response over a kept connection may be sent once more.
+    """
+    return not call.answered and call.method in IDEMPOTENT and body.replayable

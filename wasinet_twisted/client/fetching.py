@@ -4,41 +4,28 @@ L{fetch}: a request, and the response to it.
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Callable
-from math import inf
+from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from multidict import CIMultiDict
 from twisted.internet.defer import Deferred
 
-from .. import __version__
 from ..errors import InvalidArgument
-from ..http import ResponseHead, WasiRequest
+from ..http import ResponseHead
 from ..http.events import HeadersLike, toHeaders
 from ..http.fields import Pair
 from ..net.reactors import theReactor
-from ..net.tasks.awaited import Awaited
-from ..net.tasks.task import Task
-from .bodies import NO_BODY, Body, toBody
-from .call import Call
-from .decoding import acceptEncoding, decoderFor
-from .dialing import Route
-from .exchanging import exchange
-from .limits import Timeouts, timingOf
+from .bodies import NO_BODY, toBody
+from .environment import toProxy
+from .limits import Timeouts
+from .planning import Plan
 from .pool import Pool
-from .redirects import REDIRECTS, checkRedirects, redirected
-from .report import Report
 from .response import Response
-from .timings import Timings
-from .urls import Target, parseUrl
+from .urls import parseUrl
 
 # By the reactor whose they are.
 _pools: WeakKeyDictionary[Any, Pool] = WeakKeyDictionary()
-
-_USER_AGENT = ("User-Agent", f"wasinet_twisted/{__version__}")
-_ACCEPT = ("Accept", "*/*")
 
 
 def fetch(
@@ -105,157 +92,12 @@ def fetch(
         raise InvalidArgument(f"redirects must be a whole number of at least 0, not {redirects!r}")
     if method == "CONNECT":
         raise InvalidArgument("fetch() makes no CONNECT; proxy= goes through a proxy")
-    plan = _Plan(pool, timeouts, redirects, proxy, unixSocket, decode, interim)
-    task = _Fetch(plan.run(target, method, _fieldsOf(headers), sent, expectContinue), pool.reactor)
-    task.start()
-    return task.result
-
-
-class _Fetch(Task[Response]):
-    """
-    One fetch.
-
-    @ivar result: fires with the response.
-    """
-
-    __slots__ = ("result",)
-
-    def __init__(self, coroutine: Any, reactor: Any) -> None:
-        super().__init__(coroutine, reactor)
-        self.result: Awaited[Response] = Awaited(self._giveUp)
-
-    def _giveUp(self, _: Deferred[Any]) -> None:
-        self.cancel()
-
-    def succeeded(self, result: Response) -> None:
-        """
-        The head has come.
-        """
-        self.result.give(result)
-
-    def failed(self, error: BaseException) -> None:
-        """
-        There is no response.
-        """
-        self.result.fail(error)
-
-
-class _Plan:
-    """
-    What stays the same from one redirect to the next.
-    """
-
-    __slots__ = ("_decode", "_interim", "_pool", "_proxy", "_redirects", "_timeouts", "_timing", "_unixSocket")
-
-    def __init__(
-        self,
-        pool: Pool,
-        timeouts: Timeouts,
-        redirects: int,
-        proxy: Any,
-        unixSocket: str | None,
-        decode: bool,
-        interim: Callable[[ResponseHead], object] | None,
-    ) -> None:
-        self._pool = pool
-        self._timeouts = timeouts
-        self._timing = None if timeouts is pool.timeouts else timingOf(pool.limits, timeouts)
-        self._redirects = redirects
-        self._proxy = pool.proxy if proxy is None else proxy
-        self._unixSocket = unixSocket
-        self._decode = decode
-        self._interim = interim
-
-    async def run(self, target: Target, method: str, fields: list[Pair], body: Body, expectContinue: bool) -> Response:
-        """
-        Send the request, and follow where it is redirected.
-        """
-        pool = self._pool
-        now = pool.reactor.seconds()
-        total = self._timeouts.total
-        until = inf if total is None else now + total
-        history: tuple[Response, ...] = ()
-        while True:
-            response = await self._once(target, method, fields, body, expectContinue, until, history)
-            if response.status not in REDIRECTS or not self._redirects:
-                return response
-            following = redirected(
-                method,
-                CIMultiDict(fields),
-                target,
-                response.status,
-                response.headers.getall("Location", ()),
-                hasBody=body is not NO_BODY,
-                replayable=body.replayable,
-            )
-            if following is None:
-                return response
-            checkRedirects(len(history), self._redirects, following.target)
-            await response.discard()
-            history = (*history, response)
-            target, method, fields = following.target, following.method, list(following.headers.items())
-            if not following.keepsBody:
-                body, expectContinue = NO_BODY, False
-
-    async def _once(
-        self,
-        target: Target,
-        method: str,
-        fields: list[Pair],
-        body: Body,
-        expectContinue: bool,
-        until: float,
-        history: tuple[Response, ...],
-    ) -> Response:
-        pool = self._pool
-        route = self._route(target)
-        request = self._request(target, method, fields, body, expectContinue, route)
-        call = Call(target, method, Timings(pool.reactor.seconds()), until, self._interim, self._timing)
-        try:
-            protocol, head = await exchange(pool, route, request, body, call, self._timeouts)
-        except BaseException as error:
-            if pool.observer is not None:
-                pool.observer(Report(method, str(target), None, error, call.kept, call.timings))
-            raise
-        decoder = None
-        if self._decode:
-            coding = head.getHeader("Content-Encoding")
-            if coding is not None:
-                decoder = decoderFor(coding, pool.limits.decoding)
-        response = Response(protocol, call, head, target, pool.limits.message.responseBody, decoder, history)
-        if pool.observer is not None:
-            pool.observer(Report(method, str(target), head.status, None, call.kept, call.timings))
-        return response
-
-    def _route(self, target: Target) -> Route:
-        if not self._proxy and self._unixSocket is None:
-            return Route(target.origin)
-        return Route(target.origin, None, self._unixSocket)
-
-    def _request(
-        self, target: Target, method: str, fields: list[Pair], body: Body, expectContinue: bool, route: Route
-    ) -> WasiRequest:
-        request = WasiRequest(method, target.path, (), body.whole or b"")
-        pairs = request._pairs
-        given = {name.lower() for name, _ in fields}
-        if "host" not in given:
-            pairs.append(("Host", target.host))
-        pairs += fields
-        for pair in (_USER_AGENT, _ACCEPT, ("Accept-Encoding", acceptEncoding() if self._decode else "identity")):
-            if pair[0].lower() not in given:
-                pairs.append(pair)
-        if target.userinfo is not None and "authorization" not in given:
-            user, password = target.userinfo
-            credentials = b64encode(f"{user}:{password}".encode()).decode("ascii")
-            pairs.append(("Authorization", f"Basic {credentials}"))
-        if body is not NO_BODY:
-            if body.contentType is not None and "content-type" not in given:
-                pairs.append(("Content-Type", body.contentType))
-            if body.whole is None and body.length is not None and "content-length" not in given:
-                pairs.append(("Content-Length", str(body.length)))
-            if expectContinue and "expect" not in given:
-                pairs.append(("Expect", "100-continue"))
-        return request
+    if unixSocket is not None and proxy:
+        raise InvalidArgument("give unixSocket= or proxy=, not both")
+    if expectContinue:
+        sent = sent.later()
+    plan = Plan(pool, timeouts, redirects, toProxy(proxy), unixSocket, decode, interim)
+    return plan.begin(target, method, _fieldsOf(headers), sent, expectContinue)
 
 
 def _fieldsOf(given: HeadersLike) -> list[Pair]:
@@ -270,8 +112,6 @@ def _fieldsOf(given: HeadersLike) -> list[Pair]:
 
 
 def _within(timeouts: Timeouts, total: float) -> Timeouts:
-    from dataclasses import replace
-
     if type(total) not in (int, float):
         raise InvalidArgument(f"timeout must be a number of seconds or Timeouts, not {total!r}")
     return replace(timeouts, total=total)

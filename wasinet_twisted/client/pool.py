@@ -4,11 +4,10 @@ L{Pool}: connections that are kept for the next request, within bounds.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from math import inf
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IStreamClientEndpoint
@@ -18,55 +17,13 @@ from ..net.reactors import theReactor
 from ..net.stream.lifecycle import CLOSE_TIMEOUT
 from ..net.tasks.awaited import Awaited
 from .dialing import Dialing, Route
+from .environment import toProxy
 from .limits import DEFAULT_CLIENT_LIMITS, DEFAULT_TIMEOUTS, ClientLimits, Timeouts, timingOf
+from .places import Place
 from .protocol import HttpClientProtocol
 from .stale import isStale
 from .timings import Timings
 from .urls import Origin
-
-
-class Place:
-    """
-    The connections of one route.
-
-    @ivar idle: those that are free, the one that was used last at the end.
-    @ivar open: how many there are, those that are being made included.
-    @ivar waiting: the requests that wait, in their order.
-    @ivar timing: what a server is allowed.
-    @ivar patience: the shortest of the deadlines that a connection has, in seconds.
-    """
-
-    __slots__ = ("_pool", "idle", "open", "patience", "route", "timing", "waiting")
-
-    def __init__(self, pool: Pool, route: Route) -> None:
-        self._pool = pool
-        self.route = route
-        self.timing = pool.timing
-        self.patience = pool.timing.shortest
-        self.idle: list[HttpClientProtocol] = []
-        self.open = 0
-        self.waiting: deque[Waiting] = deque()
-
-    def free(self, protocol: HttpClientProtocol) -> None:
-        """
-        The connection can take another request.
-        """
-        self._pool.keep(self, protocol)
-
-    def gone(self, protocol: HttpClientProtocol) -> None:
-        """
-        The connection takes no other request.
-        """
-        self._pool.discard(self, protocol)
-
-
-class Waiting(NamedTuple):
-    """
-    A request that waits: for a connection, or for the right to make one, which is L{None}.
-    """
-
-    turn: int
-    fired: Awaited[HttpClientProtocol | None]
 
 
 class Pool:
@@ -111,13 +68,12 @@ class Pool:
         @param observer: is called with the L{Report<wasinet_twisted.client.Report>} of each request when it is over.
         @raise InvalidArgument: one of these can't be used.
         """
-        if not isinstance(limits, ClientLimits):
-            raise InvalidArgument(f"limits must be ClientLimits, not {limits!r}")
-        if not isinstance(timeouts, Timeouts):
-            raise InvalidArgument(f"timeouts must be Timeouts, not {timeouts!r}")
+        for what, given, kind in (("limits", limits, ClientLimits), ("timeouts", timeouts, Timeouts)):
+            if not isinstance(given, kind):
+                raise InvalidArgument(f"{what} must be {kind.__name__}, not {given!r}")
         self.limits = limits
         self.timeouts = timeouts
-        self.proxy = proxy
+        self.proxy = toProxy(proxy)
         self.observer = observer
         self._reactor: Any = theReactor(reactor)
         self._dialing = Dialing(self._reactor, caCertificates, clientCertificate, endpoint)
@@ -129,6 +85,8 @@ class Pool:
         self._open = 0
         self._turns = 0
         self._waiting = 0
+        # Is room being given to those who wait?
+        self._giving = False
         self.closed = False
 
     @property
@@ -154,7 +112,7 @@ class Pool:
             del self._free[protocol]
             if protocol.isFree and not isStale(protocol):
                 return protocol
-            protocol.abort()
+            protocol.close(CLOSE_TIMEOUT)
         return None
 
     async def wait(self, route: Route, timeouts: Timeouts, timings: Timings, until: float = inf) -> HttpClientProtocol:
@@ -169,7 +127,8 @@ class Pool:
         place = self._places.get(route)
         if place is None:
             place = self._places[route] = Place(self, route)
-        if place.waiting or not self._mayOpen(place):
+        # A request that begins while others are given room comes after them.
+        if place.waiting or self._giving or not self._mayOpen(place):
             protocol = await self._queue(place, until)
             if protocol is not None:
                 return protocol
@@ -185,7 +144,7 @@ class Pool:
         place = self._places.get(route)
         if place is not None and place.idle and not self._mayOpen(place):
             # The server has closed one; this one has been free longer.
-            place.idle[0].abort()
+            place.idle[0].close(CLOSE_TIMEOUT)
         return await self.wait(route, timeouts, timings, until)
 
     # For places and connections
@@ -194,12 +153,16 @@ class Pool:
         """
         A connection is free: the first that waits gets it.
         """
-        while place.waiting:
-            waiting = place.waiting.popleft()
-            if not waiting.fired.called:
+        if place.waiting:
+            if isStale(protocol):
+                # It makes room: the first that waits makes another.
+                protocol.abort()
+            elif self._isElsewhereFirst(place):
+                protocol.close(CLOSE_TIMEOUT)
+            else:
                 self._waiting -= 1
-                waiting.fired.give(protocol)
-                return
+                place.waiting.popitem(last=False)[1].give(protocol)
+            return
         if self.closed or not self.limits.idle:
             protocol.close(CLOSE_TIMEOUT)
             return
@@ -207,9 +170,9 @@ class Pool:
         self._free[protocol] = place
         if len(place.idle) > self.limits.kept:
             place.idle[0].close(CLOSE_TIMEOUT)
-        if self._waiting and self._open >= self.limits.connections:
+        if self._waiting:
             # Those to other origins wait for its place.
-            self._evict()
+            self._letOpen()
 
     def discard(self, place: Place, protocol: HttpClientProtocol) -> None:
         """
@@ -221,8 +184,9 @@ class Pool:
 
     def connected(self, protocol: HttpClientProtocol) -> bool:
         """
-        Nobody calls this: connections become the pool's when they have been made.
+        A connection has been made, on which HTTP is not spoken yet.
         """
+        self._all.add(protocol)
         return False
 
     def connectionGone(self, protocol: HttpClientProtocol) -> None:
@@ -234,20 +198,16 @@ class Pool:
     # The bounds
 
     def _mayOpen(self, place: Place) -> bool:
-        if place.open >= self.limits.perOrigin:
-            return False
-        if self._open < self.limits.connections:
-            return True
-        if not self._free:
-            return False
-        self._evict()
-        return self._open < self.limits.connections
+        return place.open < self.limits.perOrigin and self._hasRoom()
 
-    def _evict(self) -> None:
+    def _hasRoom(self) -> bool:
         """
-        Close the connection that has been free the longest.
+        May one more connection be opened? If there are as many as may be, the one that has been free the longest is
+        closed.
         """
-        next(iter(self._free)).close(CLOSE_TIMEOUT)
+        if self._open >= self.limits.connections and self._free:
+            next(iter(self._free)).close(CLOSE_TIMEOUT)
+        return self._open < self.limits.connections
 
     def _count(self, place: Place) -> None:
         place.open += 1
@@ -257,6 +217,12 @@ class Pool:
         place.open -= 1
         self._open -= 1
         self._letOpen()
+        self._forget(place)
+
+    def _forget(self, place: Place) -> None:
+        """
+        Nobody needs a place without connections and requests.
+        """
         if not (place.open or place.waiting) and self._places.get(place.route) is place:
             del self._places[place.route]
 
@@ -264,42 +230,70 @@ class Pool:
         """
         There is room: the first that waits and may, makes a connection.
         """
-        while self._waiting and not self.closed and self._open < self.limits.connections:
-            best: Place | None = None
-            for place in self._places.values():
-                while place.waiting and place.waiting[0].fired.called:
-                    place.waiting.popleft()
-                if not place.waiting or place.open >= self.limits.perOrigin:
-                    continue
-                if best is None or place.waiting[0].turn < best.waiting[0].turn:
-                    best = place
-            if best is None:
-                return
-            self._waiting -= 1
-            self._count(best)
-            best.waiting.popleft().fired.give(None)
+        if self._giving:
+            # An attempt has failed at once: the loop below goes on. A call from within it would be one more level of
+            # the stack for each that waits.
+            return
+        self._giving = True
+        try:
+            while self._waiting and not self.closed:
+                place = self._first()
+                if place is None or not self._hasRoom():
+                    return
+                self._waiting -= 1
+                self._count(place)
+                place.waiting.popitem(last=False)[1].give(None)
+        finally:
+            self._giving = False
+
+    def _first(self) -> Place | None:
+        """
+        Return the place of the request that has waited the longest, of those whose origin has room.
+        """
+        best: Place | None = None
+        turn = inf
+        for place in self._places.values():
+            if place.waiting and place.open < self.limits.perOrigin and (first := next(iter(place.waiting))) < turn:
+                best, turn = place, first
+        return best
+
+    def _isElsewhereFirst(self, place: Place) -> bool:
+        """
+        Does a request to another origin wait for room that it can have, and has waited longer than those of C{place}?
+        """
+        if self._open < self.limits.connections or self._waiting == len(place.waiting):
+            return False
+        best = self._first()
+        return best is not None and next(iter(best.waiting)) < next(iter(place.waiting))
 
     def _queue(self, place: Place, until: float) -> Awaited[HttpClientProtocol | None]:
         if self._waiting >= self.limits.waiting:
+            self._forget(place)
             raise LimitExceeded(
                 f"{self._waiting} requests wait for a connection already, the bound is {self.limits.waiting}"
             )
+        self._turns += 1
+        turn = self._turns
 
         def giveUp(_: Deferred[Any]) -> None:
-            self._waiting -= 1
+            self._leaveQueue(place, turn)
             fired.fail(CancelledError())
 
         fired: Awaited[HttpClientProtocol | None] = Awaited(giveUp)
-        self._turns += 1
         self._waiting += 1
-        place.waiting.append(Waiting(self._turns, fired))
+        place.waiting[turn] = fired
         if until != inf:
-            self._limit(fired, place, until)
+            self._limit(fired, place, turn, until)
         return fired
 
-    def _limit(self, fired: Awaited[Any], place: Place, until: float) -> None:
+    def _leaveQueue(self, place: Place, turn: int) -> None:
+        del place.waiting[turn]
+        self._waiting -= 1
+        self._forget(place)
+
+    def _limit(self, fired: Awaited[Any], place: Place, turn: int, until: float) -> None:
         def late() -> None:
-            self._waiting -= 1
+            self._leaveQueue(place, turn)
             fired.fail(
                 TimedOut(f"timed out: no connection to {place.route} is free; {place.open} are open, and in use")
             )
@@ -322,7 +316,6 @@ class Pool:
             protocol.keeper = place
             # From now on, discard() discounts it.
             counted = False
-            self._all.add(protocol)
             protocol.speak(self._dialing.connection(self.limits, self.timing))
             return protocol
         finally:
@@ -331,18 +324,17 @@ class Pool:
 
     # The end
 
-    def closeFree(self, timeout: float = CLOSE_TIMEOUT) -> Deferred[None]:
+    def closeFree(self) -> Deferred[None]:
         """
         Close the connections that are free; the pool goes on.
 
-        @param timeout: how long a server may take to end its side, in seconds.
         @return: fires when they are gone.
         """
-        closing = []
-        for protocol in list(self._free):
-            closing.append(protocol.whenClosed())
-            protocol.close(timeout)
-        return DeferredList(closing).addCallback(lambda _: None)
+        free = list(self._free)
+        gone = DeferredList([protocol.whenClosed() for protocol in free])
+        for protocol in free:
+            protocol.close(CLOSE_TIMEOUT)
+        return gone.addCallback(lambda _: None)
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> Deferred[None]:
         """
@@ -351,23 +343,20 @@ class Pool:
         @return: fires when all connections are gone.
         """
         self.closed = True
-        places = list(self._places.values())
-        for place in places:
+        protocols = list(self._all)
+        closing = DeferredList([protocol.whenClosed() for protocol in protocols])
+        for place in list(self._places.values()):
             while place.waiting:
-                waiting = place.waiting.popleft()
-                if not waiting.fired.called:
-                    self._waiting -= 1
-                    waiting.fired.fail(ConnectionClosed("the pool was closed"))
+                self._waiting -= 1
+                place.waiting.popitem(last=False)[1].fail(ConnectionClosed("the pool was closed"))
+            self._forget(place)
         self._dialing.cancel()
-        closing = []
-        for protocol in list(self._all):
-            closing.append(protocol.whenClosed())
+        for protocol in protocols:
             if protocol in self._free:
                 protocol.close(timeout)
             else:
                 protocol.abort()
-        done = DeferredList(closing)
-        return done.addCallback(lambda _: None)
+        return closing.addCallback(lambda _: None)
 
     def _checkOpen(self, protocol: HttpClientProtocol | None = None) -> None:
         if self.closed:

@@ -257,6 +257,9 @@ class Response:
                 yield self._body
             return
         if self._begun:
+            if self._failure is not None:
+                # Of a body that has failed, everybody is told how.
+                raise self._failure.with_traceback(None)
             raise BusyError(f"the body of {self} is read twice")
         self._begun = True
         decoder = self._decoder

@@ -9,11 +9,14 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 
-from ..errors import ConnectionClosed
+from ..errors import ConnectionClosed, WasinetError
 from ..http import ClientConnection
 from ..net.tasks.awaited import Awaited
 from .bodies import Body
+
+log = Logger()
 
 # How long a body waits for a 100 (Continue), in seconds. RFC 9110 section 10.1.1: not for ever.
 CONTINUE_TIMEOUT = 1.0
@@ -22,9 +25,14 @@ CONTINUE_TIMEOUT = 1.0
 class Carrier(Protocol):
     """
     What it needs of the connection's Protocol.
+
+    @ivar closing: has our side closed or aborted?
+    @ivar lost: is the connection gone?
     """
 
     reactor: IReactorTime
+    closing: bool
+    lost: bool
 
     def start(self, coroutine: Any) -> Deferred[Any]:
         """
@@ -47,7 +55,7 @@ class Sender:
     Sends one body.
     """
 
-    __slots__ = ("_body", "_carrier", "_connection", "_continue", "_expects", "_task", "_timer")
+    __slots__ = ("_body", "_carrier", "_connection", "_continue", "_expects", "_stopped", "_task", "_timer")
 
     def __init__(self, carrier: Carrier, connection: ClientConnection, body: Body, expects: bool) -> None:
         """
@@ -57,6 +65,7 @@ class Sender:
         self._connection = connection
         self._body = body
         self._expects = expects
+        self._stopped = False
         self._continue: Awaited[None] | None = None
         self._timer: IDelayedCall | None = None
         self._task: Deferred[Any] | None = None
@@ -83,28 +92,41 @@ class Sender:
         """
         Send no more.
         """
+        self._stopped = True
         if self._task is not None:
             self._task.cancel()
 
     async def _send(self) -> None:
-        carrier, connection = self._carrier, self._connection
-        seconds = carrier.reactor.seconds
+        connection = self._connection
+        seconds = self._carrier.reactor.seconds
         try:
             if self._expects:
                 await self._allowed()
             async with aclosing(self._body.pieces()) as pieces:  # type: ignore[type-var]
                 async for piece in pieces:
-                    await carrier.write(connection.data(piece, seconds()))
-            await carrier.write(connection.end(seconds()))
-        except CancelledError:
-            raise
-        except ConnectionClosed:
-            # What has become of the connection, and whether there is a response, those know who wait for that.
-            return
+                    if not await self._written(connection.data(piece, seconds())):
+                        return
+            if not await self._written(connection.end(seconds())):
+                return
         except Exception as error:
-            carrier.sent(error)
+            if not (self._stopped or self._carrier.closing or self._carrier.lost):
+                # Also a CancelledError: something that the body waits for was cancelled, and not the body.
+                self._carrier.sent(error)
+            elif not isinstance(error, CancelledError | WasinetError):
+                log.failure("the body of a request failed when it was ended")
             return
-        carrier.sent(None)
+        self._carrier.sent(None)
+
+    async def _written(self, data: bytes) -> bool:
+        """
+        @return: is the connection still there? What has become of it, and whether there is a response, those know who
+            wait for that. A C{ConnectionClosed} that the body itself raises is about another one.
+        """
+        try:
+            await self._carrier.write(data)
+        except ConnectionClosed:
+            return False
+        return True
 
     async def _allowed(self) -> None:
         waiting: Awaited[None] = Awaited()
@@ -114,3 +136,16 @@ class Sender:
             await waiting
         finally:
             self.goOn()
+
+
+def notSent(call: object, error: Exception) -> WasinetError:
+    """
+    Return what those get who go on with a connection whose request's body could not be sent.
+
+    @param call: the request, for the message.
+    """
+    if isinstance(error, WasinetError):
+        return error
+    closed = ConnectionClosed(f"{call}: its body could not be sent: {error!r}")
+    closed.__cause__ = error
+    return closed

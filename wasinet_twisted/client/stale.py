@@ -4,32 +4,38 @@ A kept connection whose end has come, and which the reactor hasn't told yet.
 
 from __future__ import annotations
 
-import socket
+from select import POLLIN, poll
+from socket import MSG_DONTWAIT, MSG_PEEK
 from typing import Any
 
 from .protocol import HttpClientProtocol
-
-# What was used so short a time ago is taken as it is, in seconds: the server has just answered.
-RECENT = 0.05
 
 
 def isStale(protocol: HttpClientProtocol) -> bool:
     """
     Return whether the server has closed a connection that is free, or has sent what answers nothing. The reactor may
     have had no turn since.
+
+    It is asked for each request over a kept connection, however short a time ago that was used: a response that the
+    server has sent unasked would be taken for the answer to the next request. Over TLS what has come may be something
+    harmless, such as a ticket that came late; nobody can tell before it is deciphered, and another connection is made.
     """
-    connection = protocol.connection
-    if connection is None or protocol.reactor.seconds() - connection.clock.since < RECENT:
-        return False
     transport: Any = protocol.transport if protocol.tls is None else protocol.tls.beneath()
+    look = poll()
     try:
-        found = transport.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except (BlockingIOError, InterruptedError):
+        # A third of what it costs to try to read.
+        look.register(getattr(transport, "socket", None), POLLIN)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        # It has no socket of the kernel's.
+        return _isStaleInMemory(transport)
+    return bool(look.poll(0))
+
+
+def _isStaleInMemory(transport: Any) -> bool:
+    try:
+        transport.socket.recv(1, MSG_PEEK | MSG_DONTWAIT)
+    except (AttributeError, BlockingIOError):
         return False
     except OSError:
-        return True
-    except AttributeError:
-        # It has no socket of the kernel's.
-        return False
-    # Over TLS there may be records that are no data: a ticket, say.
-    return not found or protocol.tls is None
+        pass
+    return True

@@ -40,7 +40,9 @@ def nsloopup(
     """
     reactor = theReactor(reactor)
     checkTimeout(timeout)
-    return _within(ensureDeferred(_nsloopup(reactor, host, checkHost(host), servicePort(service))), reactor, host, timeout)
+    return _within(
+        ensureDeferred(_nsloopup(reactor, host, checkHost(host), servicePort(service))), reactor, host, timeout
+    )
 
 
 def lookupWithin(reactor: Any, host: str, port: int, timeout: float | None) -> Deferred[list[InternetAddress]]:

@@ -1,0 +1,70 @@
+"""
+L{Place}: the connections of a pool that go to one origin in one way.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any, Protocol
+
+from ..http.clientconnection import ClientTiming
+from ..net.tasks.awaited import Awaited
+from .dialing import Route
+from .protocol import HttpClientProtocol
+
+
+class Whole(Protocol):
+    """
+    What a place needs of its pool.
+
+    @ivar timing: what a server is allowed.
+    """
+
+    timing: ClientTiming
+
+    def keep(self, place: Any, protocol: HttpClientProtocol) -> object:
+        """
+        A connection is free.
+        """
+
+    def discard(self, place: Any, protocol: HttpClientProtocol) -> object:
+        """
+        A connection takes no other request.
+        """
+
+
+class Place:
+    """
+    The connections of one route.
+
+    @ivar idle: those that are free, the one that was used last at the end.
+    @ivar open: how many there are, those that are being made included.
+    @ivar waiting: the requests that wait, by their turns, in that order: for a connection, or, which is L{None}, for
+        the right to make one.
+    @ivar timing: what a server is allowed.
+    @ivar patience: the shortest of the deadlines that a connection has, in seconds.
+    """
+
+    __slots__ = ("_pool", "idle", "open", "patience", "route", "timing", "waiting")
+
+    def __init__(self, pool: Whole, route: Route) -> None:
+        self._pool = pool
+        self.route = route
+        self.timing = pool.timing
+        self.patience = pool.timing.shortest
+        self.idle: list[HttpClientProtocol] = []
+        self.open = 0
+        # A dict would look through all that have left at its front.
+        self.waiting: OrderedDict[int, Awaited[HttpClientProtocol | None]] = OrderedDict()
+
+    def free(self, protocol: HttpClientProtocol) -> None:
+        """
+        The connection can take another request.
+        """
+        self._pool.keep(self, protocol)
+
+    def gone(self, protocol: HttpClientProtocol) -> None:
+        """
+        The connection takes no other request.
+        """
+        self._pool.discard(self, protocol)
