@@ -24,6 +24,7 @@ from ..errors import (
     ConnectionRefused,
     HandshakeFailed,
     IncompleteRead,
+    InvalidArgument,
     LimitExceeded,
     LocalProtocolError,
     RemoteProtocolError,
@@ -72,7 +73,7 @@ def requestFailed(error: BaseException, call: Call, sending: bool) -> BaseExcept
 
     @param sending: had the request not been sent yet?
     """
-    if isinstance(error, LocalProtocolError):
+    if isinstance(error, LocalProtocolError | InvalidArgument):
         return RequestGenerationFailed(reasonsOf(error))
     if not isinstance(error, WasinetError | CancelledError):
         return error
@@ -96,4 +97,4 @@ def reasonsOf(error: BaseException) -> list[Failure]:
             cause = internet.ConnectionDone()
         elif isinstance(error, TimedOut):
             cause = internet.TimeoutError(string=str(error))
-    return [Failure(each) for each in (cause, error) if each is not None and (each is error or cause is not error)]
+    return [Failure(each) for each in ((error,) if cause is None or cause is error else (cause, error))]

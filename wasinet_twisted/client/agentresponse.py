@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet import error as internet
+from twisted.internet.defer import AlreadyCalledError
 from twisted.internet.interfaces import IDelayedCall, IProtocol, IPushProducer
 from twisted.logger import Logger
 from twisted.python import threadable
@@ -377,5 +378,7 @@ class Delivery:
         assert response is not None
         try:
             body.connectionLost(response._ended(error))
-        except Exception:
-            log.failure("connectionLost() of {body!r} failed", body=body)
+        except Exception as failed:
+            # readBody() that has been cancelled has told so itself.
+            if self._aborted is None or not isinstance(failed, AlreadyCalledError):
+                log.failure("connectionLost() of {body!r} failed", body=body)
