@@ -139,10 +139,22 @@ class Plan:
     @ivar redirects: how many are followed.
     @ivar interim: is called with the head of each interim response.
     @ivar timing: what a server is allowed, if that isn't what the pool allows.
+    @ivar limit: how long a body may be that is read whole, by default, in bytes.
     @ivar defaults: the fields that are added where the caller gives none, by their names in lower case.
     """
 
-    __slots__ = ("_decode", "_proxy", "_timeouts", "_unixSocket", "defaults", "interim", "pool", "redirects", "timing")
+    __slots__ = (
+        "_decode",
+        "_proxy",
+        "_timeouts",
+        "_unixSocket",
+        "defaults",
+        "interim",
+        "limit",
+        "pool",
+        "redirects",
+        "timing",
+    )
 
     def __init__(
         self,
@@ -155,6 +167,7 @@ class Plan:
         interim: Callable[[ResponseHead], object] | None,
     ) -> None:
         self.pool = pool
+        self.limit = pool.limits.message.responseBody
         self._timeouts = timeouts
         self.timing = None if timeouts is pool.timeouts else timingOf(pool.limits, timeouts)
         self.redirects = redirects
@@ -283,15 +296,14 @@ class Plan:
         """
         Make the response of a head.
         """
-        limits = self.pool.limits
         decoder = None
-        if self._decode and (coding := head.getHeader("Content-Encoding")) is not None:
+        if self._decode and _isCoded(head):
             try:
-                decoder = decoderFor(coding, limits.decoding)
+                decoder = decoderFor(head.getHeader("Content-Encoding"), self.pool.limits.decoding)
             except ContentError:
                 protocol.giveUp()
                 raise
-        return Response(protocol, hop, head, hop.target, limits.message.responseBody, decoder, hop.history)
+        return Response(protocol, hop, head, hop.target, self.limit, decoder, hop.history)
 
     def _route(self, target: Target) -> Route:
         origin = target.origin
@@ -301,6 +313,11 @@ class Plan:
         if proxy == "environment":
             proxy = proxyFromEnvironment(origin.scheme, origin.host, origin.port)
         return Route(origin, proxy)
+
+
+def _isCoded(head: ResponseHead) -> bool:
+    # Most heads aren't: to make the mapping of their fields would take longer than all else here.
+    return any([len(name) == 16 and name.lower() == "content-encoding" for name, _ in head._pairs])
 
 
 class Fetching(Task[Response]):
