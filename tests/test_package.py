@@ -100,6 +100,7 @@ SURFACE = {
         "serve",
     },
     "wasinet_twisted.client": {
+        "Agent",
         "ClientLimits",
         "DecodingLimits",
         "Pool",
@@ -165,6 +166,7 @@ ALLOWED = {
     "client": {
         "__version__",
         "_fast",
+        "_privates",
         "_speed",
         "errors",
         "http",

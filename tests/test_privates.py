@@ -29,6 +29,8 @@ from twisted.protocols.haproxy import proxyEndpoint
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web import _newclient
+from twisted.web.http_headers import Headers
 
 import wasinet_twisted
 from wasinet_twisted._privates import (
@@ -38,10 +40,12 @@ from wasinet_twisted._privates import (
     portOf,
     protocolsOf,
     proxiedEndpoint,
+    rawHeaders,
     setAlpnSelect,
     setContextFactory,
     sslArguments,
     unsentBytes,
+    wrongBodyLength,
 )
 from wasinet_twisted.errors import InvalidArgument, NotSupported
 from wasinet_twisted.net import ConnectionFactory, TlsServer, WasiTcpConn, WasiTcpServer
@@ -298,6 +302,20 @@ class AlpnTests(SynchronousTestCase):
             before,
             "pyOpenSSL moved what Context.set_alpn_select_callback guards",
         )
+
+
+class WebTests(SynchronousTestCase):
+    def test_wrongBodyLength(self) -> None:
+        self.assertIs(wrongBodyLength(), _newclient.WrongBodyLength, "Twisted moved _newclient.WrongBodyLength")
+
+    def test_rawHeaders(self) -> None:
+        """
+        They are as if made in the public way.
+        """
+        headers = rawHeaders({b"Set-Cookie": [b"a=1", b"b=2"], b"ETag": [b"x"]})
+        made = Headers({"ETag": ["x"], "set-cookie": ["a=1", "b=2"]})
+        self.assertEqual(headers, made, "Twisted moved Headers._rawHeaders")
+        self.assertEqual(headers.getRawHeaders("SET-COOKIE"), ["a=1", "b=2"])
 
 
 class BaseClassTests(SynchronousTestCase):

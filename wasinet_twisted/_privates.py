@@ -32,6 +32,7 @@ from .errors import NotSupported
 
 if TYPE_CHECKING:
     from OpenSSL.SSL import Connection, Context
+    from twisted.web.http_headers import Headers
 
 
 def unsentBytes(transport: Any) -> int | None:
@@ -249,3 +250,38 @@ def setAlpnSelect(context: Context, select: Callable[[Connection, list[bytes]], 
     # Without it all stays as the context's maker had it.
     if unguarded is not None:
         unguarded(context, select)
+
+
+# twisted.web
+
+
+def wrongBodyLength() -> type[Exception]:
+    """
+    Return the class of the error for a body producer that has written more or less than it had announced.
+
+    C{_newclient.WrongBodyLength}. It is among the reasons of the public C{RequestGenerationFailed}, and C{web.client}
+    doesn't have it.
+    """
+    # Few programs have an Agent.
+    from twisted.web import _newclient
+
+    found: type[Exception] = getattr(_newclient, "WrongBodyLength", ValueError)
+    return found
+
+
+def rawHeaders(fields: dict[bytes, list[bytes]]) -> Headers:
+    """
+    Return C{http_headers.Headers} that hold C{fields}, by their names in canonical capitalization.
+
+    C{Headers._rawHeaders}. The public way looks each name up and looks for line ends in each value, in which there are
+    none: that is half the time of an Agent's response.
+    """
+    from twisted.web.http_headers import Headers
+
+    headers = Headers()
+    if hasattr(headers, "_rawHeaders"):
+        headers._rawHeaders = fields
+    else:
+        for name, values in fields.items():
+            headers.setRawHeaders(name, values)
+    return headers

@@ -111,17 +111,18 @@ def parse(lines: str, complete: bool = True) -> Run:
     return Run(ends, reasons, complete)
 
 
-def run(reactor: str, names: Sequence[str] = ()) -> Run:
+def run(which: str, names: Sequence[str] = (), module: str = "tests.reactor.twistedsuite") -> Run:
     """
     Run a suite on one reactor, in a process of its own.
 
     @param names: what C{tests.reactor.twistedsuite} takes.
+    @param module: it, or another one that takes its arguments, the first of which is C{which}.
     """
     with tempfile.TemporaryDirectory() as directory:
         results = Path(directory, "results")
         results.touch()
         process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "tests.reactor.twistedsuite", reactor, str(results), *names],
+            [sys.executable, "-W", "ignore", "-m", module, which, str(results), *names],
             cwd=ROOT,
             # Autobahn's tests want to be told for which framework they are.
             env={**os.environ, "USE_TWISTED": "1"},

@@ -3,7 +3,12 @@ An HTTP/1.1 client: C{fetch}, and the pool of connections behind it.
 
     response = await fetch("http://example.org/")
     text = await response.text()
+
+L{Agent} is the same with the face of C{twisted.web}'s, for treq.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ProxyFailed, TooManyRedirects
 from .decoding import DecodingLimits
@@ -15,7 +20,11 @@ from .report import Report
 from .response import Response
 from .timings import Timings
 
+if TYPE_CHECKING:
+    from .agent import Agent
+
 __all__ = [
+    "Agent",
     "ClientLimits",
     "DecodingLimits",
     "Pool",
@@ -28,3 +37,10 @@ __all__ = [
     "TooManyRedirects",
     "fetch",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy (PEP 562): it loads twisted.web, which fetch() does without.
+    if name == "Agent":
+        return import_module(f"{__name__}.agent").Agent
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

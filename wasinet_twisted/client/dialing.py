@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.endpoints import UNIXClientEndpoint
@@ -16,7 +16,7 @@ from ..errors import ConnectionClosed, TimedOut
 from ..http import ClientConnection
 from ..http.clientconnection import ClientTiming
 from ..net.client.dial import dial
-from ..net.client.resolve import nsloopup
+from ..net.client.resolve import lookupWithin, nsloopup
 from ..net.stream.handle import WasiTcpConn
 from ..net.stream.owner import Owner
 from ..net.tasks.awaited import Awaited
@@ -35,17 +35,39 @@ ALPN = ("http/1.1",)
 FOREVER = 365 * 86400.0
 
 
+class Policy(Protocol):
+    """
+    How connections are made, where that isn't as the pool has it.
+
+    @ivar localAddress: where they come from, as L{connect<wasinet_twisted.net.connect>} has it; L{None}: anywhere.
+    """
+
+    localAddress: Any
+
+    def endpoint(self, origin: Origin) -> IStreamClientEndpoint | None:
+        """
+        Return what connects to an origin. TLS is its affair, too. L{None}: the pool connects.
+        """
+
+    def tls(self, origin: Origin) -> Any:
+        """
+        Return an C{IOpenSSLClientConnectionCreator} for an origin; L{None}: the pool has one.
+        """
+
+
 class Route(NamedTuple):
     """
     What requests must have in common to go over one connection.
 
     @ivar proxy: a L{Proxy<wasinet_twisted.client.Proxy>}; L{None}: directly.
     @ivar unixSocket: the path of the Unix socket where the origin is; L{None}: it is found by its name.
+    @ivar policy: how the connection is made, and its server verified; L{None}: as the pool has it.
     """
 
     origin: Origin
     proxy: Proxy | None = None
     unixSocket: str | None = None
+    policy: Policy | None = None
 
     def __str__(self) -> str:
         origin = f"{self.origin.scheme}://{hostPort(self.origin.host, self.origin.port)}"
@@ -114,12 +136,15 @@ class Dialing:
         @raise TimedOut: one of the phases took too long.
         @raise ConnectionClosed: the pool was closed.
         """
+        policy = route.policy
+        own = None if policy is None or route.proxy is not None else policy.endpoint(route.origin)
         try:
-            protocol = await self._connect(route, timeouts, timings, until)
+            protocol = await self._connect(route, own, timeouts, timings, until)
             protocol._owner = owner
             owner.connected(protocol)
             try:
-                await self._secure(protocol, route, timeouts, timings, until)
+                if own is None:
+                    await self._secure(protocol, route, timeouts, timings, until)
             except BaseException:
                 protocol.abort()
                 raise
@@ -130,20 +155,27 @@ class Dialing:
             raise
         return protocol
 
-    async def _connect(self, route: Route, timeouts: Timeouts, timings: Timings, until: float) -> HttpClientProtocol:
+    async def _connect(
+        self, route: Route, own: IStreamClientEndpoint | None, timeouts: Timeouts, timings: Timings, until: float
+    ) -> HttpClientProtocol:
         seconds = self._reactor.seconds
-        origin, proxy, unixSocket = route
+        origin, proxy, unixSocket, policy = route
         target: Any
         addresses: Any = None
-        if unixSocket is not None:
+        local: Any = None
+        if own is not None:
+            target = own
+        elif unixSocket is not None:
             target = UNIXClientEndpoint(self._reactor, unixSocket)
         elif self._endpoint is not None and proxy is None:
             target = self._endpoint(origin)
         else:
             target = (origin.host, origin.port) if proxy is None else (proxy.host, proxy.port)
             begun = seconds()
-            looking = nsloopup(*target, timeout=self._left(timeouts.resolve, until), reactor=self._reactor)
+            # If there is none, dial() says so.
+            looking = lookupWithin(self._reactor, target[0], target[1], self._left(timeouts.resolve, until))
             addresses = await self._step(looking)
+            local = None if policy is None else policy.localAddress
             timings.resolve = seconds() - begun
         begun = seconds()
         timeout = self._left(timeouts.connect, until)
@@ -151,6 +183,7 @@ class Dialing:
             dial(
                 target,
                 timeout=FOREVER if timeout is None else timeout,
+                localAddress=local,
                 addresses=addresses,
                 build=HttpClientProtocol,
                 reactor=self._reactor,
@@ -164,14 +197,17 @@ class Dialing:
         self, protocol: HttpClientProtocol, route: Route, timeouts: Timeouts, timings: Timings, until: float
     ) -> None:
         seconds = self._reactor.seconds
-        origin, proxy, _ = route
+        origin, proxy, _, _ = route
         if proxy is not None:
             begun = seconds()
             await self._throughProxy(protocol, origin, proxy, timeouts, until)
             timings.connect = (timings.connect or 0.0) + seconds() - begun
         if origin.scheme == "https":
             begun = seconds()
-            await self.startTls(protocol, self._tlsOf(origin.host), self._left(timeouts.tls, until))
+            settings = None if route.policy is None else route.policy.tls(origin)
+            if settings is None:
+                settings = self._tlsOf(origin.host)
+            await self.startTls(protocol, settings, self._left(timeouts.tls, until))
             timings.tls = seconds() - begun
 
     async def _throughProxy(

@@ -12,7 +12,7 @@ from ..http.clientconnection import ClientTiming
 from ..http.limits import DEFAULT_LIMITS, checkNumbers
 from .decoding import DEFAULT_DECODING_LIMITS, DecodingLimits
 
-_COUNTS = frozenset(("connections", "perOrigin", "waiting", "buffered"))
+_COUNTS = frozenset(("connections", "perOrigin", "waiting", "kept", "buffered"))
 _POSITIVE = frozenset(("connections", "perOrigin"))
 
 
@@ -56,6 +56,7 @@ class ClientLimits:
     @ivar connections: how many connections may be open, to all origins together. More requests wait for one.
     @ivar perOrigin: how many to one origin.
     @ivar waiting: how many requests may wait for a connection; one more is refused.
+    @ivar kept: how many of those to one origin are kept while they are free.
     @ivar idle: how long a connection is kept for the next request, in seconds. 0: not at all.
     @ivar decoding: the bounds on what a body may become when its content coding is undone.
     @ivar buffered: how much of a body is held that nobody has read, in bytes.
@@ -67,6 +68,7 @@ class ClientLimits:
     connections: int = 256
     perOrigin: int = 64
     waiting: int = 10_000
+    kept: int = 64
     idle: float = 30.0
     decoding: DecodingLimits = field(default=DEFAULT_DECODING_LIMITS)
     buffered: int = 64 * 1024

@@ -191,6 +191,8 @@ class Pool:
             return
         place.idle.append(protocol)
         self._free[protocol] = place
+        if len(place.idle) > self.limits.kept:
+            place.idle[0].close(CLOSE_TIMEOUT)
         if self._waiting:
             # Those to other origins wait for its place.
             self._letOpen()
@@ -344,6 +346,18 @@ class Pool:
                 self._discount(place)
 
     # The end
+
+    def closeFree(self) -> Deferred[None]:
+        """
+        Close the connections that are free; the pool goes on.
+
+        @return: fires when they are gone.
+        """
+        free = list(self._free)
+        gone = DeferredList([protocol.whenClosed() for protocol in free])
+        for protocol in free:
+            protocol.close(CLOSE_TIMEOUT)
+        return gone.addCallback(lambda _: None)
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> Deferred[None]:
         """

@@ -173,10 +173,13 @@ class HttpClientProtocol(ConnectionProtocol):
         """
         return self.connection is not None and self.connection.exchange.count > 0
 
-    def ask(self, call: Call, request: WasiRequest, body: Body) -> Awaited[ResponseHead]:
+    def ask(
+        self, call: Call, request: WasiRequest, body: Body, waiter: Awaited[Any] | None = None
+    ) -> Awaited[ResponseHead]:
         """
         Send a request.
 
+        @param waiter: what is told of the response, if the caller has it already.
         @return: fires with the head of the final response. Cancelling it resets the connection.
         @raise LocalProtocolError: it can't be sent; nothing has been.
         """
@@ -195,7 +198,8 @@ class HttpClientProtocol(ConnectionProtocol):
             raise
         self.call = call
         call.kept = connection.exchange.count > 1
-        waiter: Awaited[ResponseHead] = Awaited(self._giveUp)
+        if waiter is None:
+            waiter = Awaited(self._giveUp)
         self.waiter = waiter
         self.send(encoded)
         if body.whole is None:
@@ -359,6 +363,8 @@ class HttpClientProtocol(ConnectionProtocol):
         """
         self._leave()
         super().close(timeout)
+        if self.tls is not None and self.connection is not None:
+            self.tls.hangUp()
 
     # Time
 

@@ -40,7 +40,24 @@ def nsloopup(
     """
     reactor = theReactor(reactor)
     checkTimeout(timeout)
-    looking = ensureDeferred(_nsloopup(reactor, host, checkHost(host), servicePort(service)))
+    return _within(
+        ensureDeferred(_nsloopup(reactor, host, checkHost(host), servicePort(service))), reactor, host, timeout
+    )
+
+
+def lookupWithin(reactor: Any, host: str, port: int, timeout: float | None) -> Deferred[list[InternetAddress]]:
+    """
+    Look up a name's addresses, as L{lookup} has it, within some seconds. It may have fired already.
+
+    @raise TimedOut: the resolver didn't answer within the time.
+    @raise InvalidArgument: C{host} can be no host.
+    """
+    return _within(ensureDeferred(lookup(reactor, checkHost(host), port)), reactor, host, timeout)
+
+
+def _within(
+    looking: Deferred[list[InternetAddress]], reactor: Any, host: str, timeout: float | None
+) -> Deferred[list[InternetAddress]]:
     if timeout is None:
         return looking
 

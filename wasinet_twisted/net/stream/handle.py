@@ -241,7 +241,9 @@ class WasiTcpConn:
         read and written from now on is enciphered. On a connection that is over TLS already, the new TLS is inside the
         other: so a server is reached by way of a proxy, both by TLS.
 
-        @param settings: a L{TlsClient} or a L{TlsServer}, for our role.
+        @param settings: a L{TlsClient} or a L{TlsServer}, for our role. An
+            C{IOpenSSLClientConnectionCreator} of Twisted's, such as
+            C{optionsForClientTLS} gives, is taken as well: it verifies the server in its own way.
         @param timeout: seconds the handshake may take, 30 by default.
         @return: fires when the handshake has ended. If it fails, times out, or is cancelled, the connection ends.
         @raise CertificateError: the peer's certificate is not accepted.

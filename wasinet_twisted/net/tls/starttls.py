@@ -7,6 +7,7 @@ from __future__ import annotations
 from types import MemberDescriptorType
 from typing import Any, Protocol
 
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import Protocol as TwistedProtocol
 
 from ...errors import BusyError, InvalidArgument, NotSupported, UnreadPlaintext
@@ -48,7 +49,8 @@ def startTls(
     @raise UnreadPlaintext: there is some.
     @raise NotSupported: the transport can't.
     """
-    isClient = isinstance(settings, TlsClient)
+    # Twisted's own can be the client's side, too: it verifies as its owner wants it.
+    isClient = IOpenSSLClientConnectionCreator.providedBy(settings)
     if not isClient and not isinstance(settings, TlsServer):
         raise InvalidArgument(f"startTLS() takes a TlsClient or a TlsServer, not {settings!r}")
     checkTimeout(timeout)

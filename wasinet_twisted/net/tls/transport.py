@@ -184,6 +184,14 @@ class TlsTransport:
         self._handOver()
         self._tls.loseConnection()
 
+    def hangUp(self) -> None:
+        """
+        After L{loseConnection}: don't wait for the peer's close_notify, which would say nothing (RFC 8446 section 6.1).
+        """
+        beneath = self.beneath()
+        if beneath is not None:
+            beneath.loseConnection()
+
     def abortConnection(self) -> None:
         self._tls.abortConnection()
 
