@@ -21,6 +21,23 @@ from wasinet_twisted.errors import (
     TimedOut,
     WasinetError,
 )
+from wasinet_twisted.net.tasks.task import Task
+
+
+class _Main(Task[None]):
+    """
+    What the command runs a load in.
+    """
+
+    def __init__(self, load: Load, clock: Clock) -> None:
+        super().__init__(load.run(), clock)
+        self.result: Deferred[None] = Deferred(lambda _: self.cancel())
+
+    def succeeded(self, result: None) -> None:
+        self.result.callback(None)
+
+    def failed(self, error: BaseException) -> None:
+        self.result.errback(error)
 
 
 class LoadTests(SynchronousTestCase):
@@ -64,8 +81,11 @@ class LoadTests(SynchronousTestCase):
 
     def start(self, shoot: Any, workers: int = 1, seconds: float = 10.0, rate: float | None = None) -> Load:
         load = Load(shoot, workers, seconds, rate, self.clock, self.clock.seconds)
-        self.running = Deferred.fromCoroutine(load.run())
+        self.running = self.runs(load)
         return load
+
+    def runs(self, load: Load) -> Deferred[None]:
+        return Deferred.fromCoroutine(load.run())
 
     def advance(self, seconds: float, step: float = 0.001) -> None:
         self.clock.pump([step] * round(seconds / step))
@@ -205,3 +225,14 @@ class LoadTests(SynchronousTestCase):
         self.assertTrue(near(load.seconds, 1.05, 0.002))
         self.advance(1.0)
         self.assertTrue(near(load.seconds, 1.05, 0.002))
+
+
+class TaskTests(LoadTests):
+    """
+    The same in a task.
+    """
+
+    def runs(self, load: Load) -> Deferred[None]:
+        main = _Main(load, self.clock)
+        main.start()
+        return main.result

@@ -86,7 +86,7 @@ class Load:
         self._inFlight = 0
         self._workers: set[_Worker] = set()
         # Fires at the end of the time, or fails; and when all workers have ended.
-        self._over: Awaited[None] = Awaited(lambda over: over.errback(CancelledError()))
+        self._over: Awaited[None] = Awaited(lambda _: self._over.fail(CancelledError()))
         self._gone: Awaited[None] = Awaited()
 
     @property
