@@ -36,7 +36,7 @@ ROOT = Path(wasinet_twisted.__file__).parent
 CHECKOUT = Path(__file__).parent.parent
 
 SURFACE = {
-    "wasinet_twisted": {"__version__", "http", "net", "serve", "speed"},
+    "wasinet_twisted": {"__version__", "fetch", "http", "net", "serve", "speed"},
     "wasinet_twisted.http": {
         "REASONS",
         "Buffer",
@@ -99,8 +99,31 @@ SURFACE = {
         "StatusApp",
         "serve",
     },
+    "wasinet_twisted.client": {
+        "ClientLimits",
+        "DecodingLimits",
+        "Pool",
+        "Proxy",
+        "ProxyFailed",
+        "Report",
+        "Response",
+        "Timeouts",
+        "Timings",
+        "TooManyRedirects",
+        "fetch",
+    },
     "wasinet_twisted.reactor": {"EPollReactor", "install"},
-    "wasinet_twisted.testing": {"Direction", "Link", "MemoryListener", "Pair", "advance", "pair", "run", "settle"},
+    "wasinet_twisted.testing": {
+        "Direction",
+        "Link",
+        "MemoryListener",
+        "MemoryOrigin",
+        "Pair",
+        "advance",
+        "pair",
+        "run",
+        "settle",
+    },
 }
 
 # Which rooms and which packages each room may import, beside itself and the standard library.
@@ -138,6 +161,23 @@ ALLOWED = {
         "multidict",
         "prometheus_client",
     },
+    # The last five are imported when a body, a URL or a SOCKS5 proxy needs them; compression is Python 3.14's.
+    "client": {
+        "__version__",
+        "_fast",
+        "_speed",
+        "errors",
+        "http",
+        "net",
+        "twisted",
+        "multidict",
+        "zope",
+        "backports",
+        "brotli",
+        "compression",
+        "socksio",
+        "yarl",
+    },
     "reactor": {"_fast", "_privates", "_speed", "twisted"},
     "service": {
         "__version__",
@@ -152,7 +192,7 @@ ALLOWED = {
         "twisted",
         "zope",
     },
-    "testing": {"_privates", "errors", "net", "twisted", "zope"},
+    "testing": {"_privates", "client", "errors", "net", "server", "twisted", "zope"},
 }
 
 # The bounds on a module's lines, and on what a class's instances hold.
@@ -240,7 +280,7 @@ class RoomTests(SynchronousTestCase):
 
     def test_theFacade(self) -> None:
         # For type checkers only; else it is loaded when it is asked for, as the rooms are.
-        self.assertEqual(rooms(ROOT / "__init__.py", "wasinet_twisted"), {"_speed", "server"})
+        self.assertEqual(rooms(ROOT / "__init__.py", "wasinet_twisted"), {"_speed", "client", "server"})
 
     def test_thePluginFile(self) -> None:
         """

@@ -1,5 +1,5 @@
 """
-Awaitable TCP sockets and a strict, incremental HTTP/1.1 parser for Twisted.
+Awaitable TCP sockets, a strict, incremental HTTP/1.1 parser, and an HTTP server and client for Twisted.
 
     from wasinet_twisted import http, net
 
@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._speed import speed
+    from .client import fetch
     from .server import serve
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "http", "net", "serve", "speed"]
+__all__ = ["__version__", "fetch", "http", "net", "serve", "speed"]
 
 _ROOMS = frozenset({"http", "net"})
-_FUNCTIONS = {"serve": "server", "speed": "_speed"}
+_FUNCTIONS = {"fetch": "client", "serve": "server", "speed": "_speed"}
 
 
 def __getattr__(name: str) -> Any:

@@ -76,6 +76,12 @@ class LimitExceeded(WasinetError):
     """
 
 
+class TooManyRedirects(LimitExceeded):
+    """
+    A server sent the client on once more than the client follows. The message names the bound and the URL.
+    """
+
+
 class MessageTooLarge(RemoteProtocolError, LimitExceeded):
     """
     The peer's message passed a bound of L{wasinet_twisted.http.Limits}.
@@ -162,6 +168,27 @@ class ConnectionRefused(ConnectFailed):
     """
 
 
+class ProxyFailed(ConnectFailed):
+    """
+    A proxy made no connection with the host that it was asked for. The message names both, and says why.
+
+    @ivar status: the status of an HTTP proxy's response to CONNECT, such as 407; L{None} if there was none.
+    @ivar replyCode: the code of a SOCKS5 proxy's reply, 1 to 255 (RFC 1928 section 6); L{None} if there was none.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        attempts: Sequence[tuple[str, BaseException]] = (),
+        *,
+        status: int | None = None,
+        replyCode: int | None = None,
+    ) -> None:
+        super().__init__(message, attempts)
+        self.status = status
+        self.replyCode = replyCode
+
+
 class ListenFailed(WasinetError):
     """
     An endpoint can't be listened on. The message names it and the cause.
@@ -215,5 +242,5 @@ class UnreadPlaintext(WasinetError):
 
 class NotSupported(WasinetError):
     """
-    This transport can't do that.
+    This can't be done here: by this transport, with this body, or without an extra that is not installed.
     """

@@ -27,6 +27,7 @@ def example(name: str, *arguments: str) -> list[str]:
 def test_eachIsTested() -> None:
     assert {path.stem for path in (ROOT / "examples").glob("*.py")} == {
         *SERVERS,
+        "fetch",
         "http_app",
         "http_client",
         "line_chat",
@@ -211,7 +212,7 @@ def test_noSuchPort(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [*SERVERS, "http_app", "http_client", "line_chat", "proxy", "tls_echo", "upgrade_echo"]
+    "name", [*SERVERS, "fetch", "http_app", "http_client", "line_chat", "proxy", "tls_echo", "upgrade_echo"]
 )
 def test_help(tmp_path: Path, name: str) -> None:
     process = run(example(name, "--help"), tmp_path)

@@ -343,7 +343,11 @@ def test_theDeadlineOfMoreOfAResponse() -> None:
     connection.receive(b"HTTP/1.1 200 OK\r\n\r\n", 1.0)
     connection.nextEvent(1.0)
     connection.receive(b"a", 2.0)
-    expires(connection, 5.0, Expired.BODY)
+    # Nobody has asked for it, nor for more.
+    assert connection.deadline() == inf
+    assert connection.nextPiece(3.0) == b"a"
+    assert connection.nextPiece(4.0) is None
+    expires(connection, 7.0, Expired.BODY)
     assert connection.closing is ABORT
 
 

@@ -24,6 +24,13 @@ TRAILERS = 64
 
 _CONNECTION = {b"close": CLOSE, b"keep-alive": KEEP_ALIVE, b"upgrade": UPGRADE}
 
+# Names of fields, as they are given, that have been looked at: most messages have the same few. A bounded number of
+# bounded ones: all are forgotten when there is no room for another.
+MOST_NAMES = 1024
+LONGEST_NAME = 64
+# Which of this module's fields a name is; b"": none.
+_fields: dict[str, bytes] = {}
+
 CONNECTION_FIELD = b"connection"
 EXPECT_FIELD = b"expect"
 TE_FIELD = b"te"
@@ -64,10 +71,23 @@ def asksOf(pairs: Iterable[tuple[Any, Any]]) -> int:
     asks = 0
     for name, value in pairs:
         if isinstance(name, str) and isinstance(value, str):
-            field = name.lower().encode("latin-1", "replace")
-            if field in FIELDS:
+            field = _fields.get(name)
+            if field is None:
+                field = _learn(name)
+            if field:
                 asks = added(asks, askedBy(field, value.encode("latin-1", "replace")))
     return asks
+
+
+def _learn(name: str) -> bytes:
+    field = name.lower().encode("latin-1", "replace")
+    if field not in FIELDS:
+        field = b""
+    if len(name) <= LONGEST_NAME:
+        if len(_fields) >= MOST_NAMES:
+            _fields.clear()
+        _fields[name] = field
+    return field
 
 
 FIELDS = frozenset((CONNECTION_FIELD, EXPECT_FIELD, TE_FIELD, UPGRADE_FIELD))

@@ -12,7 +12,11 @@ from typing import Any
 
 from ..errors import LocalProtocolError, RemoteProtocolError
 from . import grammar
+from .asks import LONGEST_NAME, MOST_NAMES
 from .framing import CONNECTION, KINDS, PLAIN, FramingFields, fieldMeaning, validLiteral
+
+# What is known of names, as they are given: which kind of field each is.
+_kinds: dict[str, int] = {}
 
 
 def toWire(what: str, value: Any) -> bytes:
@@ -65,13 +69,26 @@ def framingOf(pairs: Iterable[tuple[Any, Any]], version: str, method: str | None
     """
     framing = FramingFields(version, method)
     for name, value in pairs:
-        kind = KINDS.get(name.lower().encode("latin-1", "replace"), PLAIN) if isinstance(name, str) else PLAIN
+        if not isinstance(name, str):
+            continue
+        kind = _kinds.get(name)
+        if kind is None:
+            kind = _learn(name)
         if PLAIN < kind < CONNECTION:
             try:
                 framing.add(kind, fieldMeaning(kind, toWire(f"the value of field {name}", value)), value)
             except RemoteProtocolError as error:
                 raise LocalProtocolError(str(error)) from None
     return framing
+
+
+def _learn(name: str) -> int:
+    kind = KINDS.get(name.lower().encode("latin-1", "replace"), PLAIN)
+    if len(name) <= LONGEST_NAME:
+        if len(_kinds) >= MOST_NAMES:
+            _kinds.clear()
+        _kinds[name] = kind
+    return kind
 
 
 def targetFault(method: str, target: bytes) -> str | None:

@@ -16,6 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
+from multidict import CIMultiDict
+
 from ..errors import IncompleteRead, LocalProtocolError, RemoteProtocolError
 from .asks import asksOf, offersUpgrade, persists
 from .buffer import Buffer
@@ -50,11 +52,20 @@ class ClientTiming(Timing):
     that doesn't take what is sent, and of an idle connection.
 
     @ivar response: how long a response may take to begin, from the end of the request on; L{None}: any.
-    @ivar read: how long the next bytes of a response may take to come; L{None}: any.
+    @ivar read: how long the next bytes of a response may take to come, once there is nothing to read before them;
+        L{None}: any.
     """
 
     response: float | None = None
     read: float | None = None
+
+    @property
+    def shortest(self) -> float:
+        """
+        The shortest time after which a connection on which nothing happens has to be looked at, in seconds.
+        """
+        times = (self.idle, self.response, self.read, self.bodyGrace)
+        return min(time for time in times if time is not None)
 
 
 DEFAULT_CLIENT_TIMING = ClientTiming()
@@ -65,9 +76,10 @@ class ClientConnection(Connection):
     One request at a time: the next one when the response before is complete and the connection goes on.
 
     @ivar clock: what time means to it.
+    @ivar trailers: the fields behind the last body that L{nextPiece} has given to its end; L{None}: there were none.
     """
 
-    __slots__ = ("_hungry", "_interim", "_offers", "_parser", "_reads", "_timing", "clock")
+    __slots__ = ("_hungry", "_interim", "_offers", "_parser", "_reads", "_timing", "clock", "trailers")
 
     clock: Clock
 
@@ -89,9 +101,16 @@ class ClientConnection(Connection):
         self._offers = False
         # When bytes came last.
         self._reads = now
+        self.trailers: CIMultiDict[str] | None = None
         self.clock = Clock(timing, now)
 
     # Requests out
+
+    def allow(self, timing: ClientTiming) -> None:
+        """
+        From now on let the server have so much time.
+        """
+        self._timing = self.clock.timing = timing
 
     def request(self, request: WasiRequest, now: float) -> bytes:
         """
@@ -149,9 +168,10 @@ class ClientConnection(Connection):
             raise LocalProtocolError("a request on a connection that has one in flight, or is over")
 
     def _sends(self, request: WasiRequest, now: float) -> None:
-        self.exchange.request(request.method, request.keepAlive and request.method != "CONNECT")
+        asks = asksOf(request.fields() if request._headers is not None else request._pairs)
+        self.exchange.request(request.method, persists(asks, request.version) and request.method != "CONNECT")
         self._parser.expectResponse(request.method)
-        self._offers = offersUpgrade(asksOf(request.fields()), request.version)
+        self._offers = offersUpgrade(asks, request.version)
         self._interim = 0
         self.clock.since = self._reads = now
 
@@ -200,13 +220,47 @@ class ClientConnection(Connection):
             elif isinstance(event, EndOfMessage):
                 return event if self._ends(now) else self.nextEvent(now)
             elif event is None:
-                self._hungry = True
+                self._waits(now)
                 if self.finished:
                     raise IncompleteRead("the server has ended its direction without a response")
         except (RemoteProtocolError, IncompleteRead):
             self._end(ABORT)
             raise
         return event
+
+    def nextPiece(self, now: float) -> bytes | None:
+        """
+        Give the next piece of the body of the response whose final head L{nextEvent} has given: the same bytes as it
+        gives, at less cost.
+
+        @return: C{b""} at the end, then C{trailers} are there; L{None} while more bytes are needed, and after the end.
+        @raise RemoteProtocolError: as L{nextEvent} has it.
+        @raise IncompleteRead: the same.
+        """
+        if self.exchange.state not in (ANSWERING, EARLY):
+            return None
+        parser = self._parser
+        message = parser._message
+        try:
+            piece = parser.nextPiece()
+        except (RemoteProtocolError, IncompleteRead):
+            self._end(ABORT)
+            raise
+        if piece:
+            return piece
+        if piece is None:
+            self._waits(now)
+            return None
+        assert message is not None
+        self.trailers = message._trailers
+        self._ends(now)
+        return b""
+
+    def _waits(self, now: float) -> None:
+        if not self._hungry:
+            # What the server is given to go on counts from when somebody waits.
+            self._hungry = True
+            self._reads = now
 
     def _head(self, head: ResponseHead, now: float) -> None:
         if isInterim(head.status):
@@ -281,7 +335,7 @@ class ClientConnection(Connection):
         found = inf, Expired.HEAD
         if state == ASKED and timing.response is not None:
             found = clock.since + timing.response, Expired.HEAD
-        elif state in (EARLY, ANSWERING) and timing.read is not None:
+        elif state in (EARLY, ANSWERING) and timing.read is not None and self._hungry:
             found = self._reads + timing.read, Expired.BODY
         return found if clock.taking is None or state == TUNNEL else sooner(found, (clock.response(), Expired.RESPONSE))
 

@@ -20,6 +20,8 @@ from .outgoing import REASONS, encodeFields, encodeStatusLine, framePieces, fram
 
 # RFC 9110 section 8.6: user agents send Content-Length: 0 with these.
 _EXPECTS_BODY = frozenset(("POST", "PUT", "PATCH"))
+# Tokens, all of them.
+_METHODS = ("GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS")
 
 
 def toBody(given: object) -> bytes:
@@ -195,13 +197,13 @@ class WasiRequest(_Message, RequestHead):
 
     def _check(self) -> tuple[list[Pair], FramingFields]:
         checkVersion(self.version)
-        method = toWire("the method", self.method)
-        if grammar.token(method) is None:
+        if self.method not in _METHODS and grammar.token(toWire("the method", self.method)) is None:
             raise LocalProtocolError(f"the method must be a token, not {self.method!r}")
         target = toWire("the uri", self.uri)
         if grammar.target(target) is None:
             raise LocalProtocolError(f"the uri must be visible ASCII without #, and not empty: {self.uri!r}")
-        fault = targetFault(self.method, target)
+        # The form that all but proxies are sent.
+        fault = None if target[0] == 47 and self.method != "CONNECT" else targetFault(self.method, target)
         if fault is not None:
             raise LocalProtocolError(f"{fault}: {self.uri!r}")
         pairs = self.fields()

@@ -14,6 +14,7 @@ from typing import Any
 from .._fast import fastPath
 from ..errors import LocalProtocolError
 from . import grammar
+from .asks import LONGEST_NAME, MOST_NAMES
 from .checks import toWire
 from .chunked import forbiddenInTrailers
 from .events import HeadersLike, toHeaders
@@ -33,6 +34,8 @@ REASONS = {status.value: status.phrase for status in HTTPStatus} | {
 lines: dict[tuple[str, str], bytes] = {}
 MOST_LINES = 1024
 LONGEST_LINE = 256
+# Names that have been found to be tokens, as bytes.
+_names: dict[str, bytes] = {}
 # The parser keeps lines that may hold a secret out of its cache, and so does this one.
 _NEVER_CACHED = frozenset(("authorization", "proxy-authorization", "cookie", "set-cookie"))
 # The fields that say how the connection goes on or how the body is framed, and Date: what the fast path finds among the
@@ -49,10 +52,14 @@ def encodeField(name: Any, value: Any) -> bytes:
 
     @raise LocalProtocolError: it would not parse back as it is.
     """
-    rawName = toWire("a field name", name)
-    if grammar.token(rawName) is None:
-        raise LocalProtocolError(f"a field name must be a token, not {name!r}")
-    rawValue = toWire(f"the value of field {name}", value)
+    rawName = _names.get(name) if name.__class__ is str else None
+    if rawName is None:
+        rawName = _learnName(name)
+    # Errors alone need the text.
+    if isinstance(value, str) and value.isascii():
+        rawValue = value.encode("ascii")
+    else:
+        rawValue = toWire(f"the value of field {name}", value)
     if grammar.fieldValue(rawValue) is None:
         raise LocalProtocolError(f"the value of field {name} holds a control character: {value!r}")
     if rawValue != rawValue.strip(b" \t"):
@@ -60,11 +67,27 @@ def encodeField(name: Any, value: Any) -> bytes:
     return b"%b: %b\r\n" % (rawName, rawValue)
 
 
+def _learnName(name: Any) -> bytes:
+    rawName = toWire("a field name", name)
+    if grammar.token(rawName) is None:
+        raise LocalProtocolError(f"a field name must be a token, not {name!r}")
+    if name.__class__ is str and len(name) <= LONGEST_NAME:
+        if len(_names) >= MOST_NAMES:
+            _names.clear()
+        _names[name] = rawName
+    return rawName
+
+
 def encodeFields(pairs: Iterable[tuple[Any, Any]]) -> bytes:
     """
     Field lines and the empty line that ends them.
     """
-    return b"".join([_line(pair) for pair in pairs]) + b"\r\n"
+    try:
+        known = lines.get
+        return b"".join([known(pair) or _learnLine(*pair) for pair in pairs]) + b"\r\n"
+    except TypeError:
+        # One can't be looked up, so it is no pair of strings, and is refused here.
+        return b"".join([_line(pair) for pair in pairs]) + b"\r\n"
 
 
 def _line(pair: tuple[Any, Any]) -> bytes:

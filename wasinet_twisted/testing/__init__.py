@@ -14,7 +14,8 @@ SynchronousTestCase alike.
 
 from .links import Link, Pair, pair
 from .listening import MemoryListener
+from .origins import MemoryOrigin
 from .time import advance, run, settle
 from .wires import Direction
 
-__all__ = ["Direction", "Link", "MemoryListener", "Pair", "advance", "pair", "run", "settle"]
+__all__ = ["Direction", "Link", "MemoryListener", "MemoryOrigin", "Pair", "advance", "pair", "run", "settle"]

@@ -230,11 +230,14 @@ class MemorySocket:
         """
         return self.incoming.broken or self.outgoing.room() > 0
 
-    def recv(self, size: int) -> bytes:
+    def recv(self, size: int, flags: int = 0) -> bytes:
         """
+        @param flags: C{MSG_PEEK} leaves the bytes where they are; all else changes nothing.
         @raise OSError: nothing has arrived, or the connection was reset.
         """
         if self.incoming.arrived:
+            if flags & socket.MSG_PEEK:
+                return bytes(self.incoming.arrived[:size])
             return self.incoming.read(size)
         if self.incoming.finished:
             # Linux, too, gives the end rather than a reset that came after it.

@@ -4,7 +4,7 @@ From what names a peer to a connection with it: addresses and endpoints, whichev
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from twisted.internet.abstract import isIPv6Address
@@ -39,11 +39,15 @@ def dial(
     timeout: float | None = None,
     *,
     localAddress: LocalAddress | None = None,
+    addresses: Sequence[InternetAddress] | None = None,
+    build: type[ConnectionProtocol] = ConnectionProtocol,
     reactor: Any = None,
 ) -> Deferred[ConnectionProtocol]:
     """
     Connect, as L{connect<wasinet_twisted.net.client.connect.connect>} has it.
 
+    @param addresses: those of the host, if somebody has looked them up already.
+    @param build: the class of the connection's Protocol.
     @return: fires with the Protocol of the connection; the handle is for the caller to make.
     """
     reactor = theReactor(reactor)
@@ -57,7 +61,7 @@ def dial(
             raise InvalidArgument(f"localAddress={localAddress!r} goes with a host and a port, not with {target!r}")
         name = where = str(target)
         contestants = succeed([(where, _endpoint(reactor, target, timeout))])
-        race = Race(reactor)
+        race = Race(reactor, build=build)
     else:
         host, number = address
         name = where = f"[{host}]:{number}" if isIPv6Address(host) else f"{host}:{number}"
@@ -65,8 +69,8 @@ def dial(
         if localAddress is not None:
             local = _localAddress(localAddress, host)
             name += f" from {formatAddress(local) if local.port else local.host}"
-        contestants = _contestants(reactor, name, checkHost(host), number, local, timeout)
-        race = Race(reactor, None if local is not None and local.port else ATTEMPT_DELAY)
+        contestants = _contestants(reactor, name, checkHost(host), number, local, timeout, addresses)
+        race = Race(reactor, None if local is not None and local.port else ATTEMPT_DELAY, build)
 
     def expired(_: object, seconds: float) -> ConnectionProtocol:
         report = race.report(where) or "the resolver has not answered"
@@ -108,12 +112,18 @@ def _failed(name: str, where: str, race: Race) -> ConnectFailed:
 
 
 async def _contestants(
-    reactor: Any, name: str, host: str, port: int, local: InternetAddress | None, timeout: float
+    reactor: Any,
+    name: str,
+    host: str,
+    port: int,
+    local: InternetAddress | None,
+    timeout: float,
+    known: Sequence[InternetAddress] | None,
 ) -> Contestants:
     """
     An endpoint for each address of a host.
     """
-    addresses = await lookup(reactor, host, port)
+    addresses = await lookup(reactor, host, port) if known is None else known
     if not addresses:
         raise UnknownHost(f"can't connect to {name}: unknown host")
     bind = None

@@ -46,14 +46,18 @@ class Race:
         that was begun, and why it failed; L{None} where that is open.
     """
 
-    def __init__(self, reactor: Any, delay: float | None = ATTEMPT_DELAY) -> None:
+    def __init__(
+        self, reactor: Any, delay: float | None = ATTEMPT_DELAY, build: type[ConnectionProtocol] = ConnectionProtocol
+    ) -> None:
         """
         @param delay: seconds from one attempt to the next while none of them
             fails; L{None} waits until one does.
+        @param build: the class of the Protocol that a connection gets.
         """
         self.attempts: dict[str, BaseException | None] = {}
         self._reactor = reactor
         self._delay = delay
+        self._build = build
         self._left: deque[tuple[str, IStreamClientEndpoint]] = deque()
         # How many there are beyond the bound.
         self._beyond = 0
@@ -95,7 +99,9 @@ class Race:
         if self._left and self._delay is not None:
             self._timer = self._reactor.callLater(self._delay, self._next)
         self.attempts[name] = None
-        attempt = self._running[name] = maybeDeferred(endpoint.connect, _AttemptFactory(self._reactor, self))
+        attempt = self._running[name] = maybeDeferred(
+            endpoint.connect, _AttemptFactory(self._reactor, self, self._build)
+        )
         attempt.addCallbacks(self._won, self._failed, callbackArgs=(name,), errbackArgs=(name,))
 
     def connected(self, protocol: ConnectionProtocol) -> bool:
@@ -157,12 +163,13 @@ class Race:
 class _AttemptFactory(Factory):
     noisy = False
 
-    def __init__(self, reactor: Any, race: Race) -> None:
+    def __init__(self, reactor: Any, race: Race, build: type[ConnectionProtocol]) -> None:
         self._reactor = reactor
         self._race = race
+        self._build = build
 
     def buildProtocol(self, addr: object) -> ConnectionProtocol:  # type: ignore[override]
-        return ConnectionProtocol(self._reactor, self._race)
+        return self._build(self._reactor, self._race)
 
 
 def why(error: BaseException) -> str:

@@ -238,7 +238,8 @@ class WasiTcpConn:
     def startTLS(self, settings: TlsClient | TlsServer, timeout: float | None = None) -> Deferred[None]:
         """
         Go over to TLS. What was written before is sent first, as it is; what is
-        read and written from now on is enciphered.
+        read and written from now on is enciphered. On a connection that is over TLS already, the new TLS is inside the
+        other: so a server is reached by way of a proxy, both by TLS.
 
         @param settings: a L{TlsClient} or a L{TlsServer}, for our role.
         @param timeout: seconds the handshake may take, 30 by default.
@@ -247,9 +248,9 @@ class WasiTcpConn:
         @raise HandshakeFailed: TLS could not be agreed on otherwise.
         @raise TimedOut: not within the time.
         @raise UnreadPlaintext: the peer has sent something before that was not read.
-        @raise BusyError: a read is waiting.
+        @raise BusyError: a read is waiting, or the handshake of the TLS before has not ended.
         @raise ConnectionClosed: either side has closed, or ended its direction.
-        @raise NotSupported: the connection is over TLS already, or its transport can't.
+        @raise NotSupported: the connection's transport can't.
         """
         done: Awaited[None] = Awaited(self._cancelTLS)
         self._protocol.startTLS(settings, done, timeout)

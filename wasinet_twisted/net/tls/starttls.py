@@ -1,5 +1,5 @@
 """
-The switch to TLS of a connection that has begun in the clear.
+The switch to TLS of a connection that has begun in the clear, or over another TLS.
 """
 
 from __future__ import annotations
@@ -36,29 +36,38 @@ def startTls(
     protocol: Readable, settings: TlsClient | TlsServer, written: Awaited[None], timeout: float | None
 ) -> TlsTransport:
     """
-    Begin TLS on an open plain connection. What was written before goes first, as it is.
+    Begin TLS on an open connection. What was written before goes first, as it is.
+
+    A connection that is over TLS already has two then, one in the other: the outer one with a proxy, the inner one with
+    the server that the proxy has connected to.
 
     @param written: fires when the handshake has ended.
     @return: the transport from now on.
     @raise InvalidArgument: these are no settings.
-    @raise BusyError: a read is waiting, for plaintext.
+    @raise BusyError: a read is waiting, for plaintext; or another handshake has not ended.
     @raise UnreadPlaintext: there is some.
-    @raise NotSupported: it is over TLS already, or the transport can't.
+    @raise NotSupported: the transport can't.
     """
     isClient = isinstance(settings, TlsClient)
     if not isClient and not isinstance(settings, TlsServer):
         raise InvalidArgument(f"startTLS() takes a TlsClient or a TlsServer, not {settings!r}")
     checkTimeout(timeout)
     peer = protocol.peerName()
-    if protocol.tls is not None:
-        raise NotSupported(f"startTLS(): the connection with {peer} is over TLS already")
+    carrier = protocol.tls
+    if carrier is not None and carrier.info is None:
+        raise BusyError(f"startTLS() before the handshake with {peer} that has begun has ended")
     if protocol.waits():
         raise BusyError(f"startTLS() while a read of the connection with {peer} is waiting")
     if unread := protocol.unreadBytes():
-        raise UnreadPlaintext(f"startTLS(): {unread} bytes have come in the clear from {peer} and have not been read")
+        clear = "in the clear" if carrier is None else "over the TLS before"
+        raise UnreadPlaintext(f"startTLS(): {unread} bytes have come {clear} from {peer} and have not been read")
     beneath: Any = protocol.transport
     # A wrapper passes the question on, but not what is set: it would go on to give us what isn't deciphered.
-    if not _hasProtocol(beneath) or isinstance(beneath, TwistedProtocol):
+    if carrier is not None:
+        # Nor would it learn of the connection's end.
+        if not carrier.carries(protocol):
+            raise NotSupported(f"startTLS(): what wraps the connection with {peer} can't carry another TLS")
+    elif not _hasProtocol(beneath) or isinstance(beneath, TwistedProtocol):
         raise NotSupported(f"startTLS(): {type(beneath).__name__} can't switch to TLS")
     from twisted.protocols.tls import TLSMemoryBIOFactory
 
@@ -66,9 +75,12 @@ def startTls(
     factory: Any = TLSMemoryBIOFactory(settings, isClient, None, protocol.reactor)  # type: ignore[arg-type]
     tls = TlsTransport(protocol)
     twisteds = factory.protocol(factory, protocol, False)
-    beneath.unregisterProducer()
-    beneath.protocol = twisteds
-    twisteds.makeConnection(beneath)
+    if carrier is None:
+        beneath.unregisterProducer()
+        beneath.protocol = twisteds
+        twisteds.makeConnection(beneath)
+    else:
+        carrier.carry(twisteds, tls)
     tls.over(twisteds)
     tls.registerProducer(protocol, True)
     tls.handshake(written, timeout, attempt=True)

@@ -22,12 +22,11 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IDelayedCall,
     IHandshakeListener,
-    IPushProducer,
     IReactorTime,
     ISSLTransport,
 )
 from twisted.logger import Logger
-from zope.interface import alsoProvides, implementer
+from zope.interface import alsoProvides
 
 from ..._privates import plaintextBytes
 from ...errors import (
@@ -40,6 +39,7 @@ from ..server.proxyprotocol import ProxiedProtocol
 from ..tasks.awaited import Awaited, failAll, succeedAll
 from .contexts import takeAnyOffer, verdictOf
 from .info import TlsInfo, agreedOn, reasonText
+from .output import Output
 
 log = Logger()
 
@@ -87,34 +87,6 @@ class Secured(Protocol):
         """
 
 
-@implementer(IPushProducer)
-class _Output:
-    """
-    Passes on to the connection how the peer takes what is written.
-    """
-
-    __slots__ = ("_producer", "_tls", "paused")
-
-    def __init__(self, tls: Any, producer: Any) -> None:
-        self.paused = False
-        self._tls = tls
-        self._producer = producer
-
-    def pauseProducing(self) -> None:
-        self.paused = True
-        self._producer.pauseProducing()
-
-    def resumeProducing(self) -> None:
-        self.paused = False
-        if getattr(self._tls.transport, "disconnecting", False):
-            # TLS has ended, and the transport beneath waits for its producer before it closes.
-            self._tls.unregisterProducer()
-        self._producer.resumeProducing()
-
-    def stopProducing(self) -> None:
-        self._producer.stopProducing()
-
-
 class TlsTransport:
     """
     What a connection's Protocol has for a transport over TLS.
@@ -139,6 +111,8 @@ class TlsTransport:
         self._deadline: IDelayedCall | None = None
         # What those get who come too late.
         self._closed: WasinetError | None = None
+        # The transport over TLS that carries this one, where there are two (a server behind a proxy, both by TLS).
+        self._carrier: TlsTransport | None = None
 
     def over(self, tls: Any) -> None:
         """
@@ -149,6 +123,24 @@ class TlsTransport:
         self._tls = tls
         self._verdict = verdictOf(tls.getHandle())
         takeAnyOffer(tls)
+
+    def carry(self, tls: Any, inner: TlsTransport) -> None:
+        """
+        Carry another TLS from now on.
+
+        @param tls: Twisted's side of the other one, a C{TLSMemoryBIOProtocol} that is not connected yet.
+        @param inner: our side of it.
+        """
+        self.unregisterProducer()
+        inner._carrier = self
+        self._tls.wrappedProtocol = tls
+        tls.makeConnection(self._tls)
+
+    def carries(self, protocol: Secured) -> bool:
+        """
+        Return whether C{protocol} is what Twisted hands deciphered bytes to, with nothing in between.
+        """
+        return self._tls.wrappedProtocol is protocol
 
     # ITransport, as far as the Protocol needs it
 
@@ -165,14 +157,27 @@ class TlsTransport:
         if self._held is None:
             self._register()
 
-    def _register(self) -> _Output:
-        output = _Output(self._tls, self._producer)
+    def _register(self) -> Output:
+        output = Output(self, self._producer)
         self._tls.registerProducer(output, True)
         return output
 
     def unregisterProducer(self) -> None:
         self._producer = None
+        self.unregisterOutput()
+
+    def unregisterOutput(self) -> None:
+        """
+        Take the producer away from what is beneath.
+        """
         self._tls.unregisterProducer()
+
+    def ends(self) -> bool:
+        """
+        Return whether a transport beneath closes as soon as it has no producer.
+        """
+        carrier = self._carrier
+        return getattr(self._tls.transport, "disconnecting", False) or (carrier is not None and carrier.ends())
 
     def loseConnection(self) -> None:
         # Twisted sends what it holds when the handshake has ended, and closes then. If it holds nothing, it resets.
@@ -202,11 +207,16 @@ class TlsTransport:
 
     def plaintext(self) -> tuple[int, Any]:
         """
-        Return how many bytes wait to be enciphered, and the transport that carries the rest.
+        Return how many bytes wait to be enciphered, by this TLS or one that carries it, and the transport that carries
+        the rest.
 
         Before the handshake's end they wait here, later in Twisted's TLS.
         """
-        return sum(map(len, self._held or ())) + plaintextBytes(self._tls), self._tls.transport
+        here = sum(map(len, self._held or ())) + plaintextBytes(self._tls)
+        if self._carrier is None:
+            return here, self._tls.transport
+        there, transport = self._carrier.plaintext()
+        return here + there, transport
 
     def _handOver(self) -> None:
         held, self._held = self._held, None

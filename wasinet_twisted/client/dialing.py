@@ -1,0 +1,245 @@
+"""
+How a connection for requests is made: the name looked up, TCP or a Unix socket, a proxy, TLS; each within its time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import Any, NamedTuple, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.endpoints import UNIXClientEndpoint
+from twisted.internet.interfaces import IStreamClientEndpoint
+
+from ..errors import ConnectionClosed, TimedOut
+from ..http import ClientConnection
+from ..http.clientconnection import ClientTiming
+from ..net.client.dial import CONNECT_TIMEOUT, dial
+from ..net.client.resolve import nsloopup
+from ..net.stream.handle import WasiTcpConn
+from ..net.stream.owner import Owner
+from ..net.tasks.awaited import Awaited
+from ..net.tls.contexts import TlsClient
+from .limits import ClientLimits, Timeouts
+from .protocol import HttpClientProtocol
+from .proxies import HTTP_SCHEMES, Proxy, hostPort
+from .timings import Timings
+from .tunnels import throughHttp, throughSocks5
+from .urls import Origin
+
+T = TypeVar("T")
+
+ALPN = ("http/1.1",)
+
+
+class Route(NamedTuple):
+    """
+    What requests must have in common to go over one connection.
+
+    @ivar proxy: a L{Proxy<wasinet_twisted.client.Proxy>}; L{None}: directly.
+    @ivar unixSocket: the path of the Unix socket where the origin is; L{None}: it is found by its name.
+    """
+
+    origin: Origin
+    proxy: Proxy | None = None
+    unixSocket: str | None = None
+
+    def __str__(self) -> str:
+        origin = f"{self.origin.scheme}://{hostPort(self.origin.host, self.origin.port)}"
+        through = f" through {self.proxy}" if self.proxy is not None else ""
+        return f"{origin}{through}" if self.unixSocket is None else f"{origin} at {self.unixSocket}"
+
+
+class LentConn(WasiTcpConn):
+    """
+    A handle of a connection that belongs to somebody else: it doesn't close when it is forgotten.
+    """
+
+    __slots__ = ()
+
+    def __del__(self) -> None:
+        """
+        Nothing: whoever borrows doesn't close.
+        """
+
+
+class Dialing:
+    """
+    Makes the connections of one pool.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        caCertificates: Any,
+        clientCertificate: Any,
+        endpoint: Callable[[Origin], IStreamClientEndpoint] | None,
+    ) -> None:
+        self._reactor = reactor
+        self._caCertificates = caCertificates
+        self._clientCertificate = clientCertificate
+        self._endpoint = endpoint
+        # What is waited for, to be given up when the pool is closed.
+        self._running: set[Deferred[Any]] = set()
+        self._over = False
+        # Bounded: emptied when full.
+        self._settings: dict[str, Any] = {}
+
+    def connection(self, limits: ClientLimits, timing: ClientTiming) -> ClientConnection:
+        """
+        Return HTTP's view of a new connection.
+        """
+        return ClientConnection(limits.message, timing, self._reactor.seconds())
+
+    def cancel(self) -> None:
+        """
+        Give up all attempts, and make no other.
+        """
+        self._over = True
+        for running in list(self._running):
+            running.cancel()
+
+    async def dial(
+        self, route: Route, timeouts: Timeouts, timings: Timings, until: float, owner: Owner
+    ) -> HttpClientProtocol:
+        """
+        Connect.
+
+        @param until: when all of it must be over.
+        @param owner: is told when there is a connection, before TLS and all else, and when it is lost.
+        @raise ConnectFailed: no connection could be made.
+        @raise TimedOut: one of the phases took too long.
+        @raise ConnectionClosed: the pool was closed.
+        """
+        try:
+            protocol = await self._connect(route, timeouts, timings, until)
+            protocol._owner = owner
+            owner.connected(protocol)
+            try:
+                await self._secure(protocol, route, timeouts, timings, until)
+            except BaseException:
+                protocol.abort()
+                raise
+        except CancelledError:
+            if self._over:
+                raise ConnectionClosed("the pool was closed") from None
+            raise
+        return protocol
+
+    async def _connect(self, route: Route, timeouts: Timeouts, timings: Timings, until: float) -> HttpClientProtocol:
+        seconds = self._reactor.seconds
+        origin, proxy, unixSocket = route
+        target: Any
+        addresses: Any = None
+        if unixSocket is not None:
+            target = UNIXClientEndpoint(self._reactor, unixSocket)
+        elif self._endpoint is not None and proxy is None:
+            target = self._endpoint(origin)
+        else:
+            target = (origin.host, origin.port) if proxy is None else (proxy.host, proxy.port)
+            begun = seconds()
+            looking = nsloopup(*target, timeout=self._left(timeouts.resolve, until), reactor=self._reactor)
+            addresses = await self._step(looking)
+            timings.resolve = seconds() - begun
+        begun = seconds()
+        timeout = self._left(timeouts.connect, until)
+        protocol = await self._step(
+            dial(
+                target,
+                timeout=CONNECT_TIMEOUT if timeout is None else timeout,
+                addresses=addresses,
+                build=HttpClientProtocol,
+                reactor=self._reactor,
+            )
+        )
+        assert isinstance(protocol, HttpClientProtocol)
+        timings.connect = seconds() - begun
+        return protocol
+
+    async def _secure(
+        self, protocol: HttpClientProtocol, route: Route, timeouts: Timeouts, timings: Timings, until: float
+    ) -> None:
+        seconds = self._reactor.seconds
+        origin, proxy, _ = route
+        if proxy is not None:
+            begun = seconds()
+            await self._throughProxy(protocol, origin, proxy, timeouts, until)
+            timings.connect = (timings.connect or 0.0) + seconds() - begun
+        if origin.scheme == "https":
+            begun = seconds()
+            await self.startTls(protocol, self._tlsOf(origin.host), self._left(timeouts.tls, until))
+            timings.tls = seconds() - begun
+
+    async def _throughProxy(
+        self, protocol: HttpClientProtocol, origin: Origin, proxy: Proxy, timeouts: Timeouts, until: float
+    ) -> None:
+        conn = LentConn(protocol)
+        if proxy.scheme == "https":
+            await self.startTls(protocol, proxy.tls(), self._left(timeouts.tls, until))
+        if proxy.scheme in HTTP_SCHEMES:
+            if origin.scheme == "http":
+                # The proxy forwards each request.
+                return
+            tunnel = throughHttp(conn, origin.host, origin.port, proxy)
+        else:
+            host = origin.host
+            if proxy.scheme == "socks5":
+                looking = nsloopup(
+                    host, origin.port, timeout=self._left(timeouts.resolve, until), reactor=self._reactor
+                )
+                host = (await self._step(looking))[0].host
+            tunnel = throughSocks5(conn, host, origin.port, proxy)
+        through = ensureDeferred(tunnel)
+        timeout = self._left(timeouts.connect, until)
+        if timeout is not None:
+
+            def late(_: object, seconds: float) -> None:
+                raise TimedOut(f"timed out: {proxy} has not connected to {origin.host} in {seconds:g} s")
+
+            through.addTimeout(timeout, self._reactor, late)
+        await self._step(through)
+
+    async def startTls(self, protocol: HttpClientProtocol, settings: Any, timeout: float | None) -> None:
+        """
+        Agree on TLS.
+        """
+
+        def giveUp(_: object) -> None:
+            done.fail(CancelledError())
+            protocol.abort()
+
+        done: Awaited[None] = Awaited(giveUp)
+        protocol.startTLS(settings, done, timeout)
+        await self._step(done)
+
+    def _tlsOf(self, host: str) -> Any:
+        settings = self._settings.get(host)
+        if settings is None:
+            settings = TlsClient(
+                host, caCertificates=self._caCertificates, clientCertificate=self._clientCertificate, alpn=ALPN
+            )
+            if len(self._settings) >= 256:
+                self._settings.clear()
+            self._settings[host] = settings
+        return settings
+
+    def _left(self, timeout: float | None, until: float) -> float | None:
+        """
+        Return how many seconds a phase may take.
+        """
+        if until == inf:
+            return timeout
+        left: float = until - self._reactor.seconds()
+        if left <= 0:
+            raise TimedOut("timed out: no time is left for a connection")
+        return left if timeout is None else min(timeout, left)
+
+    async def _step(self, waiting: Deferred[T]) -> T:
+        if self._over:
+            waiting.cancel()
+        self._running.add(waiting)
+        try:
+            return await waiting
+        finally:
+            self._running.discard(waiting)

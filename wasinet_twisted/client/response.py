@@ -1,0 +1,376 @@
+"""
+L{Response}: what C{fetch} gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from types import TracebackType
+from typing import Any, Self
+
+from multidict import CIMultiDict
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.python import threadable
+
+from ..errors import (
+    BusyError,
+    ConnectionClosed,
+    IncompleteRead,
+    LocalProtocolError,
+    MessageTooLarge,
+    RemoteProtocolError,
+)
+from ..http import ResponseHead
+from ..http.content import decodeJson, decodeText
+from ..http.exchange import TUNNEL
+from ..http.pieces import Pieces
+from ..net import WasiTcpConn
+from ..net.tasks.awaited import Awaited
+from ..net.tls.info import TlsInfo
+from .call import Call
+from .decoding import Decoder
+from .protocol import HttpClientProtocol
+from .timings import Timings
+
+# The class has a method of that name.
+_Bytes = bytes
+# So many pieces of a response are taken with its head: a small body has come with it, and then its connection is free.
+_WITH_HEAD = 8
+# What of a body is read and forgotten to keep the connection, in bytes.
+_DISCARDED = 64 * 1024
+
+
+class Response:
+    """
+    A response whose head has come.
+
+    The body comes when somebody asks for it: by L{bytes}, L{text}, L{json} or
+    L{stream}. A response whose body isn't read to its end holds its connection;
+    C{async with response}, or L{close}, or forgetting it, resets that.
+
+    @ivar url: what has answered, redirects followed; without a fragment's effect, and without user and password.
+    @ivar history: the responses that redirected to this one, the first one first.
+    """
+
+    __slots__ = (
+        "_begun",
+        "_body",
+        "_call",
+        "_decoder",
+        "_failure",
+        "_head",
+        "_limit",
+        "_pieces",
+        "_protocol",
+        "_target",
+        "history",
+    )
+
+    def __init__(
+        self,
+        protocol: HttpClientProtocol,
+        call: Call,
+        head: ResponseHead,
+        target: object,
+        limit: int,
+        decoder: Decoder | None = None,
+        history: tuple[Response, ...] = (),
+    ) -> None:
+        """
+        @param limit: how much L{bytes} reads at the most, by default.
+        """
+        self._protocol: HttpClientProtocol | None = protocol
+        self._call = call
+        self._head = head
+        self._target = target
+        self._limit = limit
+        self._decoder = decoder
+        self.history = history
+        # What has come and hasn't been given.
+        self._pieces: list[_Bytes] = []
+        self._body: _Bytes | None = None
+        self._begun = False
+        # What whoever reads on is told.
+        self._failure: Exception | None = None
+        if protocol.call is call:
+            self._takeWhatIsThere(protocol)
+        else:
+            # It had no body.
+            self._protocol = None
+
+    def _takeWhatIsThere(self, protocol: HttpClientProtocol) -> None:
+        """
+        Take what has come with the head.
+        """
+        try:
+            for _ in range(_WITH_HEAD):
+                piece = protocol.nextPiece()
+                if piece is None:
+                    return
+                if not piece:
+                    self._protocol = None
+                    return
+                self._pieces.append(piece)
+        except (RemoteProtocolError, IncompleteRead, ConnectionClosed) as error:
+            # It is told to whoever reads the body: what came before is theirs.
+            self._failure = error
+
+    # The head
+
+    @property
+    def status(self) -> int:
+        """
+        200, 404 …
+        """
+        return self._head.status
+
+    @property
+    def ok(self) -> bool:
+        """
+        Is the status one of success, 200 to 299?
+        """
+        return 200 <= self._head.status <= 299
+
+    @property
+    def reason(self) -> str:
+        """
+        The phrase behind the status, as it came; often empty.
+        """
+        return self._head.reason
+
+    @property
+    def version(self) -> str:
+        """
+        C{"HTTP/1.1"} or C{"HTTP/1.0"}.
+        """
+        return self._head.version
+
+    @property
+    def headers(self) -> CIMultiDict[str]:
+        """
+        The fields: a case-insensitive mapping that keeps order, case and duplicates.
+        """
+        return self._head.headers
+
+    @property
+    def url(self) -> str:
+        """
+        The URL that has answered: the last one, if there were redirects.
+        """
+        return str(self._target)
+
+    @property
+    def timings(self) -> Timings:
+        """
+        How long the phases have taken.
+        """
+        return self._call.timings
+
+    @property
+    def trailers(self) -> CIMultiDict[str] | None:
+        """
+        The fields behind a chunked body; L{None} until it has been read to its end.
+        """
+        trailers: CIMultiDict[str] | None = self._call.trailers
+        return trailers
+
+    @property
+    def tls(self) -> TlsInfo | None:
+        """
+        What was agreed on by TLS; L{None} without, or once the connection has been given back.
+        """
+        protocol = self._protocol
+        return None if protocol is None or protocol.tls is None else protocol.tls.info
+
+    # The body
+
+    def bytes(self, maxBytes: int | None = None) -> Deferred[_Bytes]:
+        """
+        Read the whole body; called again, it gives the same.
+
+        @param maxBytes: how long it may be, decoded; by default as C{Limits.responseBody} has it.
+        @raise MessageTooLarge: it is longer, or its coding passes a bound of
+            L{ClientLimits<wasinet_twisted.client.ClientLimits>}.
+        @raise RemoteProtocolError: it is malformed.
+        @raise IncompleteRead: the connection has ended before its end.
+        @raise ConnectionClosed: the connection is gone.
+        @raise TimedOut: it took too long.
+        @raise BusyError: L{stream} reads it.
+        """
+        if self._protocol is None and self._decoder is None and self._failure is None and not self._begun:
+            # It has come with its head, as most do.
+            body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+            if len(body) <= (self._limit if maxBytes is None else maxBytes):
+                self._body = body
+                self._begun = True
+                there: Awaited[_Bytes] = Awaited()
+                there.begin(body)
+                return there
+        return ensureDeferred(self._bytes(maxBytes))
+
+    async def _bytes(self, maxBytes: int | None = None) -> _Bytes:
+        if self._body is not None:
+            return self._body
+        most = self._limit if maxBytes is None else maxBytes
+        pieces = Pieces()
+        async for piece in self.stream():
+            pieces.add(piece)
+            if pieces.size > most:
+                self.close()
+                raise self._fail(MessageTooLarge(f"{self}: a body of more than {most} bytes", statusHint=413))
+        self._body = pieces.join()
+        return self._body
+
+    def text(self, maxBytes: int | None = None) -> Deferred[str]:
+        """
+        Read the whole body as text, by the charset that its Content-Type names, else as UTF-8.
+
+        @param maxBytes: as L{bytes} has it.
+        @raise ContentError: it isn't.
+        """
+        return ensureDeferred(self._text(maxBytes))
+
+    async def _text(self, maxBytes: int | None) -> str:
+        return decodeText(await self._bytes(maxBytes), self._head.getHeader("Content-Type"))
+
+    def json(self, maxBytes: int | None = None) -> Deferred[Any]:
+        """
+        Read the whole body as JSON.
+
+        @param maxBytes: as L{bytes} has it.
+        @raise ContentError: it isn't.
+        """
+        return ensureDeferred(self._json(maxBytes))
+
+    async def _json(self, maxBytes: int | None) -> Any:
+        return decodeJson(await self._bytes(maxBytes))
+
+    async def stream(self) -> AsyncIterator[_Bytes]:
+        """
+        C{async for piece in response.stream()}: the body as it comes, decoded, of
+        any length. What isn't taken, the server has to wait with.
+
+        @raise BusyError: it is, or has been, read already.
+        """
+        if self._body is not None:
+            if self._body:
+                yield self._body
+            return
+        if self._begun:
+            if self._failure is not None:
+                # Of a body that has failed, everybody is told how.
+                raise self._failure.with_traceback(None)
+            raise BusyError(f"the body of {self} is read twice")
+        self._begun = True
+        decoder = self._decoder
+        while True:
+            piece = await self._nextPiece()
+            if piece is None:
+                break
+            if decoder is None:
+                yield piece
+            else:
+                for decoded in self._decode(decoder, piece):
+                    yield decoded
+        if decoder is not None:
+            try:
+                decoder.end()
+            except (RemoteProtocolError, IncompleteRead) as error:
+                raise self._fail(error) from None
+
+    def _decode(self, decoder: Decoder, piece: _Bytes) -> Iterator[_Bytes]:
+        try:
+            yield from decoder.decode(piece)
+        except RemoteProtocolError as error:
+            self.close()
+            raise self._fail(error) from None
+
+    async def _nextPiece(self) -> _Bytes | None:
+        """
+        @return: L{None} at the end.
+        """
+        if self._pieces:
+            return self._pieces.pop(0)
+        if self._failure is not None:
+            raise self._failure.with_traceback(None)
+        protocol = self._protocol
+        if protocol is None:
+            return None
+        if protocol.call is not self._call:
+            raise self._fail(ConnectionClosed(f"{self} was closed"))
+        try:
+            piece = await protocol.awaitPiece()
+        except Exception as error:
+            raise self._fail(error) from None
+        if piece:
+            return piece
+        self._protocol = None
+        return None
+
+    def _fail(self, error: Exception) -> Exception:
+        if self._failure is None:
+            self._failure = error
+        return error
+
+    # The connection
+
+    def upgrade(self) -> WasiTcpConn:
+        """
+        Take the connection after a 101 (Switching Protocols): its bytes from now on are the caller's, who closes it.
+
+        @raise LocalProtocolError: it is no 101, or has been taken.
+        """
+        protocol, self._protocol = self._protocol, None
+        if protocol is None or protocol.connection is None or protocol.connection.exchange.state != TUNNEL:
+            self._protocol = protocol
+            raise LocalProtocolError(f"{self} opens no tunnel")
+        return WasiTcpConn(protocol.leaveHttp())
+
+    async def discard(self) -> None:
+        """
+        Read what is left of the body and forget it, so that its connection can be used again; if that is much, close.
+        """
+        self._begun = True
+        size = sum(map(len, self._pieces))
+        self._pieces.clear()
+        while size <= _DISCARDED:
+            piece = await self._nextPiece()
+            if piece is None:
+                return
+            size += len(piece)
+        self.close()
+
+    def close(self) -> None:
+        """
+        Read no more: the connection is reset, unless the body has come to its end.
+        """
+        protocol, self._protocol = self._protocol, None
+        if protocol is not None:
+            if protocol.call is self._call:
+                protocol.giveUp()
+            self._pieces.clear()
+            self._fail(ConnectionClosed(f"{self} was closed"))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        """
+        Nobody will read it.
+        """
+        protocol: HttpClientProtocol | None = getattr(self, "_protocol", None)
+        if protocol is not None and protocol.call is self._call:
+            if threadable.ioThread in (None, threadable.getThreadID()):
+                protocol.giveUp()
+            else:
+                # The garbage collector runs in whichever thread it likes.
+                reactor: Any = protocol.reactor
+                reactor.callFromThread(protocol.giveUp)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._head.status} {self._call}>"
