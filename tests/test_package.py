@@ -97,6 +97,7 @@ SURFACE = {
         "ServerLimits",
         "Statistics",
         "StatusApp",
+        "files",
         "serve",
     },
     "wasinet_twisted.reactor": {"EPollReactor", "install"},
