@@ -153,6 +153,9 @@ ALLOWED = {
         "twisted",
         "zope",
     },
+    # rich and shtab are imported when they are needed, and only then.
+    "command": {"errors", "http", "net", "reactor", "rich", "server", "service", "shtab", "twisted", "zope"},
+    "__main__": {"command"},
     "testing": {"_privates", "errors", "net", "twisted", "zope"},
 }
 
