@@ -276,7 +276,9 @@ class FailureTests(ClientCase):
             if not each.called:
                 each.callback(b"more")
         self.settle()
-        self.assertEqual([peer.got.count(b"smuggled") + peer.got.count(b"more") for peer in self.peers], [0] * len(self.peers))
+        self.assertEqual(
+            [peer.got.count(b"smuggled") + peer.got.count(b"more") for peer in self.peers], [0] * len(self.peers)
+        )
         self.peers[-1].send(OK)
         self.settle()
         self.assertEqual(second.value.status, 200)

@@ -32,7 +32,7 @@ class Call:
     @ivar answered: have bytes of a response come?
     @ivar begun: has the head of the final response come?
     @ivar sender: what sends a body in pieces.
-    @ivar trailers: those of the response; L{None} until it is complete.
+    @ivar trailers: those of the response; L{None}: there are none, or it is not complete.
     """
 
     __slots__ = (

@@ -24,6 +24,8 @@ from .pool import Pool
 from .response import Response
 from .urls import parseUrl
 
+# How many redirects are followed: as many as the Fetch standard has.
+REDIRECTS = 20
 # By the reactor whose they are.
 _pools: WeakKeyDictionary[Any, Pool] = WeakKeyDictionary()
 
@@ -36,7 +38,7 @@ def fetch(
     body: Any = b"",
     json: Any = None,
     timeout: float | Timeouts | None = None,
-    redirects: int = 20,
+    redirects: int = REDIRECTS,
     pool: Pool | None = None,
     proxy: Any = None,
     expectContinue: bool = False,
@@ -96,7 +98,21 @@ def fetch(
         raise InvalidArgument("give unixSocket= or proxy=, not both")
     if expectContinue:
         sent = sent.later()
-    plan = Plan(pool, timeouts, redirects, toProxy(proxy), unixSocket, decode, interim)
+    plan: Plan | None
+    if (
+        timeouts is pool.timeouts
+        and redirects == REDIRECTS
+        and proxy is None
+        and unixSocket is None
+        and interim is None
+        and decode is True
+    ):
+        plan = pool.plan
+        if plan is None:
+            # Nearly all requests have the same.
+            plan = pool.plan = Plan(pool, timeouts, REDIRECTS, None, None, True, None)
+    else:
+        plan = Plan(pool, timeouts, redirects, toProxy(proxy), unixSocket, decode, interim)
     return plan.begin(target, method, _fieldsOf(headers), sent, expectContinue)
 
 

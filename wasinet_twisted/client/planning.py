@@ -285,9 +285,9 @@ class Plan:
         """
         limits = self.pool.limits
         decoder = None
-        if self._decode and (coding := head.getHeader("Content-Encoding")) is not None:
+        if self._decode and _isCoded(head):
             try:
-                decoder = decoderFor(coding, limits.decoding)
+                decoder = decoderFor(head.getHeader("Content-Encoding"), limits.decoding)
             except ContentError:
                 protocol.giveUp()
                 raise
@@ -301,6 +301,11 @@ class Plan:
         if proxy == "environment":
             proxy = proxyFromEnvironment(origin.scheme, origin.host, origin.port)
         return Route(origin, proxy)
+
+
+def _isCoded(head: ResponseHead) -> bool:
+    # Most heads aren't: to make the mapping of their fields would take longer than all else here.
+    return any([len(name) == 16 and name.lower() == "content-encoding" for name, _ in head._pairs])
 
 
 class Fetching(Task[Response]):

@@ -80,6 +80,7 @@ class Pool:
     @ivar limits: its bounds.
     @ivar timeouts: the deadlines of requests that bring none of their own.
     @ivar timing: the same for one connection.
+    @ivar plan: what fetches do that ask for nothing in particular, once there has been one.
     @ivar closed: has it been closed?
     """
 
@@ -122,6 +123,8 @@ class Pool:
         self._open = 0
         self._turns = 0
         self._waiting = 0
+        # What a fetch does that asks for nothing in particular.
+        self.plan: Any = None
         # Is room being given to those who wait?
         self._giving = False
         self.closed = False

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from multidict import CIMultiDict
-
 from ..errors import IncompleteRead, RemoteProtocolError
 from ..http import ClientConnection, ResponseHead
 from ..http.connection import KEEP
@@ -114,8 +112,7 @@ def ended(protocol: Receiving, connection: ClientConnection, now: float) -> None
 def _complete(protocol: Receiving, connection: ClientConnection, now: float) -> None:
     call, protocol.call = protocol.call, None
     assert call is not None
-    trailers = connection.trailers
-    call.trailers = CIMultiDict() if trailers is None else trailers
+    call.trailers = connection.trailers
     call.timings.total = now - call.timings.begun
     if call.sender is not None:
         call.sender.stop()

@@ -97,6 +97,7 @@ class Response:
         else:
             # It had no body.
             self._protocol = None
+            self._wholeBody()
 
     def _takeWhatIsThere(self, protocol: HttpClientProtocol) -> None:
         """
@@ -109,11 +110,23 @@ class Response:
                     return
                 if not piece:
                     self._protocol = None
+                    self._wholeBody()
                     return
                 self._pieces.append(piece)
         except (RemoteProtocolError, IncompleteRead, ConnectionClosed) as error:
             # It is told to whoever reads the body: what came before is theirs.
             self._failure = error
+
+    def _wholeBody(self) -> None:
+        """
+        All of it has come with the head, as nearly always.
+        """
+        if self._decoder is None:
+            pieces = self._pieces
+            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            if len(body) <= self._limit:
+                self._body = body
+                pieces.clear()
 
     # The head
 
@@ -171,8 +184,12 @@ class Response:
         """
         The fields behind a chunked body; L{None} until it has been read to its end.
         """
-        trailers: CIMultiDict[str] | None = self._call.trailers
-        return trailers
+        call = self._call
+        if call.timings.total is None:
+            return None
+        if call.trailers is None:
+            call.trailers = CIMultiDict()
+        return call.trailers
 
     @property
     def tls(self) -> TlsInfo | None:
@@ -197,21 +214,20 @@ class Response:
         @raise TimedOut: it took too long.
         @raise BusyError: L{stream} reads it.
         """
-        if self._protocol is None and self._decoder is None and self._failure is None and not self._begun:
-            # It has come with its head, as most do.
-            body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-            if len(body) <= (self._limit if maxBytes is None else maxBytes):
-                self._body = body
-                self._begun = True
-                there: Awaited[_Bytes] = Awaited()
-                there.begin(body)
-                return there
+        body = self._body
+        if body is not None and (maxBytes is None or len(body) <= maxBytes):
+            self._begun = True
+            there: Awaited[_Bytes] = Awaited()
+            there.begin(body)
+            return there
         return ensureDeferred(self._bytes(maxBytes))
 
     async def _bytes(self, maxBytes: int | None = None) -> _Bytes:
-        if self._body is not None:
-            return self._body
         most = self._limit if maxBytes is None else maxBytes
+        if self._body is not None:
+            if maxBytes is not None and len(self._body) > maxBytes:
+                raise MessageTooLarge(f"{self}: a body of more than {most} bytes", statusHint=413)
+            return self._body
         pieces = Pieces()
         async for piece in self.stream():
             pieces.add(piece)
@@ -252,9 +268,13 @@ class Response:
 
         @raise BusyError: it is, or has been, read already.
         """
-        if self._body is not None:
-            if self._body:
-                yield self._body
+        if (body := self._body) is not None:
+            if not self._begun:
+                # From now on it is as if it had come in pieces.
+                self._begun = True
+                self._body = None
+            if body:
+                yield body
             return
         if self._begun:
             if self._failure is not None:

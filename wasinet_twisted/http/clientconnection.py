@@ -62,9 +62,10 @@ class ClientTiming(Timing):
     @property
     def shortest(self) -> float:
         """
-        The shortest time after which a connection on which nothing happens has to be looked at, in seconds.
+        The shortest time after which a connection on which nothing happens has to be looked at, in seconds, as long as
+        the server takes what is sent.
         """
-        times = (self.idle, self.response, self.read, self.bodyGrace)
+        times = (self.idle, self.response, self.read)
         return min(time for time in times if time is not None)
 
 
