@@ -54,13 +54,15 @@ def addParser(subparsers: Subparsers) -> None:
         [
             "wasinet bench http://localhost:8000/ -c 50 -d 10",
             "wasinet bench http://localhost:8000/ -R 2000 --json > found.json",
-            "wasinet bench http://localhost:8000/items -m POST -H 'Content-Type: text/plain' --data @item.txt",
+            "wasinet bench http://localhost:8000/items --data @item.json -H X-Key:abc",
         ],
-        "Each connection makes one request after the other; redirects are not followed. Without a rate, a slow server\n"
-        "gets fewer requests, and latencies are those of the requests that were made. With one, they count from when\n"
-        "each request was due, so that a server that falls behind shows it (no coordinated omission).\n"
-        "Ctrl-C ends it early, and prints what there is.\n\n"
-        "exit status: 0 something was answered, whatever its status; else 6 unknown host, 7 refused, 28 timed out,\n"
+        "Each connection makes one request after the other; redirects are not followed.\n"
+        "Without a rate, a slow server gets fewer requests, and latencies are those of\n"
+        "the requests that were made. With a rate, they count from when each request\n"
+        "was due, so that a server that falls behind shows it: they are corrected for\n"
+        "coordinated omission. Ctrl-C ends it early, and prints what there is.\n\n"
+        "exit status: 0 something was answered, whatever its status; else 6 unknown\n"
+        "host, 7 refused, 8 malformed response, 18 response cut, 28 timed out,\n"
         "35 no TLS, 56 connection broken, 60 certificate not accepted",
     )
     parser.add_argument("url", metavar="URL", help="http or https")
