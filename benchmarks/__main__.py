@@ -59,7 +59,7 @@ def _rounds(benchmark: Any) -> dict[str, Any]:
     return {
         "unable": lambda arguments: benchmark.unable(benchmark.parse(arguments)),
         "body": lambda report, picture: serverreport.body(report, benchmark.words, picture, 3),
-        "measured": lambda report: f"{serverreport.measured(report)}; load: {report['load']}",
+        "measured": lambda report: f"{serverreport.measured(report)}; {benchmark.words.load}: {report['load']}",
     }
 
 
@@ -165,6 +165,10 @@ def _versions(reports: dict[str, dict[str, Any]]) -> list[str]:
     return sorted(found, key=str.lower)
 
 
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def formatPage(reports: dict[str, dict[str, Any]], quick: bool, seconds: float) -> str:
     """
     The page.
@@ -188,9 +192,11 @@ def formatPage(reports: dict[str, dict[str, Any]], quick: bool, seconds: float) 
         "",
         "## The machine",
         "",
-        f"{facts['date']}: {facts['cpu']}, {facts['system']}; the servers on core {cores['server']}, the load on core "
-        f"{cores['load']}; the clients on core {cores['server']}, their origin, {reports['client']['load']}, on core "
-        f"{cores['load']}.",
+        *wrap(
+            f"{facts['date']}: {facts['cpu']}, {facts['system']}; servers and clients on core {cores['server']}, the "
+            f"load and the clients' origin, {reports['client']['load']}, on core {cores['load']}.",
+            120,
+        ),
         "",
         *wrap(f"{', '.join(_versions(reports))}. wasinet_twisted is {facts['speed']}.", 120),
         "",
@@ -213,7 +219,7 @@ def formatPage(reports: dict[str, dict[str, Any]], quick: bool, seconds: float) 
         lines += [
             f"## {part.title}",
             "",
-            f"{part.measured(report).capitalize()}.",
+            _sentence(part.measured(report)),
             "",
             *part.body(report, picture(name)),
         ]

@@ -84,7 +84,8 @@ class Candidate:
         if self.program is not None:
             ended = subprocess.run([self.program, self.told], capture_output=True, text=True)
             told = (ended.stdout or ended.stderr).splitlines()
-            return told[0].strip() if told else self.program
+            # Some go on and tell what they are linked with.
+            return " ".join(told[0].split()[:4]) if told else self.program
         if not self.packages:
             return f"{platform.python_implementation()} {platform.python_version()}"
         return ", ".join(f"{package} {version(package)}" for package in self.packages)
