@@ -68,7 +68,8 @@ def output(text: str) -> None:
     @raise OutputFailed: it can't be written to otherwise.
     """
     try:
-        print(text, flush=True)
+        # In one write, also where Python buffers nothing.
+        print(f"{text}\n", end="", flush=True)
     except BrokenPipeError:
         raise
     except OSError as error:

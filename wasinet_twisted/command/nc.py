@@ -139,6 +139,8 @@ class _Relay:
         sending.addBoth(over)
         gone.addBoth(over)
         await either
+        if not sending.called and self._conn.tls is None:
+            self._broken = ConnectionClosed("the connection is gone, and not all of the standard input has been sent")
 
     def _fail(self, status: int, why: str) -> None:
         self._failure = status, why

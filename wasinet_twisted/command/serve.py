@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -17,12 +18,12 @@ from twisted.python.usage import UsageError
 from ..errors import InvalidArgument
 from ..http import WasiResponse
 from ..server import AccessLog, HttpServer, Request, files
-from ..server.limits import DEFAULT_SERVER_LIMITS
+from ..server.limits import DEFAULT_SERVER_LIMITS, ServerLimits
 from ..server.static.codings import ENDINGS
 from ..server.statushost import AllowedHosts, authorityOf
 from ..server.urls import isLoopback, urlOf
 from ..service.endpoints import checkEndpoint
-from ..service.limits import raiseDescriptors, withinDescriptors
+from ..service.limits import SPARE, raiseDescriptors
 from .ending import output
 from .parsers.serve import DEFAULT_LISTEN
 from .running import run as runOnReactor
@@ -49,12 +50,11 @@ async def _serve(arguments: Namespace, reactor: Any) -> int:
     )
     hosts = AllowedHosts(arguments.host)
     endpoints = [_endpoint(each) for each in arguments.listen or [DEFAULT_LISTEN]]
-    limits = withinDescriptors(DEFAULT_SERVER_LIMITS, raiseDescriptors(reactor))
 
     async def guarded(request: Request) -> WasiResponse:
         return await handler(request) if hosts.allows(request) else _refusal(request)
 
-    server = HttpServer(guarded, limits=limits, reactor=reactor)
+    server = HttpServer(guarded, limits=_limits(reactor), reactor=reactor)
     try:
         ports = [await server.listenOn(each) for each in endpoints]
         if not _isLocal(ports):
@@ -68,6 +68,16 @@ async def _serve(arguments: Namespace, reactor: Any) -> int:
         if server.accessLog is not None:
             server.accessLog.close()
     return 0
+
+
+def _limits(reactor: Any) -> ServerLimits:
+    """
+    As many connections as there are descriptors for, each with a file.
+    """
+    descriptors = raiseDescriptors(reactor)
+    # RLIM_INFINITY is negative.
+    most = DEFAULT_SERVER_LIMITS.connections if descriptors < 0 else max((descriptors - SPARE) // 2, 1)
+    return replace(DEFAULT_SERVER_LIMITS, connections=min(most, DEFAULT_SERVER_LIMITS.connections))
 
 
 def _endpoint(text: str) -> str:

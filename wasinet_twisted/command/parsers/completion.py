@@ -22,7 +22,8 @@ def addParser(subparsers: Subparsers) -> None:
         "print what makes a shell complete this command's arguments",
         [
             "wasinet completion bash > ~/.local/share/bash-completion/completions/wasinet",
-            "wasinet completion zsh > ~/.zfunc/_wasinet   # with fpath+=~/.zfunc before compinit",
+            "wasinet completion zsh > ~/.zfunc/_wasinet",
         ],
+        "zsh looks for the script in the directories of its fpath: fpath+=~/.zfunc has\nto stand before compinit.",
     )
     parser.add_argument("shell", choices=("bash", "zsh"), help="the shell")

@@ -8,6 +8,8 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from ..ending import output
+
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction["Parser"]
 
@@ -37,6 +39,15 @@ class Parser(argparse.ArgumentParser):
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return found, unknown
 
+    def print_help(self, file: Any = None) -> None:
+        """
+        Print it; argparse would hide that it can't be written.
+        """
+        if file is None:
+            output(self.format_help().removesuffix("\n"))
+        else:
+            super().print_help(file)
+
     def error(self, message: str) -> NoReturn:
         """
         End with C{message} and status 2.
@@ -59,7 +70,7 @@ class Version(argparse.Action):
         # Late: it loads what it tells of.
         from ...service.versions import versionLine
 
-        print(versionLine())
+        output(versionLine())
         parser.exit()
 
 
