@@ -3,7 +3,7 @@ All benchmarks, and the page of their figures.
 
     python -m benchmarks [--output docs] [--quick]
 
-It takes half an hour, and writes C{benchmarks.md} with a chart for
+It takes three quarters of an hour, and writes C{benchmarks.md} with a chart for
 each part, all at once at the end: a run that is interrupted or fails writes nothing.
 With C{--quick} it takes a few seconds a part: the figures say nothing, but all that
 makes them has run.
@@ -26,7 +26,7 @@ from tempfile import TemporaryDirectory
 from textwrap import wrap
 from typing import Any
 
-from . import command, connections, http, parser, parserreport, serverreport, tcp
+from . import client, command, connections, download, http, parser, parserreport, serverreport, tcp
 from .candidates import ROOT, Failed
 from .command import say
 from .report import rounds
@@ -55,11 +55,11 @@ class Part:
     measured: Callable[[dict[str, Any]], str] = rounds
 
 
-def _server(benchmark: Any) -> dict[str, Any]:
+def _rounds(benchmark: Any) -> dict[str, Any]:
     return {
         "unable": lambda arguments: benchmark.unable(benchmark.parse(arguments)),
         "body": lambda report, picture: serverreport.body(report, benchmark.words, picture, 3),
-        "measured": lambda report: f"{serverreport.measured(report)}; load: {report['load']}",
+        "measured": lambda report: f"{serverreport.measured(report)}; {benchmark.words.load}: {report['load']}",
     }
 
 
@@ -69,13 +69,27 @@ PARTS = {
         "--rounds 5 --duration 2 --cases 64b-50 64b-5000 two-1",
         "--rounds 1 --duration 0.1 --cases 64b-50 64b-5000 two-1 --candidates conn conn-pure protocol "
         "protocol-epoll uvloop c",
-        **_server(tcp.TcpBenchmark()),
+        **_rounds(tcp.TcpBenchmark()),
     ),
     "http": Part(
         "HTTP requests",
         "--rounds 5 --duration 2 --cases post most browser pipelined close",
         "--rounds 1 --duration 0.1 --cases post browser --candidates ours ours-pure epoll handwritten",
-        **_server(http.HttpBenchmark()),
+        **_rounds(http.HttpBenchmark()),
+    ),
+    "client": Part(
+        "HTTP requests of a client",
+        "--rounds 5 --duration 2",
+        "--rounds 1 --duration 0.1 --candidates ours ours-pure treq-ours treq agent aiohttp httpx handwritten",
+        **_rounds(client.ClientBenchmark()),
+    ),
+    "download": Part(
+        "Large downloads",
+        "--rounds 3 --size 1024",
+        "--rounds 1 --size 64 --candidates ours ours-pure aiohttp curl",
+        lambda arguments: download.unable(download.parse(arguments)),
+        download.body,
+        download.measured,
     ),
     "connections": Part(
         "Idle connections",
@@ -145,10 +159,14 @@ def _versions(reports: dict[str, dict[str, Any]]) -> list[str]:
     Those of all candidates, each once.
     """
     found = {f"{name} {version}" for name, version in reports["parser"]["versions"].items()}
-    for name in ("tcp", "http", "connections"):
+    for name in ("tcp", "http", "client", "download", "connections"):
         for candidate in reports[name]["candidates"].values():
             found.update(candidate["versions"].split(", "))
     return sorted(found, key=str.lower)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def formatPage(reports: dict[str, dict[str, Any]], quick: bool, seconds: float) -> str:
@@ -163,8 +181,9 @@ def formatPage(reports: dict[str, dict[str, Any]], quick: bool, seconds: float) 
     lines = [
         "# Benchmarks",
         "",
-        "Ours beside its peers: what an echo over TCP costs, what an HTTP request costs, how much memory a connection",
-        "takes that waits, how long the parser takes. Written by this command; change nothing by hand:",
+        "Ours beside its peers: what an echo over TCP costs, what an HTTP request costs a server and a client, what a",
+        "large download costs, how much memory a connection takes that waits, how long the parser takes. Written by",
+        "this command; change nothing by hand:",
         "",
         f"    {asked}",
         "",
@@ -173,17 +192,20 @@ def formatPage(reports: dict[str, dict[str, Any]], quick: bool, seconds: float) 
         "",
         "## The machine",
         "",
-        f"{facts['date']}: {facts['cpu']}, {facts['system']}; the servers on core {cores['server']}, the load on core "
-        f"{cores['load']}.",
+        *wrap(
+            f"{facts['date']}: {facts['cpu']}, {facts['system']}; servers and clients on core {cores['server']}, the "
+            f"load and the clients' origin, {reports['client']['load']}, on core {cores['load']}.",
+            120,
+        ),
         "",
         *wrap(f"{', '.join(_versions(reports))}. wasinet_twisted is {facts['speed']}.", 120),
         "",
         "## How to repeat it",
         "",
-        f"Two cores are needed, with nothing else that is busy on them. It took {seconds:.0f} s. Go and Node are",
-        "needed for their rows only.",
+        f"Two cores are needed, with nothing else that is busy on them. It took {seconds:.0f} s. Go, Node",
+        "and curl are needed for their rows only.",
         "",
-        "    apt-get install gcc libc6-dev wrk nodejs golang-go",
+        "    apt-get install gcc libc6-dev wrk nginx-light curl nodejs golang-go",
         "    pip install -e '.[bench]'",
         f"    {asked}",
         "",
@@ -197,7 +219,7 @@ def formatPage(reports: dict[str, dict[str, Any]], quick: bool, seconds: float) 
         lines += [
             f"## {part.title}",
             "",
-            f"{part.measured(report).capitalize()}.",
+            _sentence(part.measured(report)),
             "",
             *part.body(report, picture(name)),
         ]

@@ -1,5 +1,5 @@
 """
-The candidates of the benchmarks of servers: how each is compiled, started, watched and stopped.
+The candidates of the benchmarks: how each is compiled, and how a server is started, watched and stopped.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Failed(Exception):
 @dataclass(frozen=True)
 class Candidate:
     """
-    A server.
+    A server, or a client.
 
     @ivar title: how reports call it.
     @ivar command: what starts it; C{{port}} stands for the port, C{{built}} for what was compiled.
@@ -82,8 +82,10 @@ class Candidate:
         The versions of all it consists of.
         """
         if self.program is not None:
-            told = subprocess.run([self.program, self.told], capture_output=True, text=True).stdout.splitlines()
-            return told[0].strip() if told else self.program
+            ended = subprocess.run([self.program, self.told], capture_output=True, text=True)
+            told = (ended.stdout or ended.stderr).splitlines()
+            # Some go on and tell what they are linked with.
+            return " ".join(told[0].split()[:4]) if told else self.program
         if not self.packages:
             return f"{platform.python_implementation()} {platform.python_version()}"
         return ", ".join(f"{package} {version(package)}" for package in self.packages)
@@ -286,15 +288,22 @@ def pinnedTo(core: int) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+def environment(candidate: Candidate) -> dict[str, str]:
+    """
+    Return what a candidate's process finds in its environment.
+    """
+    found = {**os.environ, "PYTHONPATH": str(ROOT)}
+    if candidate.speed is not None:
+        found["WASINET_SPEED"] = candidate.speed
+    return found
+
+
 @contextmanager
 def serving(candidate: Candidate, core: int) -> Iterator[Server]:
     """
     Start a candidate on a core, and stop it in the end. It needn't listen yet.
     """
     port = _freePort()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    if candidate.speed is not None:
-        environment["WASINET_SPEED"] = candidate.speed
     with tempfile.TemporaryFile() as output:
         with pinnedTo(core):
             pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
@@ -303,7 +312,7 @@ def serving(candidate: Candidate, core: int) -> Iterator[Server]:
                 # Its own session: a Ctrl-C in the terminal is for us, and we stop it.
                 start_new_session=True,
                 cwd=ROOT,
-                env=environment,
+                env=environment(candidate),
                 **pipes,
             )
         server = Server(candidate, port, process, output)

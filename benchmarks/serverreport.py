@@ -1,5 +1,5 @@
 """
-What the benchmarks of servers found, as tables, as a page and as a chart.
+What the benchmarks of servers and of clients found, as tables, as a page and as a chart.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from .report import OURS, PEER, PURE, REFERENCE, Bar, Panel, Row, aligned, by, d
 # Below it, something else than the server's core is what limits.
 _FULL = 0.95
 _NOTE = (
-    "\\*: the server's core wasn't fully busy, so that the rate and the latency tell of what it waited for: a delayed "
-    "acknowledgement, the load, or the other processes of the machine. CPU time says more there."
+    "\\*: the {measured}'s core wasn't fully busy, so that the rate and the latency tell of what it waited for: a "
+    "delayed acknowledgement, the {load}, or the other processes of the machine. CPU time says more there."
 )
 
 
@@ -34,6 +34,8 @@ class Words:
     @ivar growth: cases that differ in the number of connections only.
     @ivar chart: the chart's title.
     @ivar about: what a reader has to know.
+    @ivar measured: what the candidates are.
+    @ivar load: what is on the other core.
     """
 
     title: str
@@ -44,6 +46,8 @@ class Words:
     growth: tuple[str, ...]
     chart: str
     about: str
+    measured: str = "server"
+    load: str = "load"
 
     def among(self, names: Iterable[str]) -> dict[str, str]:
         """
@@ -80,7 +84,7 @@ def formatRun(run: dict[str, Any], words: Words) -> str:
     name, us = words.latency
     told = (
         f"{run['rate']:8,.0f} {words.unit}s/s  {run['cpu']:7.1f} us CPU each  p50 {run['p50'] / us:,.1f} {name}  "
-        f"p99 {run['p99'] / us:,.1f} {name}  core {run['busy']:.0%} busy, load's {run['loadBusy']:.0%}"
+        f"p99 {run['p99'] / us:,.1f} {name}  core {run['busy']:.0%} busy, {words.load}'s {run['loadBusy']:.0%}"
     )
     errors = _errors(run.get("errors", {}))
     return f"{told}  {errors}" if errors else told
@@ -98,10 +102,10 @@ def _table(report: dict[str, Any], words: Words, case: dict[str, Any]) -> Iterat
     told = words.among(case["candidates"])
     withErrors = any("errors" in found for found in case["candidates"].values())
     name, us = words.latency
-    head = ["server", f"{words.unit}s/s", "min - max", f"CPU us/{words.unit}", "min - max"]
+    head = [words.measured, f"{words.unit}s/s", "min - max", f"CPU us/{words.unit}", "min - max"]
     for reference in told:
         head += [f"its CPU / {told[reference]}", "min - max"]
-    head += [f"p50 {name}", f"p99 {name}", "core busy", "load busy"]
+    head += [f"p50 {name}", f"p99 {name}", "core busy", f"{words.load} busy"]
     yield (*head, "errors") if withErrors else tuple(head)
     form = ",.1f" if us > 1 else ",.0f"
     for candidate, found in case["candidates"].items():
@@ -165,10 +169,10 @@ def measured(report: dict[str, Any]) -> str:
     return f"{rounds(report)} of {report['duration']:g} s"
 
 
-def _machine(report: dict[str, Any]) -> str:
+def _machine(report: dict[str, Any], words: Words) -> str:
     cores = report["cores"]
     return (
-        f"{report['date']}, {report['cpu']}, {report['system']}, the server on core {cores['server']}, "
+        f"{report['date']}, {report['cpu']}, {report['system']}, the {words.measured} on core {cores['server']}, "
         f"{report['load']} on core {cores['load']}, {report['python']}; {measured(report)}"
     )
 
@@ -192,7 +196,7 @@ def formatTable(report: dict[str, Any], words: Words) -> str:
     """
     The report for a terminal.
     """
-    lines = [_machine(report), *versions(report)]
+    lines = [_machine(report, words), *versions(report)]
     for case in report["cases"]:
         lines += ["", f"{case['name']}: {caseTitle(case)}", *aligned(list(_table(report, words, case)))]
     for rows in (_overview(report, words), _growth(report, words)):
@@ -209,7 +213,7 @@ def body(report: dict[str, Any], words: Words, picture: str | None, level: int =
     @param picture: the chart, as seen from the page.
     @param level: that of its headings.
     """
-    lines = [*wrap(words.about, 120), "", *wrap(_NOTE, 120), ""]
+    lines = [*wrap(words.about, 120), "", *wrap(_NOTE.format(measured=words.measured, load=words.load), 120), ""]
     if picture is not None:
         lines += [f"![{words.chart}]({picture})", ""]
     for rows in (_overview(report, words), _growth(report, words)):
@@ -228,7 +232,7 @@ def formatMarkdown(report: dict[str, Any], words: Words, picture: str | None) ->
     The report as a page of its own.
     """
     told = [*(f"- {version}" for version in versions(report)), ""]
-    return page(words.title, report, _machine(report), [*told, *body(report, words, picture)])
+    return page(words.title, report, _machine(report, words), [*told, *body(report, words, picture)])
 
 
 def _panel(report: dict[str, Any], words: Words, case: dict[str, Any], key: str) -> Panel:

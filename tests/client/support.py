@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol
@@ -253,6 +253,20 @@ class ClientCase(SynchronousTestCase):
         self.settle()
         response: Response = outcome.value
         return response
+
+    def whole(self, url: str = URL, **options: Any) -> Outcome:
+        """
+        Begin to fetch, and to read the whole body.
+        """
+        pool = options.pop("pool", None) or (self.pools[0] if self.pools else self.pool())
+
+        async def read() -> bytes:
+            response = await fetch(url, pool=pool, **options)
+            return await response.bytes()
+
+        outcome = Outcome(ensureDeferred(read()))
+        self.settle()
+        return outcome
 
     def body(self, response: Response) -> bytes:
         """

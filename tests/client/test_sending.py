@@ -141,11 +141,11 @@ class KindTests(ClientCase):
         self.assertPool(0, 0)
 
     def test_aPipe(self) -> None:
-        class Pipe:
-            pieces = [b"ab", b"c", b""]
+        pieces = [b"ab", b"c", b""]
 
+        class Pipe:
             def read(self, size: int) -> bytes:
-                return self.pieces.pop(0)
+                return pieces.pop(0)
 
         found, fields = self.sent(body=Pipe())
         self.assertEqual((found, fields["Transfer-Encoding"]), (b"abc", "chunked"))
@@ -276,9 +276,9 @@ class FailureTests(ClientCase):
             if not each.called:
                 each.callback(b"more")
         self.settle()
-        self.assertEqual(
-            [peer.got.count(b"smuggled") + peer.got.count(b"more") for peer in self.peers], [0] * len(self.peers)
-        )
+        for peer in self.peers:
+            self.assertNotIn(b"smuggled", peer.got)
+            self.assertNotIn(b"more", peer.got)
         self.peers[-1].send(OK)
         self.settle()
         self.assertEqual(second.value.status, 200)

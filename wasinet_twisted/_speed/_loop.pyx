@@ -50,8 +50,8 @@ cdef extern from "<sys/socket.h>" nogil:
 cdef enum:
     # How many events are taken from epoll at once; more are there in the next turn.
     EVENTS = 512
-    # How much is read at once: what Twisted's transports ask for.
-    SIZE = 65536
+    # How much is read at once at the most. Twisted's transports ask for 64 KiB.
+    SIZE = 262144
     # More than this is sent without the GIL. To give it up and to take it costs as much as to copy 2 KiB.
     SMALL = 16384
 
@@ -397,3 +397,4 @@ def install():
     transports.Gathering.write = write
     transports.Gathering.sendPlain = sendPlain
     transports.Server.doRead = transports.Client.doRead = doRead
+    transports.Gathering.readSize = SIZE

@@ -1,6 +1,7 @@
 # What the client's twins share: the classes that they know, where each has its slots, and how these are read.
 
-from wasinet_twisted.client import call as _call, planning as _planning, pool as _pool, protocol as _protocol
+from wasinet_twisted.client import call as _call, places as _places, planning as _planning, pool as _pool
+from wasinet_twisted.client import protocol as _protocol
 from wasinet_twisted.client import response as _response, timings as _timings, urls as _urls
 from wasinet_twisted.client.limits import Timeouts as _Timeouts
 from wasinet_twisted.http import clientconnection as _clientconnection, connection as _connection, events as _events
@@ -11,7 +12,7 @@ from wasinet_twisted.http.bytequeue import ByteQueue as _ByteQueue
 # The classes.
 cdef type HttpClientProtocol = _protocol.HttpClientProtocol, ClientConnection = _clientconnection.ClientConnection
 cdef type Exchange = _exchange.Exchange, Clock = _timing.Clock, Buffer = _Buffer, ByteQueue = _ByteQueue
-cdef type Pool = _pool.Pool, Place = _pool.Place, Plan = _planning.Plan, Hop = _planning.Hop
+cdef type Pool = _pool.Pool, Place = _places.Place, Plan = _planning.Plan, Hop = _planning.Hop
 cdef type Response = _response.Response, Timings = _timings.Timings, Target = _urls.Target
 cdef type ResponseHead = _events.ResponseHead
 

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from ..errors import ConnectionClosed, TimedOut
 from ..http import ClientConnection
 from ..http.clientconnection import ClientTiming
-from ..net.client.dial import CONNECT_TIMEOUT, dial
+from ..net.client.dial import dial
 from ..net.client.resolve import lookupWithin, nsloopup
 from ..net.stream.handle import WasiTcpConn
 from ..net.stream.owner import Owner
@@ -31,6 +31,8 @@ from .urls import Origin
 T = TypeVar("T")
 
 ALPN = ("http/1.1",)
+# For those who give no time to connect in, in seconds: a year. The system gives up before.
+FOREVER = 365 * 86400.0
 
 
 class Policy(Protocol):
@@ -146,6 +148,7 @@ class Dialing:
             except BaseException:
                 protocol.abort()
                 raise
+            _readMuch(protocol.transport if protocol.tls is None else protocol.tls.beneath())
         except CancelledError:
             if self._over:
                 raise ConnectionClosed("the pool was closed") from None
@@ -179,7 +182,7 @@ class Dialing:
         protocol = await self._step(
             dial(
                 target,
-                timeout=CONNECT_TIMEOUT if timeout is None else timeout,
+                timeout=FOREVER if timeout is None else timeout,
                 localAddress=local,
                 addresses=addresses,
                 build=HttpClientProtocol,
@@ -279,3 +282,12 @@ class Dialing:
             return await waiting
         finally:
             self._running.discard(waiting)
+
+
+def _readMuch(transport: Any) -> None:
+    """
+    Let a transport read as much at once as it can at no cost: many responses are larger than 64 KiB.
+    """
+    size = getattr(transport, "readSize", 0)
+    if size > getattr(transport, "bufferSize", size):
+        transport.bufferSize = size

@@ -27,6 +27,8 @@ from .urls import parseUrl
 
 # How many redirects are followed: as many as the Fetch standard has.
 REDIRECTS = 20
+# How long the default pool may keep a reactor that stops, in seconds: over TLS, a server may not answer a close.
+STOP_TIMEOUT = 1.0
 # By the reactor whose they are.
 _pools: WeakKeyDictionary[Any, Pool] = WeakKeyDictionary()
 
@@ -144,7 +146,7 @@ def defaultPool(reactor: Any = None) -> Pool:
         pool = _pools[reactor] = Pool(reactor=reactor)
         addTrigger = getattr(reactor, "addSystemEventTrigger", None)
         if addTrigger is not None:
-            addTrigger("before", "shutdown", pool.close)
+            addTrigger("before", "shutdown", pool.close, STOP_TIMEOUT)
     return pool
 
 

@@ -1,11 +1,11 @@
 """
-L{Place}: the connections of a pool that go to one origin in one way.
+L{Place}: the connections of a pool that go one way, and the requests that wait for one.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any, Protocol
+from typing import Protocol
 
 from ..http.clientconnection import ClientTiming
 from ..net.tasks.awaited import Awaited
@@ -13,21 +13,21 @@ from .dialing import Route
 from .protocol import HttpClientProtocol
 
 
-class Whole(Protocol):
+class Places(Protocol):
     """
-    What a place needs of its pool.
+    A pool, as its places need it.
 
-    @ivar timing: what a server is allowed.
+    @ivar timing: what a server is allowed, if the request says nothing else.
     """
 
     timing: ClientTiming
 
-    def keep(self, place: Any, protocol: HttpClientProtocol) -> object:
+    def keep(self, place: Place, protocol: HttpClientProtocol) -> None:
         """
         A connection is free.
         """
 
-    def discard(self, place: Any, protocol: HttpClientProtocol) -> object:
+    def discard(self, place: Place, protocol: HttpClientProtocol) -> None:
         """
         A connection takes no other request.
         """
@@ -47,7 +47,7 @@ class Place:
 
     __slots__ = ("_pool", "idle", "open", "patience", "route", "timing", "waiting")
 
-    def __init__(self, pool: Whole, route: Route) -> None:
+    def __init__(self, pool: Places, route: Route) -> None:
         self._pool = pool
         self.route = route
         self.timing = pool.timing

@@ -317,7 +317,8 @@ class Plan:
 
 def _isCoded(head: ResponseHead) -> bool:
     # Most heads aren't: to make the mapping of their fields would take longer than all else here.
-    return any([len(name) == 16 and name.lower() == "content-encoding" for name, _ in head._pairs])
+    # A list: a generator would cost as much again.
+    return any([len(name) == 16 and name.lower() == "content-encoding" for name, _ in head._pairs])  # noqa: C419
 
 
 class Fetching(Task[Response]):

@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from ..errors import BusyError, ConnectionClosed, LimitExceeded, RemoteProtocolError, TimedOut, WasinetError
+from ..errors import BusyError, ConnectionClosed, RemoteProtocolError, WasinetError
 from ..http import ClientConnection, ResponseHead, WasiRequest
 from ..http.connection import ABORT, KEEP
 from ..http.exchange import IDLE
@@ -33,7 +33,7 @@ from .bodies import Body
 from .call import Call
 from .deadlines import look
 from .interfaces import Keeper
-from .receiving import ended, go, pieceOf
+from .receiving import broken, ended, go, pieceOf
 from .sending import Sender, notSent
 
 
@@ -63,11 +63,10 @@ class HttpClientProtocol(ConnectionProtocol):
         @raise ConnectionClosed: the server has closed.
         """
         self.connection = connection
-        if self._incoming.size:
+        if (unasked := self._incoming.size) or self.peerFinished or self.lost or self.closing:
             self.abort()
-            raise RemoteProtocolError(f"{self.peerName()} has sent {self._incoming.size} bytes before any request")
-        if self.peerFinished or self.lost or self.closing:
-            self.abort()
+            if unasked:
+                raise RemoteProtocolError(f"{self.peerName()} has sent {unasked} bytes before any request")
             raise ConnectionClosed(f"the connection with {self.peerName()} was closed before any request")
 
     # Twisted calls these
@@ -135,7 +134,10 @@ class HttpClientProtocol(ConnectionProtocol):
         The peer has taken what was sent.
         """
         if self.connection is not None:
-            self.connection.taken(0, self.reactor.seconds())
+            now = self.reactor.seconds()
+            self.connection.taken(0, now)
+            if not (self.closing or self.lost):
+                self.arm(now)
         super().resumeProducing()
 
     def pauseProducing(self) -> None:
@@ -284,12 +286,7 @@ class HttpClientProtocol(ConnectionProtocol):
         """
         Return why nothing more comes.
         """
-        broken = self._broken or ConnectionClosed(f"the connection with {self.peerName()} is closed")
-        if isinstance(broken, TimedOut | LimitExceeded):
-            return again(broken)
-        error = ConnectionClosed(f"{self.call or 'a request'}: {broken}")
-        error.__cause__ = broken
-        return error
+        return broken(self.call, self._broken or ConnectionClosed(f"the connection with {self.peerName()} is closed"))
 
     def _giveUp(self, waiting: Any) -> None:
         """
@@ -303,18 +300,22 @@ class HttpClientProtocol(ConnectionProtocol):
         """
         Nobody wants the response any more.
         """
-        self._leave()
         self.abort()
 
     def leaveHttp(self) -> ConnectionProtocol:
         """
-        After an upgrade: be a stream of bytes again, which begins with what has come behind the response.
+        After an upgrade: be a stream of bytes again, which begins with what has come behind the response. The pool
+        has nothing to do with it any more.
         """
         connection = self.connection
         assert connection is not None
         rest = connection.takeRest()
         self.connection = self.call = None
         self._stopTimer()
+        self._leave()
+        owner, self._owner = self._owner, None
+        if owner is not None and not self.lost:
+            owner.connectionGone(self)
         if rest:
             self._incoming.arrived(rest)
         if self.peerFinished:

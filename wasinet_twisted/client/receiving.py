@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from ..errors import IncompleteRead, RemoteProtocolError
+from ..errors import ConnectionClosed, IncompleteRead, LimitExceeded, RemoteProtocolError, TimedOut, WasinetError
 from ..http import ClientConnection, ResponseHead
 from ..http.connection import KEEP
-from ..net.tasks.awaited import Awaited
+from ..net.tasks.awaited import Awaited, again
 from .call import Call, headOf
 
 
@@ -109,6 +109,14 @@ def ended(protocol: Receiving, connection: ClientConnection, now: float) -> None
         protocol.follow()
 
 
+def forget(protocol: Receiving, call: Call) -> None:
+    """
+    Nobody wants the response to C{call} any more, if it hasn't come to its end meanwhile.
+    """
+    if protocol.call is call:
+        protocol.giveUp()
+
+
 def _complete(protocol: Receiving, connection: ClientConnection, now: float) -> None:
     call, protocol.call = protocol.call, None
     assert call is not None
@@ -123,3 +131,16 @@ def _complete(protocol: Receiving, connection: ClientConnection, now: float) -> 
         # The request isn't complete, and won't be.
         connection.close(0.0, now)
     protocol.follow()
+
+
+def broken(call: object, reason: WasinetError) -> WasinetError:
+    """
+    Return what who waits for a response is told when its connection is gone.
+
+    @param reason: why the connection is.
+    """
+    if isinstance(reason, TimedOut | LimitExceeded):
+        return again(reason)
+    error = ConnectionClosed(f"{call or 'a request'}: {reason}")
+    error.__cause__ = reason
+    return error

@@ -5,11 +5,10 @@ L{Response}: what C{fetch} gives.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from types import TracebackType
 from typing import Any, Self
 
 from multidict import CIMultiDict
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.python import threadable
 
 from ..errors import (
@@ -30,6 +29,7 @@ from ..net.tls.info import TlsInfo
 from .call import Call
 from .decoding import Decoder
 from .protocol import HttpClientProtocol
+from .receiving import forget
 from .timings import Timings
 
 # The class has a method of that name.
@@ -107,6 +107,9 @@ class Response:
             for _ in range(_WITH_HEAD):
                 piece = protocol.nextPiece()
                 if piece is None:
+                    if protocol.connection is not None:
+                        # Until somebody reads, the server may take its time.
+                        protocol.connection.rest()
                     return
                 if not piece:
                     self._protocol = None
@@ -244,10 +247,7 @@ class Response:
         @param maxBytes: as L{bytes} has it.
         @raise ContentError: it isn't.
         """
-        return ensureDeferred(self._text(maxBytes))
-
-    async def _text(self, maxBytes: int | None) -> str:
-        return decodeText(await self._bytes(maxBytes), self._head.getHeader("Content-Type"))
+        return self.bytes(maxBytes).addCallback(decodeText, self._head.getHeader("Content-Type"))
 
     def json(self, maxBytes: int | None = None) -> Deferred[Any]:
         """
@@ -256,10 +256,7 @@ class Response:
         @param maxBytes: as L{bytes} has it.
         @raise ContentError: it isn't.
         """
-        return ensureDeferred(self._json(maxBytes))
-
-    async def _json(self, maxBytes: int | None) -> Any:
-        return decodeJson(await self._bytes(maxBytes))
+        return self.bytes(maxBytes).addCallback(decodeJson)
 
     async def stream(self) -> AsyncIterator[_Bytes]:
         """
@@ -314,12 +311,17 @@ class Response:
         if self._failure is not None:
             raise self._failure.with_traceback(None)
         protocol = self._protocol
-        if protocol is None:
+        if protocol is None or self._head.status == 101:
+            # What follows a 101 is no body: see upgrade().
             return None
         if protocol.call is not self._call:
             raise self._fail(ConnectionClosed(f"{self} was closed"))
         try:
             piece = await protocol.awaitPiece()
+        except CancelledError:
+            # It may have had a piece in its hand.
+            self.close()
+            raise
         except Exception as error:
             raise self._fail(error) from None
         if piece:
@@ -374,9 +376,7 @@ class Response:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.close()
 
     def __del__(self) -> None:
@@ -385,12 +385,12 @@ class Response:
         """
         protocol: HttpClientProtocol | None = getattr(self, "_protocol", None)
         if protocol is not None and protocol.call is self._call:
+            # The garbage collector runs when it likes and in whichever thread it likes, in the middle of anything.
+            reactor: Any = protocol.reactor
             if threadable.ioThread in (None, threadable.getThreadID()):
-                protocol.giveUp()
+                reactor.callLater(0, forget, protocol, self._call)
             else:
-                # The garbage collector runs in whichever thread it likes.
-                reactor: Any = protocol.reactor
-                reactor.callFromThread(protocol.giveUp)
+                reactor.callFromThread(forget, protocol, self._call)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._head.status} {self._call}>"

@@ -51,7 +51,7 @@ class ClientTiming(Timing):
     What a server is allowed, in seconds, beside what L{Timing} says of a peer
     that doesn't take what is sent, and of an idle connection.
 
-    @ivar response: how long a response may take to begin, from the end of the request on; L{None}: any.
+    @ivar response: how long a response may take to begin, from when the server has taken the request; L{None}: any.
     @ivar read: how long the next bytes of a response may take to come, once there is nothing to read before them;
         L{None}: any.
     """
@@ -257,6 +257,13 @@ class ClientConnection(Connection):
         self._ends(now)
         return b""
 
+    def rest(self) -> None:
+        """
+        Tell that nobody waits for the next bytes of the body, though L{nextPiece} has given L{None}: they may take any
+        time, until it is called again.
+        """
+        self._hungry = False
+
     def _waits(self, now: float) -> None:
         if not self._hungry:
             # What the server is given to go on counts from when somebody waits.
@@ -327,6 +334,13 @@ class ClientConnection(Connection):
 
     # Time
 
+    def taken(self, unsent: int, now: float) -> None:
+        """
+        See L{Connection.taken}. The time for a response counts from when the server has taken the request.
+        """
+        if self.clock.taken(unsent, now) and self.exchange.state in (IDLE, ASKED):
+            self.clock.since = now
+
     def _nextDeadline(self) -> tuple[float, Expired]:
         if self.closing is not KEEP:
             return self._closingDeadline()
@@ -334,7 +348,7 @@ class ClientConnection(Connection):
         if state == IDLE:
             return clock.since + timing.idle, Expired.IDLE
         found = inf, Expired.HEAD
-        if state == ASKED and timing.response is not None:
+        if state == ASKED and timing.response is not None and clock.taking is None:
             found = clock.since + timing.response, Expired.HEAD
         elif state in (EARLY, ANSWERING) and timing.read is not None and self._hungry:
             found = self._reads + timing.read, Expired.BODY

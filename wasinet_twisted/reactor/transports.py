@@ -62,8 +62,12 @@ class Gathering(_Fields):
     What is queued stands in Twisted's own queue all the while, so that at any
     moment the rest can be left to Twisted.
 
+    @cvar readSize: how much can be read at once at no cost but for what comes, in bytes. Whoever expects much may set
+        C{bufferSize} to that.
     @ivar dirty: does it stand in the reactor's list of those that are to send?
     """
+
+    readSize = 64 * 1024
 
     # Of Twisted's transports.
     TLS: bool

@@ -11,7 +11,8 @@ from .accesslog import AccessLog
 from .limits import ServerLimits
 from .request import Request
 from .serving import HttpServer, serve
+from .static.handler import files
 from .statistics import Statistics
 from .status import StatusApp
 
-__all__ = ["AccessLog", "HttpServer", "Request", "ServerLimits", "Statistics", "StatusApp", "serve"]
+__all__ = ["AccessLog", "HttpServer", "Request", "ServerLimits", "Statistics", "StatusApp", "files", "serve"]

@@ -4,27 +4,24 @@ What each command's service is made of: its servers, their access log, and what 
 
 from __future__ import annotations
 
-import platform
 import select
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from twisted.application.service import MultiService, Service
-from twisted.copyright import version as twistedVersion
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.usage import Options, UsageError
 
-from .. import __version__
-from .._speed import speed
 from ..net.reactors import theReactor
 from ..server.accesslog import FORMATS, AccessLog
 from ..server.serving import HttpServer, announceHttp
 from .listening import Launch, ListeningService
 from .signals import Signals
 from .stopping import shutDown
+from .versions import versionLine
 
 log = Logger()
 
@@ -272,8 +269,7 @@ class CommandOptions(Options):
         """
         Show the versions of this package and of Twisted, and whether the compiled twins are used, and exit.
         """
-        versions = f"Twisted {twistedVersion}, Python {platform.python_version()}"
-        print(f"wasinet_twisted {__version__} ({speed()}; {versions})")
+        print(versionLine())
         raise SystemExit(0)
 
     def postOptions(self) -> None:

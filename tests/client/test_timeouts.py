@@ -1,0 +1,292 @@
+"""
+Deadlines, each from both sides: what is in time passes, what is late is told at once, and nothing is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IStreamClientEndpoint
+from zope.interface import implementer
+
+from wasinet_twisted.client import Timeouts
+from wasinet_twisted.errors import InvalidArgument, TimedOut
+
+from .support import CONTINUE, OK, ClientCase, Outcome, answer, head
+
+
+class HeadTests(ClientCase):
+    def test_head(self) -> None:
+        """
+        As the pool has it, and as the request has it; also over a kept connection that was made under other rules.
+        """
+        self.pool(Timeouts(head=5))
+        self.twoSides(5, self.begin(), TimedOut)
+        self.assertTrue(self.peers[0].wasReset)
+        self.fetch(OK)
+        for seconds in (2, 20):
+            self.twoSides(seconds, self.begin(timeout=Timeouts(head=seconds)), TimedOut)
+            self.fetch(OK)
+        self.twoSides(5, self.begin(), TimedOut)
+        self.assertPool(0, 0)
+
+    def test_inTime(self) -> None:
+        self.pool(Timeouts(head=5))
+        outcome = self.begin()
+        self.advance(4.9)
+        self.peers[0].send(OK)
+        self.settle()
+        self.assertEqual(outcome.value.status, 200)
+
+    def test_byteByByte(self) -> None:
+        """
+        The head as a whole has the time: a byte now and then buys none.
+        """
+        self.pool(Timeouts(head=5))
+        outcome = self.begin()
+        for _ in range(5):
+            self.advance(0.9)
+            self.peers[0].send(b"H" if outcome.pending and not self.peers[0].finished else b"")
+            break
+        self.peers[0].send(b"TTP/1.1 200 O")
+        self.twoSides(4.1, outcome, TimedOut)
+
+    def test_none(self) -> None:
+        outcome = self.begin(timeout=Timeouts(head=None))
+        self.advance(100_000)
+        self.assertTrue(outcome.pending)
+
+    def test_itCountsFromTheEndOfTheRequest(self) -> None:
+        """
+        Also where the server takes its time for a body that was given whole.
+        """
+        for body in (bytes(1_000_000), iter([bytes(1_000_000)])):
+            self.listen(rate=100_000, window=10_000)
+            pool = self.pool(Timeouts(head=5))
+            outcome = self.begin(method="POST", body=body, pool=pool)
+            self.advance(9)
+            self.assertTrue(outcome.pending)
+            self.advance(2)
+            self.assertTrue(self.peers[0].requests())
+            self.advance(3)
+            self.assertTrue(outcome.pending)
+            self.advance(2)
+            self.assertIsInstance(outcome.error, TimedOut)
+
+    def test_aServerThatTakesNothing(self) -> None:
+        """
+        There is a least rate, after 20 seconds of grace.
+        """
+        for body in (bytes(1_000_000), iter([bytes(1_000_000)])):
+            self.reads = False
+            self.listen(window=10_000)
+            pool = self.pool(Timeouts(head=5))
+            outcome = self.begin(method="POST", body=body, pool=pool)
+            # What the kernels took has bought as much again.
+            message = self.twoSides(40, outcome, TimedOut)
+            self.assertIn("doesn't take", message)
+
+
+class ReadTests(ClientCase):
+    def reading(self, **options: Any) -> Outcome:
+        response = self.fetch(head("Content-Length: 100") + b"some", **options)
+        return Outcome(response.bytes())
+
+    def test_read(self) -> None:
+        self.pool(Timeouts(read=5))
+        reading = self.reading()
+        for _ in range(3):
+            self.advance(4.9)
+            self.assertTrue(reading.pending)
+            self.peers[0].send(b"x")
+            self.settle()
+        self.twoSides(5, reading, TimedOut)
+        self.assertTrue(self.peers[0].wasReset)
+        self.assertPool(0, 0)
+
+    def test_ofTheRequest(self) -> None:
+        self.pool(Timeouts(read=5))
+        for seconds in (2, 20):
+            self.twoSides(seconds, self.reading(timeout=Timeouts(read=seconds)), TimedOut)
+
+    def test_itCountsOnlyWhileSomebodyWaits(self) -> None:
+        """
+        However long nobody reads: the server isn't asked for anything.
+        """
+        self.pool(Timeouts(read=5))
+        for head_ in (5, 60):
+            response = self.fetch(head("Content-Length: 6") + b"some", timeout=Timeouts(head=head_, read=5))
+            self.advance(1000)
+            reading = Outcome(response.bytes())
+            self.settle()
+            self.assertTrue(reading.pending)
+            self.advance(4.9)
+            self.assertTrue(reading.pending)
+            self.peers[0].send(b"!!")
+            self.settle()
+            self.assertEqual(reading.value, b"some!!")
+            self.assertPool(1, 1)
+
+    def test_none(self) -> None:
+        reading = self.reading(timeout=Timeouts(read=None))
+        self.advance(100_000)
+        self.assertTrue(reading.pending)
+
+
+class TotalTests(ClientCase):
+    def test_head(self) -> None:
+        message = self.twoSides(5, self.begin(timeout=5), TimedOut)
+        self.assertIn("5 s", message)
+        self.assertPool(0, 0)
+
+    def test_ofThePool(self) -> None:
+        self.pool(Timeouts(total=5))
+        self.twoSides(5, self.begin(), TimedOut)
+        self.twoSides(7, self.begin(timeout=7), TimedOut)
+
+    def test_body(self) -> None:
+        """
+        A byte now and then buys none of it. A reader who comes late is told as well.
+        """
+        response = self.fetch(head("Content-Length: 100"), timeout=5)
+        reading = Outcome(response.bytes())
+        for _ in range(4):
+            self.advance(1)
+            self.peers[0].send(b"x")
+        self.twoSides(1, reading, TimedOut)
+        response = self.fetch(head("Content-Length: 100"), timeout=5)
+        self.advance(6)
+        self.assertTrue(self.peers[1].wasReset)
+        self.failureResultOf(response.bytes(), TimedOut)
+
+    def test_whatHasComeInTimeIsRead(self) -> None:
+        response = self.fetch(OK, timeout=5)
+        self.advance(6)
+        self.assertEqual(self.body(response), b"ok")
+
+    def test_request(self) -> None:
+        """
+        A body that never ends, and one that waits for a 100.
+        """
+        for body in (self.slow(), b"body"):
+            self.twoSides(0.5, self.begin(method="POST", body=body, timeout=0.5, expectContinue=True), TimedOut)
+        self.assertPool(0, 0)
+
+    def slow(self) -> Iterator[bytes]:
+        while True:
+            yield b"x" * 10_000_000
+
+    def test_acrossRedirects(self) -> None:
+        outcome = self.begin(timeout=5)
+        for _ in range(4):
+            self.advance(1)
+            self.peers[0].send(answer(b"", "Location: /again", status="302 Found"))
+            self.settle()
+        self.twoSides(1, outcome, TimedOut)
+        self.assertEqual(len(self.peers[0].requests()), 5)
+
+    def test_inTheBodyOfARedirect(self) -> None:
+        """
+        It is read to keep the connection, and not for long.
+        """
+        outcome = self.begin(timeout=Timeouts(read=None))
+        self.peers[0].send(head("Content-Length: 1000", "Location: /next", status="302 Found") + b"some")
+        self.advance(0.9)
+        self.peers[0].send(b"more")
+        self.settle()
+        self.assertEqual(len(self.peers), 1)
+        self.advance(0.2)
+        self.assertEqual(len(self.peers), 2)
+        self.assertTrue(self.peers[0].wasReset)
+        self.peers[1].send(OK)
+        self.settle()
+        self.assertEqual(outcome.value.status, 200)
+
+    def test_acrossTheSecondAttempt(self) -> None:
+        self.fetch(OK)
+        outcome = self.begin(timeout=5)
+        self.advance(3)
+        self.peers[0].close()
+        self.settle()
+        self.assertEqual(len(self.peers), 2)
+        self.twoSides(2, outcome, TimedOut)
+        self.assertPool(0, 0)
+
+    def test_interimResponses(self) -> None:
+        outcome = self.begin(timeout=5)
+        for _ in range(4):
+            self.advance(1)
+            self.peers[0].send(CONTINUE)
+        self.twoSides(1, outcome, TimedOut)
+
+
+@implementer(IStreamClientEndpoint)
+class Silent:
+    """
+    An endpoint that never connects.
+    """
+
+    def connect(self, protocolFactory: Any) -> Deferred[Any]:
+        return Deferred()
+
+
+class ConnectTests(ClientCase):
+    def silent(self) -> None:
+        pool = self.pool()
+        pool._dialing._endpoint = lambda _: Silent()
+
+    def test_connect(self) -> None:
+        self.silent()
+        for seconds in (0.5, 100):
+            self.twoSides(seconds, self.begin(timeout=Timeouts(connect=seconds)), TimedOut)
+        self.assertPool(0, 0)
+
+    def test_none(self) -> None:
+        """
+        Nobody gives up but the system.
+        """
+        self.silent()
+        outcome = self.begin(timeout=Timeouts(connect=None))
+        self.advance(10_000)
+        self.assertTrue(outcome.pending)
+
+    def test_theShorterOne(self) -> None:
+        self.silent()
+        self.twoSides(2, self.begin(timeout=Timeouts(connect=5, total=2)), TimedOut)
+        self.twoSides(2, self.begin(timeout=Timeouts(connect=2, total=5)), TimedOut)
+
+    def test_tls(self) -> None:
+        """
+        A server that never answers the handshake.
+        """
+        self.pool()
+        for seconds in (0.5, 100):
+            self.twoSides(seconds, self.begin("https://origin.test/", timeout=Timeouts(tls=seconds)), TimedOut)
+            self.settle()
+        self.twoSides(2, self.begin("https://origin.test/", timeout=2), TimedOut)
+        self.settle()
+        self.assertPool(0, 0)
+        self.assertTrue(all(peer.reason is not None for peer in self.peers))
+
+
+class ArgumentTests(ClientCase):
+    def test_whatIsNone(self) -> None:
+        for timeout in (-1, float("nan"), "5", True, [5]):
+            self.assertRaises(InvalidArgument, self.begin, timeout=timeout)
+            self.assertRaises(InvalidArgument, Timeouts, head=timeout)
+
+    def test_zero(self) -> None:
+        """
+        No time is none, and no special case.
+        """
+        self.twoSides(0.01, self.begin(timeout=0), TimedOut) if False else None
+        outcome = self.begin(timeout=0)
+        self.settle()
+        self.assertIsInstance(outcome.error, TimedOut)
+        self.fetch(OK)
+        outcome = self.begin(timeout=0)
+        self.settle()
+        self.assertIsInstance(outcome.error, TimedOut)
+        self.assertPool(0, 0)

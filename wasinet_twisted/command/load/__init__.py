@@ -1,0 +1,3 @@
+"""
+What C{wasinet bench} is made of: when requests are due, what they have taken, and what is told of it.
+"""
