@@ -312,7 +312,7 @@ class WebTests(SynchronousTestCase):
         """
         They are as if made in the public way.
         """
-        headers = rawHeaders({b"Set-Cookie": [b"a=1", b"b=2"], b"ETag": [b"x"]})
+        headers = rawHeaders(Headers(), {b"Set-Cookie": [b"a=1", b"b=2"], b"ETag": [b"x"]})
         made = Headers({"ETag": ["x"], "set-cookie": ["a=1", "b=2"]})
         self.assertEqual(headers, made, "Twisted moved Headers._rawHeaders")
         self.assertEqual(headers.getRawHeaders("SET-COOKIE"), ["a=1", "b=2"])
