@@ -366,8 +366,8 @@ class OneModuleTests(SynchronousTestCase):
         # Modules' and packages' names are names too.
         modules = (*paths, *ROOT.glob("_speed/*.pyx"))
         ours = set().union(*map(ownNames, paths), *({path.stem, path.parent.name} for path in modules))
-        # asyncio's protocol for those who drive coroutines; a named tuple's method, whose underscore keeps it from being a
-        # field's name; and the system's call, which has one in every language.
+        # asyncio's protocol for those who drive coroutines; a method of named tuples, whose underscore keeps it apart from
+        # their fields; and a call of the system's.
         ours |= {"_asyncio_future_blocking", "_asdict", "_exit"}
         for path in paths:
             found = privateNames(path) - ours
