@@ -191,13 +191,14 @@ class Plan:
             # Nearly always there is a connection, and nothing to wait for before the response: no task is needed.
             protocol = pool.take(Route(target.origin))
             if protocol is not None:
+                # It is there before anything is sent: a transport in memory may bring the response from within that.
+                hop.waiter = waiter = Awaited(protocol._giveUp)
                 try:
-                    waiter: Awaited[Any] = protocol.ask(hop, hop.request(None), body)
+                    protocol.ask(hop, hop.request(None), body, waiter)
                 except LocalProtocolError as error:
                     failed: Awaited[Response] = Awaited()
                     failed.fail(error)
                     return failed
-                hop.waiter = waiter
                 return waiter
         fetching = Fetching(self.run(hop), pool.reactor, Awaited())
         fetching.start()
