@@ -4,7 +4,9 @@ What C{fetch} sends for what it is given, where it follows, and which errors it 
 
 from __future__ import annotations
 
+import gc
 from typing import Any
+from weakref import ref
 
 from twisted.internet.defer import CancelledError, gatherResults
 from twisted.internet.task import Clock
@@ -318,6 +320,35 @@ class DefaultPoolTests(ClientCase):
         self.assertFalse(stopping.pending)
         self.assertTrue(pool.closed)
         self.assertTrue(self.peers[0].wasClosed)
+
+    def test_itKeepsNoReactor(self) -> None:
+        """
+        A reactor that is forgotten takes its pool with it, whether or not it can be asked to close that.
+        """
+
+        class Stoppable(Clock):
+            def addSystemEventTrigger(self, *trigger: Any) -> None:
+                self.trigger = trigger
+
+        for kind in (Clock, Stoppable):
+            reactor = kind()
+            pool = defaultPool(reactor)
+            forgotten = [ref(reactor), ref(pool)]
+            del reactor, pool
+            gc.collect()
+            self.assertEqual([each() for each in forgotten], [None, None], kind)
+
+    def test_theReactorKeepsIt(self) -> None:
+        """
+        Until a reactor stops, its pool is there for the next request, even if nobody else knows of it.
+        """
+        clock: Any = self.clock
+        clock.triggers = []
+        clock.addSystemEventTrigger = lambda *trigger: clock.triggers.append(trigger)
+        pool = ref(defaultPool(clock))
+        gc.collect()
+        self.assertIs(defaultPool(clock), pool())
+        self.assertEqual(len(clock.triggers), 1)
 
     def test_manyAtOnce(self) -> None:
         self.pool(perOrigin=3)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from twisted.internet.defer import Deferred
 
@@ -29,8 +29,9 @@ from .urls import parseUrl
 REDIRECTS = 20
 # How long the default pool may keep a reactor that stops, in seconds: over TLS, a server may not answer a close.
 STOP_TIMEOUT = 1.0
-# By the reactor whose they are.
-_pools: WeakKeyDictionary[Any, Pool] = WeakKeyDictionary()
+# The default pools, by their reactors. A pool refers to its reactor: if the pool were held here, neither would be freed.
+# What holds a pool is its reactor, by the trigger for its shutdown and by the pool's connections.
+_pools: WeakKeyDictionary[Any, ReferenceType[Pool]] = WeakKeyDictionary()
 
 
 def fetch(
@@ -141,9 +142,11 @@ def defaultPool(reactor: Any = None) -> Pool:
     Return the pool that goes with a reactor, which is closed when that stops.
     """
     reactor = theReactor(reactor)
-    pool = _pools.get(reactor)
+    known = _pools.get(reactor)
+    pool = None if known is None else known()
     if pool is None or pool.closed:
-        pool = _pools[reactor] = Pool(reactor=reactor)
+        pool = Pool(reactor=reactor)
+        _pools[reactor] = ref(pool)
         addTrigger = getattr(reactor, "addSystemEventTrigger", None)
         if addTrigger is not None:
             addTrigger("before", "shutdown", pool.close, STOP_TIMEOUT)
