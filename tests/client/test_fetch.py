@@ -8,6 +8,7 @@ import gc
 from typing import Any
 from weakref import ref
 
+import yarl
 from twisted.internet.defer import CancelledError, gatherResults
 from twisted.internet.task import Clock
 
@@ -111,9 +112,20 @@ class RequestTests(ClientCase):
             {"proxy": "ftp://p.test:1"},
             {"proxy": "http://p.test:1", "unixSocket": "/s"},
             {"reactor": Clock()},
+            {"unixSocket": 5},
+            {"unixSocket": b"/s"},
+            {"unixSocket": ""},
+            {"unixSocket": "/s\0x"},
+            {"unixSocket": "/" + 107 * "s"},
         ):
             self.assertRaises(InvalidArgument, self.begin, **options)
         self.assertEqual(self.peers, [])
+
+    def test_theErrorHasNoPasswordOfAProxy(self) -> None:
+        for proxy in (yarl.URL("http://user:secret@p.test:1"), b"http://user:secret@p.test:1"):
+            with self.assertRaises(InvalidArgument) as caught:
+                self.begin(proxy=proxy)
+            self.assertNotIn("secret", str(caught.exception))
 
 
 class RedirectTests(ClientCase):
