@@ -31,8 +31,6 @@ from .urls import parseUrl
 REDIRECTS = 20
 # How long the path of a Unix socket may be, in bytes: sockaddr_un of Linux has room for one more, a NUL.
 LONGEST_PATH = 107
-# How long the default pool may keep a reactor that stops, in seconds: over TLS, a server may not answer a close.
-STOP_TIMEOUT = 1.0
 # The default pools, by their reactors. A pool refers to its reactor: if the pool were held here, neither would be
 # freed. What holds a pool is its reactor, by the trigger for its shutdown and by the pool's connections.
 _pools: WeakKeyDictionary[Any, ReferenceType[Pool]] = WeakKeyDictionary()
@@ -170,7 +168,7 @@ def defaultPool(reactor: Any = None) -> Pool:
         _pools[reactor] = ref(pool)
         addTrigger = getattr(reactor, "addSystemEventTrigger", None)
         if addTrigger is not None:
-            addTrigger("before", "shutdown", pool.close, STOP_TIMEOUT)
+            addTrigger("before", "shutdown", pool.close)
     return pool
 
 
