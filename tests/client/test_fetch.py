@@ -93,6 +93,19 @@ class RequestTests(ClientCase):
         request = self.sent("http://a:b@origin.test/", headers={"authorization": "mine"})
         self.assertEqual(request.headers.getall("Authorization"), ["mine"])
 
+    def test_rangesAreOfTheBodyAsItIs(self) -> None:
+        """
+        A part of a coded body can't be decoded: of whoever asks for a part, Fetch has Accept-Encoding: identity.
+        """
+        for name in ("Range", "rAnGe"):
+            # Twice: over a connection that is kept, too.
+            for _ in range(2):
+                request = self.sent(headers={name: "bytes=5-"})
+                self.assertEqual(request.headers.getall("Accept-Encoding"), ["identity"])
+            request = self.sent(headers={name: "bytes=5-", "Accept-Encoding": "br"})
+            self.assertEqual(request.headers.getall("Accept-Encoding"), ["br"])
+        self.assertEqual(self.sent().headers["Accept-Encoding"], acceptEncoding())
+
     def test_decode(self) -> None:
         coded = answer(b"nonsense", "Content-Encoding: gzip")
         self.assertEqual(self.sent(decode=False).headers["Accept-Encoding"], "identity")
