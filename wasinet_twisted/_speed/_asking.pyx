@@ -42,9 +42,10 @@ cdef Py_ssize_t ORIGIN = slot_offset(Target, "origin"), PATH = slot_offset(Targe
 cdef Py_ssize_t HOST = slot_offset(Target, "host"), FRAGMENT = slot_offset(Target, "fragment")
 cdef Py_ssize_t USERINFO = slot_offset(Target, "userinfo"), DEFAULTS = slot_offset(_planning.Plan, "defaults")
 
-# What a connection or a default means by these fields is for the Python to find out.
+# What these fields mean to a connection or to a default is for the Python to find out.
 cdef frozenset SPECIAL = frozenset((
     "host", "connection", "content-length", "transfer-encoding", "expect", "te", "upgrade", "trailer",
+    "range",
 ))
 cdef dict AUTHORITIES = _urls._authorities
 # Which characters a path and a query may have as they are; "%" is one of them, and is looked at.

@@ -75,6 +75,19 @@ class Route(NamedTuple):
         return f"{origin}{through}" if self.unixSocket is None else f"{origin} at {self.unixSocket}"
 
 
+class _UnixSocket(UNIXClientEndpoint):
+    """
+    An endpoint that errors can name.
+    """
+
+    def __init__(self, reactor: Any, path: str) -> None:
+        super().__init__(reactor, path)  # type: ignore[no-untyped-call]
+        self._named = f"the Unix socket {path!r}"
+
+    def __str__(self) -> str:
+        return self._named
+
+
 class LentConn(WasiTcpConn):
     """
     A handle of a connection that belongs to somebody else: it doesn't close when it is forgotten.
@@ -166,7 +179,7 @@ class Dialing:
         if own is not None:
             target = own
         elif unixSocket is not None:
-            target = UNIXClientEndpoint(self._reactor, unixSocket)
+            target = _UnixSocket(self._reactor, unixSocket)
         elif self._endpoint is not None and proxy is None:
             target = self._endpoint(origin)
         else:

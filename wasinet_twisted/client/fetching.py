@@ -4,16 +4,18 @@ L{fetch}: a request, and the response to it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from twisted.internet.defer import Deferred
 
 from .. import _speed
 from ..errors import InvalidArgument
 from ..http import ResponseHead
+from ..http.checks import shorten
 from ..http.events import HeadersLike, toHeaders
 from ..http.fields import Pair
 from ..net.reactors import theReactor
@@ -27,10 +29,11 @@ from .urls import parseUrl
 
 # How many redirects are followed: as many as the Fetch standard has.
 REDIRECTS = 20
-# How long the default pool may keep a reactor that stops, in seconds: over TLS, a server may not answer a close.
-STOP_TIMEOUT = 1.0
-# By the reactor whose they are.
-_pools: WeakKeyDictionary[Any, Pool] = WeakKeyDictionary()
+# How long the path of a Unix socket may be, in bytes: sockaddr_un of Linux has room for one more, a NUL.
+LONGEST_PATH = 107
+# The default pools, by their reactors. A pool refers to its reactor: if the pool were held here, neither would be
+# freed. What holds a pool is its reactor, by the trigger for its shutdown and by the pool's connections.
+_pools: WeakKeyDictionary[Any, ReferenceType[Pool]] = WeakKeyDictionary()
 
 
 def fetch(
@@ -70,7 +73,8 @@ def fetch(
     @param proxy: the URL of a proxy, or a L{Proxy<wasinet_twisted.client.Proxy>};
         C{"environment"} takes it from C{HTTP_PROXY} and the like; C{""} is none. By default as the pool has it.
     @param expectContinue: let the body wait until the server asks for it, or for a second (RFC 9110 section 10.1.1).
-    @param unixSocket: the path of a Unix socket where the server is.
+    @param unixSocket: the path of a Unix socket where the server is. Redirects are asked for there, too, whatever
+        their host.
     @param decode: undo the content coding of the response's body.
     @param interim: is called with the head of each interim response, such as 103.
     @return: fires with the response, whatever its status. Cancelling it resets the connection.
@@ -97,8 +101,10 @@ def fetch(
         raise InvalidArgument(f"redirects must be a whole number of at least 0, not {redirects!r}")
     if method == "CONNECT":
         raise InvalidArgument("fetch() makes no CONNECT; proxy= goes through a proxy")
-    if unixSocket is not None and proxy:
-        raise InvalidArgument("give unixSocket= or proxy=, not both")
+    if unixSocket is not None:
+        _checkPath(unixSocket)
+        if proxy:
+            raise InvalidArgument("give unixSocket= or proxy=, not both")
     if expectContinue:
         sent = sent.later()
     plan: Plan | None
@@ -130,6 +136,20 @@ def _fieldsOf(given: HeadersLike) -> list[Pair]:
     return list(toHeaders(given).items()) if given else []
 
 
+def _checkPath(path: object) -> None:
+    """
+    @raise InvalidArgument: C{path} can't be that of a Unix socket.
+    """
+    if not isinstance(path, str):
+        raise InvalidArgument(f"unixSocket must be a path, a str, not {type(path).__name__}")
+    size = len(os.fsencode(path))
+    # The kernel would end the path at a NUL, and connect to another. At the beginning, it has an abstract name follow.
+    if not 0 < size <= LONGEST_PATH or "\0" in path[1:]:
+        raise InvalidArgument(
+            f"unixSocket must be a path of 1 to {LONGEST_PATH} bytes without NUL, not {shorten(path)}"
+        )
+
+
 def _within(timeouts: Timeouts, total: float) -> Timeouts:
     if type(total) not in (int, float):
         raise InvalidArgument(f"timeout must be a number of seconds or Timeouts, not {total!r}")
@@ -141,12 +161,14 @@ def defaultPool(reactor: Any = None) -> Pool:
     Return the pool that goes with a reactor, which is closed when that stops.
     """
     reactor = theReactor(reactor)
-    pool = _pools.get(reactor)
+    known = _pools.get(reactor)
+    pool = None if known is None else known()
     if pool is None or pool.closed:
-        pool = _pools[reactor] = Pool(reactor=reactor)
+        pool = Pool(reactor=reactor)
+        _pools[reactor] = ref(pool)
         addTrigger = getattr(reactor, "addSystemEventTrigger", None)
         if addTrigger is not None:
-            addTrigger("before", "shutdown", pool.close, STOP_TIMEOUT)
+            addTrigger("before", "shutdown", pool.close)
     return pool
 
 

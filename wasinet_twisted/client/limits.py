@@ -12,6 +12,10 @@ from ..http.clientconnection import ClientTiming
 from ..http.limits import DEFAULT_LIMITS, checkNumbers
 from .decoding import DEFAULT_DECODING_LIMITS, DecodingLimits
 
+# How long free connections that are closed wait for their server to take what was sent, in seconds. Their responses are
+# complete: nobody needs those bytes.
+FREE_CLOSE_TIMEOUT = 1.0
+
 _COUNTS = frozenset(("connections", "perOrigin", "waiting", "kept", "buffered"))
 _POSITIVE = frozenset(("connections", "perOrigin"))
 

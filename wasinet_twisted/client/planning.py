@@ -42,6 +42,7 @@ log = Logger()
 DISCARD_TIMEOUT = 1.0
 _USER_AGENT = ("User-Agent", f"wasinet_twisted/{__version__}")
 _ACCEPT = ("Accept", "*/*")
+_IDENTITY = ("Accept-Encoding", "identity")
 
 
 class Hop(Call):
@@ -113,7 +114,8 @@ class Hop(Call):
         pairs += fields
         for name, pair in self.plan.defaults:
             if name not in given:
-                pairs.append(pair)
+                # A part of a coded body can't be decoded (Fetch, section 4.6).
+                pairs.append(pair if name != "accept-encoding" or "range" not in given else _IDENTITY)
         if target.userinfo is not None and "authorization" not in given:
             user, password = target.userinfo
             credentials = b64encode(f"{user}:{password}".encode()).decode("ascii")

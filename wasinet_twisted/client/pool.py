@@ -18,7 +18,7 @@ from ..net.stream.lifecycle import CLOSE_TIMEOUT
 from ..net.tasks.awaited import Awaited
 from .dialing import Dialing, Route
 from .environment import toProxy
-from .limits import DEFAULT_CLIENT_LIMITS, DEFAULT_TIMEOUTS, ClientLimits, Timeouts, timingOf
+from .limits import DEFAULT_CLIENT_LIMITS, DEFAULT_TIMEOUTS, FREE_CLOSE_TIMEOUT, ClientLimits, Timeouts, timingOf
 from .places import Place
 from .protocol import HttpClientProtocol
 from .stale import isStale
@@ -106,7 +106,6 @@ class Pool:
         self._open = 0
         self._turns = 0
         self._waiting = 0
-        # What a fetch does that asks for nothing in particular.
         self.plan: Any = None
         # Is room being given to those who wait?
         self._giving = False
@@ -356,13 +355,14 @@ class Pool:
         free = list(self._free)
         gone = DeferredList([protocol.whenClosed() for protocol in free])
         for protocol in free:
-            protocol.close(CLOSE_TIMEOUT)
+            protocol.close(FREE_CLOSE_TIMEOUT)
         return gone.addCallback(lambda _: None)
 
-    def close(self, timeout: float = CLOSE_TIMEOUT) -> Deferred[None]:
+    def close(self, timeout: float = FREE_CLOSE_TIMEOUT) -> Deferred[None]:
         """
         Close: free connections at once; those in use are reset, and requests that wait are refused.
 
+        @param timeout: seconds that servers have to take what free connections have sent; then these are reset, too.
         @return: fires when all connections are gone.
         """
         self.closed = True
