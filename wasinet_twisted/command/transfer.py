@@ -15,6 +15,7 @@ from ..client import ClientLimits, DecodingLimits, Pool, Report, Response, Timeo
 from ..client.urls import parseUrl
 from ..errors import InvalidArgument, UnknownHost, WasinetError
 from ..http.limits import MOST
+from ..net import TlsClient
 from .ending import OutputFailed, say
 from .exitcodes import HTTP_ERROR, RANGE_ERROR, READ_ERROR, UNKNOWN_PROXY, WRITE_ERROR, statusOf
 from .running import run as runOnReactor
@@ -42,8 +43,28 @@ def run(arguments: Namespace) -> int:
             raise InvalidArgument("--resume makes the fields Range, If-Range and Accept-Encoding itself")
     if arguments.key is not None and arguments.cert is None:
         raise InvalidArgument("--key goes with --cert")
+    _checkCertificates(arguments)
     name = f"wasinet {arguments.command}"
     return runOnReactor(name, lambda reactor: _Transfer(arguments, file, name, reactor).run())
+
+
+def _checkCertificates(arguments: Namespace) -> None:
+    """
+    Look at the files now: the pool does when a connection needs them.
+    """
+    for option, file, given in (
+        ("--cacert", arguments.cacert, {"caCertificates": arguments.cacert}),
+        ("--cert", arguments.cert, {"clientCertificate": _identityOf(arguments)}),
+    ):
+        if file is not None:
+            try:
+                TlsClient("localhost", **given)
+            except InvalidArgument as error:
+                raise InvalidArgument(f"{option} {file}: {error}") from error
+
+
+def _identityOf(arguments: Namespace) -> Any:
+    return arguments.cert if arguments.key is None else (arguments.cert, arguments.key)
 
 
 def _fileOf(arguments: Namespace) -> str | None:
@@ -135,14 +156,13 @@ class _Transfer:
 
     def _pool(self) -> Pool:
         arguments = self._arguments
-        cert = arguments.cert if arguments.key is None else (arguments.cert, arguments.key)
         return Pool(
             # The user stops what gets too large; a bomb is one by its ratio.
             limits=ClientLimits(decoding=DecodingLimits(decoded=MOST)),
             timeouts=_timeoutsOf(arguments),
             proxy="environment" if arguments.proxy is None else arguments.proxy,
             caCertificates=arguments.cacert,
-            clientCertificate=cert,
+            clientCertificate=_identityOf(arguments),
             observer=self._observe,
             reactor=self._reactor,
         )
