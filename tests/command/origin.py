@@ -28,6 +28,8 @@ class Handler(BaseHTTPRequestHandler):
     """
 
     protocol_version = "HTTP/1.1"
+    # It writes the head and the body one by one: the body would wait until the client acknowledges the head.
+    disable_nagle_algorithm = True
     server: Server
 
     def log_message(self, *_: object) -> None:

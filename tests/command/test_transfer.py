@@ -217,9 +217,9 @@ def test_verbose() -> None:
             assert line in lines, (line, errors)
         assert "secret" not in errors
         assert "dXNlcjpzZWNyZXQ=" not in errors
-        assert [line.partition(": ")[2].partition(": ")[0] for line in lines if "total" in line] == [
-            f"{server.url}/a",
-            f"{server.url}/b",
+        assert [line.partition(": ")[0] for line in lines if ", total " in line] == [
+            f"* {server.url}/a",
+            f"* {server.url}/b",
         ]
 
 

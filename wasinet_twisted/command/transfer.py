@@ -150,8 +150,7 @@ class _Transfer:
                 finally:
                     receiving.close()
             if arguments.timings:
-                for each in (*response.history, response):
-                    self._say(timingsLine(each.url, each.timings))
+                self._tell(timingsLine(each.url, each.timings) for each in (*response.history, response))
         return 0
 
     def _pool(self) -> Pool:
@@ -182,7 +181,7 @@ class _Transfer:
         return HTTP_ERROR
 
     def _fail(self, status: int, error: Exception) -> int:
-        self._say(f"{' '.join(str(error).split())}")
+        self._say(" ".join(str(error).split()))
         if went := self._goOn():
             self._say(went)
         return status

@@ -11,12 +11,14 @@ from typing import Any, Protocol
 
 from twisted.internet.task import LoopingCall
 
-from .telling import sizeText
+from .telling import shown, sizeText
 
 # A shorter transfer needs none, in seconds.
 DELAY = 0.5
 # How often it changes, in seconds.
 _INTERVAL = 0.1
+# As much as a narrow line has room for, in characters.
+_NAME = 24
 
 
 class _Bar(Protocol):
@@ -101,16 +103,28 @@ class _Line:
 
 
 class _Rich:
+    """
+    Rich's.
+    """
+
     def __init__(self, bar: Any, task: Any) -> None:
         self._bar = bar
         self._task = task
 
     def show(self, done: int) -> None:
-        self._bar.update(self._task, completed=done)
+        speed = self._bar.tasks[0].speed
+        rate = "" if speed is None else f"{sizeText(int(speed))}/s"
+        self._bar.console.width = _width()
+        self._bar.update(self._task, completed=done, rate=rate)
         self._bar.refresh()
 
     def clear(self) -> None:
         self._bar.stop()
+
+
+def _width() -> int:
+    # With room for the ^C that a terminal shows: on a line of its own, it would leave the bar behind.
+    return max(shutil.get_terminal_size().columns - 3, 20)
 
 
 def _richBar(name: str, start: int, total: int | None) -> _Bar | None:
@@ -119,7 +133,6 @@ def _richBar(name: str, start: int, total: int | None) -> _Bar | None:
     try:
         from rich import progress
         from rich.console import Console
-        from rich.text import Text
     except ImportError:
         return None
     bar = progress.Progress(
@@ -127,9 +140,9 @@ def _richBar(name: str, start: int, total: int | None) -> _Bar | None:
         progress.BarColumn(bar_width=None),
         progress.TaskProgressColumn(),
         progress.DownloadColumn(binary_units=True),
-        progress.TransferSpeedColumn(),
+        progress.TextColumn("{task.fields[rate]}", markup=False),
         progress.TimeRemainingColumn(compact=True),
-        console=Console(stderr=True),
+        console=Console(stderr=True, width=_width()),
         auto_refresh=False,
         transient=True,
         expand=True,
@@ -137,9 +150,7 @@ def _richBar(name: str, start: int, total: int | None) -> _Bar | None:
         redirect_stdout=False,
         redirect_stderr=False,
     )
-    # Not longer than a third of a narrow line.
-    short = Text(name)
-    short.truncate(24, overflow="ellipsis")
-    task = bar.add_task(short.plain, total=total, completed=start)
+    short = name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
+    task = bar.add_task(shown(short), total=total, completed=start, rate="")
     bar.start()
     return _Rich(bar, task)

@@ -94,7 +94,7 @@ def timingsLine(url: str, timings: Timings) -> str:
         "total": timings.total,
     }
     told = [f"{name} {value * 1000:.1f} ms" for name, value in names.items() if value is not None]
-    return f"{shown(url)}: {', '.join(told)}"
+    return f"* {shown(url)}: {', '.join(told)}"
 
 
 def sizeText(size: int) -> str:
