@@ -5,6 +5,7 @@ The programs in the documentation run; those that would serve for ever at least 
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.processes import Client, freePort, running
+from wasinet_twisted.command import exitcodes
+from wasinet_twisted.command.parsers import makeParser
 from wasinet_twisted.http import Limits
 from wasinet_twisted.server import ServerLimits
 
@@ -66,6 +69,25 @@ def test_links() -> None:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_commands() -> None:
+    """
+    Each command line of C{wasinet} is one, and the page about it names all its subcommands and exit statuses.
+    """
+    lines = [
+        line
+        for page in PAGES
+        for line in re.findall(r"^    \$ wasinet (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    commands = {makeParser().parse_args(shlex.split(re.sub(r" [<>|].*", "", line))).command for line in lines}
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert commands | {"head", "put", "delete"} == set(makeParser()._subparsers._group_actions[0].choices)  # type: ignore[arg-type, union-attr]
+    table = page.partition("### Exit statuses")[2].partition("\n## ")[0]
+    named = {int(each) for row in re.findall(r"^\| ([0-9, ]+) \|", table, re.MULTILINE) for each in row.split(", ")}
+    assert named >= {
+        value for name, value in vars(exitcodes).items() if name[0].isupper() and isinstance(value, int)
+    }
 
 
 def written(name: str, value: object) -> str:

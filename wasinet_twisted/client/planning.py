@@ -282,17 +282,20 @@ class Plan:
     async def _once(self, hop: Hop, again: bool) -> Response:
         pool = self.pool
         observer = pool.observer
+        request: WasiRequest | None = None
+        proxy: Proxy | None = None
         try:
             route = self._route(hop.target)
-            request = hop.request(route.proxy)
+            proxy = route.proxy
+            request = hop.request(proxy)
             protocol, head = await exchange(pool, route, request, hop.body, hop, self._timeouts, again)
             response = self.responseOf(hop, protocol, head)
         except BaseException as error:
             if observer is not None:
-                _tell(observer, Report(hop.method, str(hop.target), None, error, hop.kept, hop.timings))
+                _tell(observer, _reportOf(hop, request, proxy, error=error))
             raise
         if observer is not None:
-            _tell(observer, Report(hop.method, str(hop.target), head.status, None, hop.kept, hop.timings))
+            _tell(observer, _reportOf(hop, request, proxy, protocol, head))
         return response
 
     def responseOf(self, hop: Hop, protocol: HttpClientProtocol, head: ResponseHead) -> Response:
@@ -355,6 +358,30 @@ class Fetching(Task[Response]):
         # It has been cancelled already, if that was from within the coroutine.
         if not self.result.called:
             self.result.fail(error)
+
+
+def _reportOf(
+    hop: Hop,
+    request: WasiRequest | None,
+    proxy: Proxy | None,
+    protocol: HttpClientProtocol | None = None,
+    head: ResponseHead | None = None,
+    error: BaseException | None = None,
+) -> Report:
+    return Report(
+        method=hop.method,
+        url=str(hop.target),
+        status=None if head is None else head.status,
+        error=error,
+        kept=hop.kept,
+        timings=hop.timings,
+        request=request,
+        inPieces=hop.body.whole is None,
+        head=head,
+        peer=None if protocol is None else protocol.peerName(),
+        tls=None if protocol is None or protocol.tls is None else protocol.tls.info,
+        proxy=None if proxy is None else str(proxy),
+    )
 
 
 def _tell(observer: Callable[[Report], object], report: Report) -> None:

@@ -6,6 +6,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..errors import LocalProtocolError
+from ..http import ResponseHead, WasiRequest
+from ..http.outgoing import encodeFields
+from ..net.tls.info import TlsInfo
 from .timings import Timings
 
 
@@ -22,6 +26,13 @@ class Report:
     @ivar error: why not.
     @ivar kept: did it go over a connection that had been used before?
     @ivar timings: how long the phases have taken.
+    @ivar request: the request; L{None}: it never came to a request.
+    @ivar inPieces: was the body not sent with the head?
+    @ivar head: the response's head.
+    @ivar peer: the address that the connection was made to, the proxy's if there was one; L{None}: there is no
+        response.
+    @ivar tls: what was agreed on by TLS with the origin.
+    @ivar proxy: the URL of the proxy, without user and password; L{None}: there was none.
     """
 
     method: str
@@ -30,3 +41,22 @@ class Report:
     error: BaseException | None
     kept: bool
     timings: Timings
+    request: WasiRequest | None = None
+    inPieces: bool = False
+    head: ResponseHead | None = None
+    peer: str | None = None
+    tls: TlsInfo | None = None
+    proxy: str | None = None
+
+    def sentHead(self) -> bytes:
+        """
+        Return the head of the request as it was sent, credentials included.
+
+        @raise LocalProtocolError: it could not be sent, or there was none.
+        """
+        if self.request is None:
+            raise LocalProtocolError(f"{self.method} {self.url}: there was no request")
+        if self.inPieces:
+            return self.request.encodeHead()
+        framed = self.request.framed()
+        return f"{framed.method} {framed.uri} {framed.version}\r\n".encode("ascii") + encodeFields(framed.fields())
