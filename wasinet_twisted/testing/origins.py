@@ -1,5 +1,5 @@
 """
-A server in memory, for what fetches.
+A server in memory, for tests of HTTP clients.
 """
 
 from __future__ import annotations
