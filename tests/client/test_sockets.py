@@ -15,7 +15,7 @@ from twisted.internet.task import deferLater
 
 from tests.certificates import Authority
 from wasinet_twisted.client import ClientLimits, Pool, fetch
-from wasinet_twisted.errors import ConnectionClosed, IncompleteRead, WasinetError
+from wasinet_twisted.errors import ConnectFailed, ConnectionClosed, IncompleteRead, WasinetError
 from wasinet_twisted.http import WasiResponse
 from wasinet_twisted.net import ConnectionFactory, TlsServer, WasiTcpConn
 from wasinet_twisted.server import Request, serve
@@ -293,3 +293,16 @@ async def test_unixSocket(tmp_path: Path) -> None:
             assert await response.text() == "any.test/path"
         assert repr(pool) == "<Pool: 1 connections, 1 free, 0 requests wait>"
     await server.drain(1)
+
+
+@pytest_twisted.ensureDeferred
+async def test_noUnixSocket(tmp_path: Path) -> None:
+    """
+    The error names the path.
+    """
+    path = tmp_path / "socket"
+    async with Pool() as pool:
+        with pytest.raises(ConnectFailed) as caught:
+            await fetch("http://any.test/", unixSocket=str(path), pool=pool)
+    assert str(caught.value) == f"can't connect to unix:{path}: No such file or directory"
+    assert [where for where, _ in caught.value.attempts] == [f"unix:{path}"]

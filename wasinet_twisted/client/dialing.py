@@ -163,10 +163,12 @@ class Dialing:
         target: Any
         addresses: Any = None
         local: Any = None
+        called: str | None = None
         if own is not None:
             target = own
         elif unixSocket is not None:
             target = UNIXClientEndpoint(self._reactor, unixSocket)
+            called = f"unix:{unixSocket}"
         elif self._endpoint is not None and proxy is None:
             target = self._endpoint(origin)
         else:
@@ -186,6 +188,7 @@ class Dialing:
                 localAddress=local,
                 addresses=addresses,
                 build=HttpClientProtocol,
+                called=called,
                 reactor=self._reactor,
             )
         )

@@ -41,6 +41,7 @@ def dial(
     localAddress: LocalAddress | None = None,
     addresses: Sequence[InternetAddress] | None = None,
     build: type[ConnectionProtocol] = ConnectionProtocol,
+    called: str | None = None,
     reactor: Any = None,
 ) -> Deferred[ConnectionProtocol]:
     """
@@ -48,6 +49,7 @@ def dial(
 
     @param addresses: those of the host, if somebody has looked them up already.
     @param build: the class of the connection's Protocol.
+    @param called: what messages call an endpoint that is given as an object.
     @return: fires with the Protocol of the connection; the handle is for the caller to make.
     """
     reactor = theReactor(reactor)
@@ -59,7 +61,7 @@ def dial(
     if address is None:
         if localAddress is not None:
             raise InvalidArgument(f"localAddress={localAddress!r} goes with a host and a port, not with {target!r}")
-        name = where = str(target)
+        name = where = str(target) if called is None else called
         contestants = succeed([(where, _endpoint(reactor, target, timeout))])
         race = Race(reactor, build=build)
     else:
