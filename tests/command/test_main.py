@@ -24,7 +24,7 @@ from wasinet_twisted.command.parsers import frame, makeParser
 
 from .support import WASINET, wasinet
 
-COMMANDS = ("serve", "nc", "completion")
+COMMANDS = ("serve", "bench", "nc", "completion")
 EACH = pytest.mark.parametrize("arguments", [[], *([each] for each in COMMANDS)], ids=" ".join)
 # What takes long to import, and what --help has no need of.
 HEAVY = (

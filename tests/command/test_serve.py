@@ -143,8 +143,7 @@ def test_tls(site: Path, tmp_path: Path) -> None:
     port = freePort()
     endpoint = f"ssl:{port}:interface=127.0.0.1:privateKey={certificate}:certKey={certificate}"
     with running([*WASINET, "serve", str(site), "--listen", endpoint], tmp_path) as process:
-        process.waitForPorts(port)
-        assert process.stdout() == f"serving {site} at https://127.0.0.1:{port}\n"
+        process.waitForOutput(f"serving {site} at https://127.0.0.1:{port}\n")
         curl = [needsTool("curl"), "-sS", "--cacert", str(authority.path), f"https://localhost:{port}/a.txt"]
         assert subprocess.run(curl, capture_output=True, check=True).stdout == b"hello"
 

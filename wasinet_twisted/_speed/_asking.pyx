@@ -44,8 +44,7 @@ cdef Py_ssize_t USERINFO = slot_offset(Target, "userinfo"), DEFAULTS = slot_offs
 
 # What a connection or a default means by these fields is for the Python to find out.
 cdef frozenset SPECIAL = frozenset((
-    "host", "connection", "content-length", "transfer-encoding", "expect", "te", "upgrade", "trailer", "user-agent",
-    "accept", "accept-encoding",
+    "host", "connection", "content-length", "transfer-encoding", "expect", "te", "upgrade", "trailer",
 ))
 cdef dict AUTHORITIES = _urls._authorities
 # Which characters a path and a query may have as they are; "%" is one of them, and is looked at.
@@ -57,9 +56,12 @@ for _code in range(256):
 cdef object NO_FIELDS = ()
 # By the names of fields that are tokens, and none of the special ones, what their lines begin with.
 cdef dict _prefixes = {}
-# The lines of a plan's defaults, and of which.
-cdef object _defaults = None
+# Of those names, the ones that stand instead of a default, and their names in lower case.
+cdef dict _replacing = {}
+# The lines of a plan's defaults, by their names in lower case; all of them together; and of which plan.
+cdef dict _linesOfDefaults = {}
 cdef bytes _defaultLines = b""
+cdef object _defaults = None
 
 
 cdef object targetOf(str url):
@@ -110,10 +112,12 @@ cdef object encode(object plan, object target, str method, object headers):
     cdef PyObject* name
     cdef PyObject* value
     cdef str path = <str>SLOT(target, PATH), host = <str>SLOT(target, HOST)
+    cdef bytes defaults
+    cdef set replaced = None
     cdef char* to
     if SLOT(plan, DEFAULTS) is not <PyObject*>_defaults:
         _learnDefaults(<object>SLOT(plan, DEFAULTS))
-    size = PyBytes_GET_SIZE(_defaultLines)
+    size = 0
     if headers is not NO_FIELDS:
         if type(headers) is not dict or len(<dict>headers) > MOST_FIELDS:
             return None
@@ -123,6 +127,13 @@ cdef object encode(object plan, object target, str method, object headers):
                 return None
             lines.append(line)
             size += PyBytes_GET_SIZE(<bytes>line)
+            value = PyDict_GetItemWithError(_replacing, <object>name)
+            if value is not NULL:
+                if replaced is None:
+                    replaced = set()
+                replaced.add(<object>value)
+    defaults = _defaultLines if replaced is None else _defaultsBut(replaced)
+    size += PyBytes_GET_SIZE(defaults)
     size += PyUnicode_GET_LENGTH(method) + PyUnicode_GET_LENGTH(path) + PyUnicode_GET_LENGTH(host) + 22
     encoded = PyBytes_FromStringAndSize(NULL, size)
     to = PyBytes_AS_STRING(encoded)
@@ -134,16 +145,30 @@ cdef object encode(object plan, object target, str method, object headers):
     to = _put(to, b"\r\n", 2)
     for line in lines:
         to = _put(to, PyBytes_AS_STRING(<bytes>line), PyBytes_GET_SIZE(<bytes>line))
-    to = _put(to, PyBytes_AS_STRING(_defaultLines), PyBytes_GET_SIZE(_defaultLines))
+    to = _put(to, PyBytes_AS_STRING(defaults), PyBytes_GET_SIZE(defaults))
     _put(to, b"\r\n", 2)
     return encoded
 
 
 cdef int _learnDefaults(object defaults) except -1:
-    global _defaults, _defaultLines
-    _defaultLines = b"".join([_outgoing.encodeField(*pair) for _, pair in defaults])
+    global _defaults, _defaultLines, _linesOfDefaults
+    _linesOfDefaults = {name: _outgoing.encodeField(*pair) for name, pair in defaults}
+    _defaultLines = b"".join(_linesOfDefaults.values())
     _defaults = defaults
+    # Which names stand for a default may be others now.
+    forget()
     return 0
+
+
+cdef bytes _defaultsBut(set replaced):
+    cdef Py_ssize_t at = 0
+    cdef PyObject* name
+    cdef PyObject* line
+    cdef list left = []
+    while PyDict_Next(_linesOfDefaults, &at, &name, &line):
+        if <object>name not in replaced:
+            left.append(<object>line)
+    return b"".join(left)
 
 
 cdef object _lineOf(object name, object value):
@@ -165,8 +190,10 @@ cdef object _lineOf(object name, object value):
         except LocalProtocolError:
             return None
         if len(_prefixes) >= MOST_REMEMBERED:
-            _prefixes.clear()
+            forget()
         _prefixes[name] = (<bytes>line)[: len(<str>name) + 2]
+        if (<str>name).lower() in _linesOfDefaults:
+            _replacing[name] = (<str>name).lower()
         return line
     text = <chars>PyUnicode_1BYTE_DATA(value)
     size = PyUnicode_GET_LENGTH(value)
@@ -194,3 +221,4 @@ def forget():
     Forget all names, for tests.
     """
     _prefixes.clear()
+    _replacing.clear()
