@@ -83,11 +83,11 @@ def fetch(
     @raise InvalidArgument: one of the arguments can't be used. This is raised at once, before there is a Deferred.
     @raise LocalProtocolError: the request can't be sent: a field, or the length of the body, is not valid.
     @raise NotSupported: an extra is missing; or a redirect asks again for a body that can be sent only once.
-    @raise ConnectFailed: no connection could be made; its subclasses tell why. The request was not sent.
+    @raise ConnectFailed: no connection could be made; its subclasses tell why.
     @raise LimitExceeded: too many requests wait for a connection of the pool.
     @raise TimedOut: the request, or one of its phases, took too long.
-    @raise ConnectionClosed: the connection was lost, or the pool was closed.
-    @raise IncompleteRead: the connection ended inside the head of the response.
+    @raise ConnectionClosed: the connection was reset, or the pool was closed.
+    @raise IncompleteRead: the connection ended before the head of the response was complete.
     @raise RemoteProtocolError: the response is malformed, or its Location can't be followed.
     @raise TooManyRedirects: there were more than C{redirects}.
     """
