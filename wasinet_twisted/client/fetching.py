@@ -27,7 +27,8 @@ from .urls import parseUrl
 
 # How many redirects are followed: as many as the Fetch standard has.
 REDIRECTS = 20
-# How long the default pool may keep a reactor that stops, in seconds: over TLS, a server may not answer a close.
+# How long free connections of the default pool may keep a reactor that stops, in seconds: over TLS, a server may not
+# answer a close.
 STOP_TIMEOUT = 1.0
 # By the reactor whose they are.
 _pools: WeakKeyDictionary[Any, Pool] = WeakKeyDictionary()
@@ -154,7 +155,9 @@ def defaultPool(reactor: Any = None) -> Pool:
         pool = _pools[reactor] = Pool(reactor=reactor)
         addTrigger = getattr(reactor, "addSystemEventTrigger", None)
         if addTrigger is not None:
-            addTrigger("before", "shutdown", pool.close, STOP_TIMEOUT)
+            # Before the reactor disconnects, servers answer what is in flight, for which their handlers may fetch.
+            addTrigger("before", "shutdown", pool.closeFree, STOP_TIMEOUT)
+            addTrigger("during", "shutdown", pool.close)
     return pool
 
 

@@ -34,9 +34,9 @@ class Pool:
             response = await fetch("http://example.org/", pool=pool)
             text = await response.text()
 
-    A request takes the free connection to its origin that was used last. If none is free, it makes one, within the
-    bounds; else it waits, in order. A connection that is free for C{limits.idle} seconds, or that the server has
-    closed, is closed. C{async with}, L{close} and L{closeFree} are for users, the other methods for the client itself.
+    A request takes the free connection to its origin that was used last, else it makes one, else it waits, in order. A
+    connection that is free for C{limits.idle} seconds, or that the server has closed, is closed. C{async with},
+    L{close} and L{closeFree} are for users, the other methods for the client itself.
 
     For the reactor's thread only.
 
@@ -345,22 +345,22 @@ class Pool:
 
     # The end
 
-    def closeFree(self) -> Deferred[None]:
+    def closeFree(self, timeout: float = CLOSE_TIMEOUT) -> Deferred[None]:
         """
         Close the connections that are free; the pool goes on.
 
+        @param timeout: as L{close} has it.
         @return: fires when they are gone.
         """
         free = list(self._free)
         gone = DeferredList([protocol.whenClosed() for protocol in free])
         for protocol in free:
-            protocol.close(CLOSE_TIMEOUT)
+            protocol.close(timeout)
         return gone.addCallback(lambda _: None)
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> Deferred[None]:
         """
-        Close the pool: free connections are closed, those in use are reset, and requests that wait fail with
-        L{ConnectionClosed}.
+        Close free connections, reset those in use, and fail requests that wait with L{ConnectionClosed}.
 
         @param timeout: how long a free connection may take to close, in seconds; then it is reset.
         @return: fires when all connections are gone.
