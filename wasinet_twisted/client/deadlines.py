@@ -23,7 +23,7 @@ class Timed(Protocol):
 
     def arm(self, now: float) -> None:
         """
-        See to it that the timer runs by the next deadline.
+        Make the timer run at the next deadline, or before.
         """
 
     def untaken(self) -> int:
@@ -43,7 +43,7 @@ class Timed(Protocol):
 
     def failFor(self, error: WasinetError) -> None:
         """
-        End for a reason that who waits is told.
+        End the connection, and raise C{error} in the waiting caller.
         """
 
 
