@@ -23,13 +23,13 @@ _POSITIVE = frozenset(("connections", "perOrigin"))
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
     """
-    How long each phase of a request may take, in seconds; L{None}: as long as it likes.
+    How long each phase of a request may take, in seconds; L{None}: there is no deadline.
 
     @ivar resolve: to look up the host's name.
     @ivar connect: to connect to one of its addresses, and through a proxy.
     @ivar tls: the TLS handshake.
     @ivar head: from the end of the request to the head of the response.
-    @ivar read: to wait for the next bytes of the response's body, each time somebody waits.
+    @ivar read: from when the caller waits for more of the response's body to the next bytes of it.
     @ivar total: all of it, from C{fetch} to the end of the body, redirects and the wait for a connection included.
     """
 
@@ -63,7 +63,7 @@ class ClientLimits:
     @ivar kept: how many of those to one origin are kept while they are free.
     @ivar idle: how long a connection is kept for the next request, in seconds. 0: not at all.
     @ivar decoding: the bounds on what a body may become when its content coding is undone.
-    @ivar buffered: how much of a body is held that nobody has read, in bytes.
+    @ivar buffered: how much of a body is held before the caller reads it, in bytes; then the server has to wait.
     @ivar requestRate: how fast a server must take what is sent to it, in bytes a second, after 20 seconds of grace.
     @ivar message: the bounds on each response, see L{Limits<wasinet_twisted.http.Limits>}. C{responseBody} holds for
         C{bytes()}, C{text()} and C{json()}; what C{stream()} gives has no bound.

@@ -33,10 +33,10 @@ class Pool:
         async with Pool() as pool:
             response = await fetch("http://example.org/", pool=pool)
 
-    A request takes the connection to its origin that was used last; if none is
-    free, it makes one, within the bounds; else it waits, in order. A connection
-    that is free for C{limits.idle} seconds, or that the server has closed, is
-    closed.
+    A request takes the free connection to its origin that was used last. If there
+    is none, a new connection is made. If the bounds allow no more, the request
+    waits its turn. A free connection is closed after C{limits.idle} seconds, and
+    when the server closes it.
 
     For the reactor's thread only.
 

@@ -44,7 +44,7 @@ class Response:
     """
     A response whose head has come.
 
-    The body comes when somebody asks for it: by L{bytes}, L{text}, L{json} or
+    The body is read when the caller asks for it: by L{bytes}, L{text}, L{json} or
     L{stream}. A response whose body isn't read to its end holds its connection;
     C{async with response}, or L{close}, or forgetting it, resets that.
 
@@ -261,7 +261,7 @@ class Response:
     async def stream(self) -> AsyncIterator[_Bytes]:
         """
         C{async for piece in response.stream()}: the body as it comes, decoded, of
-        any length. What isn't taken, the server has to wait with.
+        any length. While the caller takes nothing, the server has to wait.
 
         @raise BusyError: it is, or has been, read already.
         """
