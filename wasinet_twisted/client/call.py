@@ -77,6 +77,12 @@ class Call:
         """
         return head
 
+    def start(self) -> float:
+        """
+        Return from when C{until} counts, on the reactor's clock.
+        """
+        return self.timings.begun
+
     def fail(self, waiter: Awaited[Any], error: Exception) -> None:
         """
         There is no response. Tell the waiting caller, unless something else does.

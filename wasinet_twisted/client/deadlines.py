@@ -55,7 +55,7 @@ def look(protocol: Timed, connection: ClientConnection, now: float) -> None:
     if connection.clock.taking is not None:
         connection.taken(protocol.untaken(), now)
     if call is not None and now >= call.until:
-        error = TimedOut(f"timed out: {call}: not complete in {call.until - call.timings.begun:.3g} s")
+        error = TimedOut(f"timed out: {call}: not complete in {call.until - call.start():.3g} s")
     else:
         expired = connection.expire(now)
         if expired is None:

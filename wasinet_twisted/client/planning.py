@@ -90,6 +90,12 @@ class Hop(Call):
         self.plan.goOn(self, waiter, response)
         return None
 
+    def start(self) -> float:
+        """
+        See L{Call.start}: the first request of all.
+        """
+        return self.history[0].timings.begun if self.history else self.timings.begun
+
     def fail(self, waiter: Awaited[Any], error: Exception) -> None:
         """
         See L{Call.fail}.
