@@ -5,6 +5,7 @@ What C{fetch} sends for what it is given, where it follows, and which errors it 
 from __future__ import annotations
 
 import gc
+from math import inf
 from typing import Any
 from weakref import ref
 
@@ -13,9 +14,12 @@ from twisted.internet.defer import CancelledError, gatherResults
 from twisted.internet.task import Clock
 
 from wasinet_twisted import __version__
-from wasinet_twisted.client import Pool, Timeouts, fetch
+from wasinet_twisted.client import Pool, Proxy, Timeouts, fetch
+from wasinet_twisted.client.bodies import NO_BODY
 from wasinet_twisted.client.decoding import acceptEncoding
 from wasinet_twisted.client.fetching import defaultPool
+from wasinet_twisted.client.planning import Hop, Plan
+from wasinet_twisted.client.urls import parseUrl
 from wasinet_twisted.errors import (
     ConnectFailed,
     ConnectionClosed,
@@ -92,6 +96,23 @@ class RequestTests(ClientCase):
         self.assertEqual(request.headers["Authorization"], "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==")
         request = self.sent("http://a:b@origin.test/", headers={"authorization": "mine"})
         self.assertEqual(request.headers.getall("Authorization"), ["mine"])
+
+    def test_proxyAuthorization(self) -> None:
+        """
+        The field that the caller gives replaces the proxy's own. In a tunnel the origin would get it: that is refused.
+        """
+        plan = Plan(self.pool(), Timeouts(), 0, None, None, True, None)
+        fields = [("proxy-authorization", "mine")]
+        hop = Hop(plan, parseUrl(URL), "GET", fields, NO_BODY, False, inf)
+        for proxy in ("http://user:secret@p.test:1", "http://p.test:1"):
+            request = hop.request(Proxy.parse(proxy))
+            self.assertEqual(request.headers.getall("Proxy-Authorization"), ["mine"])
+        for url, proxy in (("https://origin.test/", "http://p.test:1"), (URL, "socks5h://p.test:1")):
+            error = self.begin(url, headers=dict(fields), proxy=proxy).error
+            self.assertIsInstance(error, LocalProtocolError)
+            self.assertIn("would go to the origin", str(error))
+            self.assertNotIn("mine", str(error))
+        self.assertPool(0, 0)
 
     def test_rangesAreOfTheBodyAsItIs(self) -> None:
         """

@@ -141,6 +141,16 @@ class TotalTests(ClientCase):
         self.assertIn("5 s", message)
         self.assertPool(0, 0)
 
+    def test_theErrorSaysTheWholeTime(self) -> None:
+        """
+        Not what a redirect has left of it.
+        """
+        outcome = self.begin(timeout=5)
+        self.advance(4)
+        self.peers[0].send(answer(b"", "Location: /there", status="302 Found"))
+        self.settle()
+        self.assertIn("/there: not complete in 5 s", self.twoSides(1, outcome, TimedOut))
+
     def test_ofThePool(self) -> None:
         self.pool(Timeouts(total=5))
         self.twoSides(5, self.begin(), TimedOut)

@@ -70,15 +70,22 @@ class Call:
 
     def respond(self, protocol: Any, head: ResponseHead) -> Any:
         """
-        Return what who waits is given when the head of the final response has come; L{None}: something else sees to it.
+        Return what the waiting caller is given when the head of the final response has come; L{None}: something else
+        answers the caller.
 
         @param protocol: the connection, which holds the rest of the response.
         """
         return head
 
+    def start(self) -> float:
+        """
+        Return from when C{until} counts, on the reactor's clock.
+        """
+        return self.timings.begun
+
     def fail(self, waiter: Awaited[Any], error: Exception) -> None:
         """
-        There is no response. Tell who waits, unless something else sees to it.
+        There is no response. Tell the waiting caller, unless something else does.
         """
         waiter.fail(error)
 

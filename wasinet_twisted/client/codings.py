@@ -30,7 +30,7 @@ class Step(Protocol):
     @ivar hungry: does it take input? If not, it has more to give for what it was given.
     @ivar finished: has the coded stream ended, so that nothing may follow?
     @ivar complete: could the body end here? True before the first byte.
-    @ivar rest: what it was given and has not used, since a member has ended. Whoever takes the rest empties it.
+    @ivar rest: what it was given and has not used, since a member has ended. The caller that takes the rest empties it.
     @ivar price: what it has done beside decoding, as so many bytes decoded would cost.
     """
 

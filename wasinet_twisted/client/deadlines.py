@@ -23,7 +23,7 @@ class Timed(Protocol):
 
     def arm(self, now: float) -> None:
         """
-        See to it that the timer runs by the next deadline.
+        Make the timer run at the next deadline, or before.
         """
 
     def untaken(self) -> int:
@@ -43,7 +43,7 @@ class Timed(Protocol):
 
     def failFor(self, error: WasinetError) -> None:
         """
-        End for a reason that who waits is told.
+        End the connection, and raise C{error} in the waiting caller.
         """
 
 
@@ -55,7 +55,7 @@ def look(protocol: Timed, connection: ClientConnection, now: float) -> None:
     if connection.clock.taking is not None:
         connection.taken(protocol.untaken(), now)
     if call is not None and now >= call.until:
-        error = TimedOut(f"timed out: {call}: not complete in {call.until - call.timings.begun:.3g} s")
+        error = TimedOut(f"timed out: {call}: not complete in {call.until - call.start():.3g} s")
     else:
         expired = connection.expire(now)
         if expired is None:

@@ -31,7 +31,7 @@ from .urls import Origin
 T = TypeVar("T")
 
 ALPN = ("http/1.1",)
-# For those who give no time to connect in, in seconds: a year. The system gives up before.
+# Where there is no deadline for connecting, in seconds: a year. The system gives up before.
 FOREVER = 365 * 86400.0
 
 
@@ -97,7 +97,7 @@ class LentConn(WasiTcpConn):
 
     def __del__(self) -> None:
         """
-        Nothing: whoever borrows doesn't close.
+        Nothing: the connection's owner closes it.
         """
 
 

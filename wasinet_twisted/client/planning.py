@@ -90,6 +90,12 @@ class Hop(Call):
         self.plan.goOn(self, waiter, response)
         return None
 
+    def start(self) -> float:
+        """
+        See L{Call.start}: the first request of all.
+        """
+        return self.history[0].timings.begun if self.history else self.timings.begun
+
     def fail(self, waiter: Awaited[Any], error: Exception) -> None:
         """
         See L{Call.fail}.
@@ -103,6 +109,9 @@ class Hop(Call):
     def request(self, proxy: Proxy | None) -> WasiRequest:
         """
         Return the message that is sent.
+
+        @param proxy: what the connection leads to, or through; L{None}: there is no proxy.
+        @raise LocalProtocolError: a field for the proxy would go to the origin.
         """
         target, body = self.target, self.body
         request = WasiRequest(self.method, target.path, (), body.whole or b"")
@@ -127,9 +136,15 @@ class Hop(Call):
                 pairs.append(("Content-Length", str(body.length)))
             if self.expectContinue and "expect" not in given:
                 pairs.append(("Expect", "100-continue"))
-        if proxy is not None and proxy.scheme in HTTP_SCHEMES and target.origin.scheme == "http":
-            request.uri, forProxy = absoluteForm(target, proxy)
-            pairs += forProxy
+        if proxy is not None:
+            if proxy.scheme in HTTP_SCHEMES and target.origin.scheme == "http":
+                request.uri, forProxy = absoluteForm(target, proxy)
+                if "proxy-authorization" not in given:
+                    pairs += forProxy
+            elif "proxy-authorization" in given:
+                raise LocalProtocolError(
+                    f"Proxy-Authorization would go to the origin, through {proxy}; give user and password with proxy="
+                )
         return request
 
 

@@ -105,7 +105,7 @@ class Pool:
         self._turns = 0
         self._waiting = 0
         self.plan: Any = None
-        # Is room being given to those who wait?
+        # Is room being given to requests that wait?
         self._giving = False
         self.closed = False
 

@@ -6,7 +6,7 @@ are spoken; then L{HttpClientProtocol.speak} makes it HTTP's. After an upgrade i
 is a stream again.
 
 What HTTP asks for is decided in L{ClientConnection}; here are the transport,
-back-pressure, who waits, and one timer.
+backpressure, the waiting caller, and one timer.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class HttpClientProtocol(ConnectionProtocol):
     @ivar connection: HTTP's view of it; L{None} while it is a stream of bytes.
     @ivar call: the request that is in flight.
     @ivar keeper: where the pool keeps it; L{None} once its end is decided.
-    @ivar waiter: who waits for the head of the response, or for the next piece of its body.
+    @ivar waiter: what the caller awaits: the head of the response, or the next piece of its body.
     """
 
     __slots__ = ("_timer", "call", "connection", "keeper", "waiter")
@@ -364,7 +364,7 @@ class HttpClientProtocol(ConnectionProtocol):
 
     def arm(self, now: float) -> None:
         """
-        See to it that the timer runs by the next deadline.
+        Make the timer run at the next deadline, or before.
         """
         assert self.connection is not None
         deadline = self.connection.deadline() if self.call is None else min(self.connection.deadline(), self.call.until)
@@ -392,7 +392,7 @@ class HttpClientProtocol(ConnectionProtocol):
 
     def failFor(self, error: WasinetError) -> None:
         """
-        End for a reason that who waits is told.
+        End the connection, and raise C{error} in the waiting caller.
         """
         waiter, self.waiter = self.waiter, None
         self.abortFor(error)

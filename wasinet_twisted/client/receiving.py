@@ -1,5 +1,5 @@
 """
-What comes of a response: the head to who waits for it, the body piece by piece, and its end.
+How a response reaches its caller: the head, the body piece by piece, and its end.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Receiving(Protocol):
 
 def go(protocol: Receiving, connection: ClientConnection, now: float) -> None:
     """
-    Tell who waits what has come.
+    Give the waiting caller what has come.
     """
     waiter, call = protocol.waiter, protocol.call
     assert waiter is not None
@@ -135,7 +135,7 @@ def _complete(protocol: Receiving, connection: ClientConnection, now: float) -> 
 
 def broken(call: object, reason: WasinetError) -> WasinetError:
     """
-    Return what who waits for a response is told when its connection is gone.
+    Return the error for the caller that waits for a response when its connection is gone.
 
     @param reason: why the connection is.
     """

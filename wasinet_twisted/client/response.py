@@ -88,7 +88,7 @@ class Response:
         self._pieces: list[_Bytes] = []
         self._body: _Bytes | None = None
         self._begun = False
-        # What whoever reads on is told.
+        # What the next read raises.
         self._failure: Exception | None = None
         if protocol.call is call:
             self._takeWhatIsThere(protocol)
@@ -115,7 +115,7 @@ class Response:
                     return
                 self._pieces.append(piece)
         except (RemoteProtocolError, IncompleteRead, ConnectionClosed) as error:
-            # It is told to whoever reads the body: what came before is theirs.
+            # The read raises it, after the pieces that came before.
             self._failure = error
 
     def _wholeBody(self) -> None:
