@@ -28,7 +28,7 @@ from wasinet_twisted.client.protocol import HttpClientProtocol
 from wasinet_twisted.client.response import Response
 from wasinet_twisted.http import Limits
 
-from .forms import slotsOf
+from .forms import Difference, slotsOf
 from .inputs import Inputs
 
 ORIGINS = ("http://a.test", "http://a.test:8080", "http://[::1]", "http://A.TEST")
@@ -499,12 +499,6 @@ class Session:
 def _deadline(protocol: Any) -> Any:
     connection, call = protocol.connection, protocol.call
     return None if connection is None else (connection.deadline(), call.until if isinstance(call, Call) else None)
-
-
-class Difference(AssertionError):
-    """
-    The two forms don't agree.
-    """
 
 
 def compare(seed: int, count: int) -> int:

@@ -5,6 +5,8 @@ The twins of the client's common request and response, beside the Python that th
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -25,7 +27,7 @@ from wasinet_twisted.client import protocol as protocolModule
 from wasinet_twisted.client.bodies import Body
 from wasinet_twisted.client.protocol import HttpClientProtocol
 from wasinet_twisted.client.response import Response
-from wasinet_twisted.http import Limits, clientconnection, exchange, machine, messages, outgoing
+from wasinet_twisted.http import Limits, clientconnection, exchange, messages, outgoing
 from wasinet_twisted.http.buffer import Buffer
 from wasinet_twisted.http.bytequeue import ByteQueue
 
@@ -129,18 +131,6 @@ def pythonCalls() -> Iterator[list[str]]:
         sys.setprofile(None)
 
 
-@pytest.fixture
-def asWritten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    The tests of C{http} may compare both forms of a head, in this process.
-    """
-    function: Any = machine.fastResponseHead
-    inside = getattr(function, "__closure__", None)
-    if getattr(function, "__name__", "") == "both" and inside:
-        monkeypatch.setattr(machine, "fastResponseHead", inside[0].cell_contents.twin)
-
-
-@pytest.mark.usefixtures("asWritten")
 @pytest.mark.parametrize(
     "options",
     [
@@ -321,7 +311,8 @@ def test_theBoundOfThoseThatAreKept(clients: Callable[..., Client], form: Form) 
     client = clients(None, form, kept=2)
     for _ in range(3):
         asked = [client.ask() for _ in range(4)]
-        for protocol in client.made:
+        # Those that were made for this first: then as many are kept as may be.
+        for protocol in reversed(client.made):
             if protocol.call is not None:
                 form.received(protocol, OK)
         assert [resultOf(each).status for each in asked] == [200] * 4
@@ -372,7 +363,6 @@ REPLACED: list[tuple[Any, str]] = [
     (exchange.Exchange, "move"),
     (Buffer, "nextEvent"),
     (ByteQueue, "append"),
-    (machine, "fastResponseHead"),
     (protocolModule, "go"),
 ]
 
@@ -409,6 +399,31 @@ def test_aReplacedFunctionIsCalled(
     calls, sent = count(TWIN)
     assert calls
     assert (calls, sent) == count(PYTHON)
+
+
+def test_theSwitches() -> None:
+    """
+    A fast path that the twins do themselves is switched off together with them.
+    """
+    program = (
+        "from wasinet_twisted import speed\n"
+        "from wasinet_twisted.client import fetch\n"
+        "from wasinet_twisted.client.protocol import HttpClientProtocol\n"
+        "print('fetching' in speed().parts, hasattr(fetch, '__wrapped__'), "
+        "hasattr(HttpClientProtocol.dataReceived, '__wrapped__'))\n"
+    )
+    found = []
+    for setting in ("yes", "-client.url", "-http.responseHead"):
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "WASINET_FAST": setting, "PYTHONPATH": str(ROOT.parent)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        found.append(done.stdout.split())
+    assert found == [["True"] * 3, ["False"] * 3, ["False"] * 3]
 
 
 # What is not there
