@@ -1,5 +1,6 @@
 """
-Any number of heads and responses, mutated, to the compiled twins and to the Python that they stand for.
+Any number of heads and responses, mutated, to the compiled twins and to the Python that they stand for; and clients that
+ask in many ways.
 
     python -m tests.speed.differential --count 1000000 --seed 1
 
@@ -17,14 +18,14 @@ from typing import Any
 
 from wasinet_twisted.http import fields, outgoing
 
-from .forms import ANSWER, COMPILED, REQUEST, RESPONSE, WHY_NOT, Form, answer, forget, parted
+from . import asked
+from .forms import ANSWER, COMPILED, REQUEST, RESPONSE, WHY_NOT, Difference, Form, answer, forget, parted
 from .inputs import METHODS, REQUESTS, RESPONSES, Inputs
 
 
-class Difference(AssertionError):
-    """
-    The two forms don't agree.
-    """
+# After so many inputs a client makes some requests.
+_SESSIONS = 1000
+_STEPS = 60
 
 
 def run(count: int, seed: int, quiet: bool = True) -> Counter[str]:
@@ -56,6 +57,8 @@ def run(count: int, seed: int, quiet: bool = True) -> Counter[str]:
             fields.cache.clear()
             fields._names.clear()
             outgoing.lines.clear()
+        if number % _SESSIONS == 0 and asked.COMPILED:
+            tally["client, Response"] += asked.compare(chance.getrandbits(32), _STEPS)
         now = time.monotonic()
         if not quiet and now - shown > 5:
             shown = now

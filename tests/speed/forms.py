@@ -20,6 +20,12 @@ MOST_FIELDS = 128
 _UNSET = object()
 
 
+class Difference(AssertionError):
+    """
+    The two forms don't agree.
+    """
+
+
 class Form:
     """
     One of the functions that has a twin.

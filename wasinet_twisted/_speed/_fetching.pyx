@@ -367,7 +367,7 @@ def install():
     _fetching.fetch = update_wrapper(fetch, _pyFetch)
     _watch = Watch(
         HttpClientProtocol, ClientConnection, Exchange, Clock, Buffer, Pool, Place, Plan, Hop, Target, Timings, Body,
-        WasiRequest,
+        WasiRequest, _call.Call,
     )
 
 

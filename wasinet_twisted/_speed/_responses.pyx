@@ -41,7 +41,7 @@ cdef object _pyDataReceived = HttpClientProtocol.dataReceived
 cdef PyObject* resumeTwin = <PyObject*>_tasks.resume
 cdef Watch _watch = None
 # What is honoured when somebody replaces it.
-cdef Named _headHere, _goHere
+cdef Named _goHere
 
 # A connection and the request whose response it waits for, borrowed: they hold until somebody's Python runs.
 cdef struct Parts:
@@ -129,7 +129,6 @@ def dataReceived(self, data):
         type(self) is HttpClientProtocol
         and type(data) is bytes
         and _watch.unchanged()
-        and stands(&_headHere)
         and stands(&_goHere)
         and _partsOf(self, &parts)
         and SLOT(self, OF_REACTOR) is not NULL
@@ -289,5 +288,4 @@ def install():
     )
 
 
-watchName(&_headHere, _machine, "fastResponseHead", _machine.fastResponseHead)
 watchName(&_goHere, _protocol, "go", _protocol.go)

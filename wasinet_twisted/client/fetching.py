@@ -185,4 +185,4 @@ def defaultPool(reactor: Any = None) -> Pool:
     return pool
 
 
-_speed.install("_fetching", "client.url")
+_speed.install("_fetching", "client.url", "http.responseHead")
