@@ -85,9 +85,7 @@ def test_commands() -> None:
     assert commands | {"head", "put", "delete"} == set(makeParser()._subparsers._group_actions[0].choices)  # type: ignore[arg-type, union-attr]
     table = page.partition("### Exit statuses")[2].partition("\n## ")[0]
     named = {int(each) for row in re.findall(r"^\| ([0-9, ]+) \|", table, re.MULTILINE) for each in row.split(", ")}
-    assert named >= {
-        value for name, value in vars(exitcodes).items() if name[0].isupper() and isinstance(value, int)
-    }
+    assert named >= {value for name, value in vars(exitcodes).items() if name[0].isupper() and isinstance(value, int)}
 
 
 def written(name: str, value: object) -> str:
