@@ -231,6 +231,8 @@ class PoolTests(AgentCase):
         self.assertEqual([report.status for report in reports], [200, None])
         self.assertEqual({(report.method, report.url) for report in reports}, {("GET", URI.decode())})
         self.assertIsInstance(reports[1].error, ResponseFailed)
+        self.assertTrue(reports[0].sentHead().startswith(b"GET /"))
+        self.assertIsNotNone(reports[0].peer)
 
 
 class WayTests(AgentCase):

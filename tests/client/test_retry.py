@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from wasinet_twisted.client import Report
-from wasinet_twisted.errors import ConnectionClosed, IncompleteRead, WasinetError
+from wasinet_twisted.errors import ConnectionClosed, IncompleteRead, LocalProtocolError, WasinetError
 
 from .support import CONTINUE, OK, ClientCase, answer
 
@@ -197,6 +197,29 @@ class ObserverTests(ClientCase):
         self.assertIsNone(reports[0].error)
         self.assertIsInstance(reports[-1].error, WasinetError)
         self.assertIsNotNone(reports[0].timings.firstByte)
+        # What was sent, and by what it was answered.
+        first = reports[0]
+        self.assertIsNotNone(first.peer)
+        self.assertEqual((first.tls, first.proxy), (None, None))
+        assert first.head is not None
+        self.assertEqual(first.head.status, 200)
+        self.assertTrue(first.sentHead().startswith(b"GET / HTTP/1.1\r\nHost: origin.test\r\n"))
+        self.assertTrue(first.sentHead().endswith(b"\r\n\r\n"))
+        self.assertIn(b"\r\nAuthorization: Basic ", reports[-1].sentHead())
+        self.assertIsNone(reports[-1].head)
+
+    def test_reportsOfBodies(self) -> None:
+        """
+        The head says how the body was framed.
+        """
+        reports: list[Report] = []
+        self.pool(observer=reports.append)
+        self.fetch(OK, method="POST", body=b"four")
+        self.fetch(OK, method="POST", body=iter([b"four"]))
+        self.assertIn(b"\r\nContent-Length: 4\r\n", reports[0].sentHead())
+        self.assertIn(b"\r\nTransfer-Encoding: chunked\r\n", reports[1].sentHead())
+        nothing = Report("GET", "http://x/", None, ValueError("why"), False, reports[0].timings)
+        self.assertRaises(LocalProtocolError, nothing.sentHead)
 
     def test_oneThatFails(self) -> None:
         """

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
@@ -316,8 +316,14 @@ def test_signals(number: signal.Signals) -> None:
     """
     It ends at once and quietly, whatever it waits for.
     """
-    with peer(lambda conn: conn.recv(1)) as port, started("nc", "127.0.0.1", port) as nc:
-        time.sleep(1)
+    connected = Event()
+
+    def talk(conn: socket.socket) -> None:
+        connected.set()
+        conn.recv(1)
+
+    with peer(talk) as port, started("nc", "127.0.0.1", port) as nc:
+        assert connected.wait(PATIENCE)
         nc.send_signal(number)
         assert nc.wait(PATIENCE) == -number
         assert nc.stderr is not None

@@ -258,7 +258,8 @@ def test_remoteName(tmp_path: Path) -> None:
         (["get", "http://x/", "--resume", "-o", "f", "-H", "range: x"], "--resume makes the fields Range"),
         (["put", "http://x/", "--resume", "-o", "f"], "unrecognized arguments: --resume"),
         (["get", "http://x/", "-o", ""], "-o needs the name of a file"),
-        (["get", "http://x/", "--max-redirects", "1001"], "argument --max-redirects: redirects are a number from 0 to"),
+        (["get", "http://x/", "--max-redirects", "1001"], "argument --max-redirects: redirects are a number from 1 to"),
+        (["get", "http://x/", "--max-redirects", "0"], "argument --max-redirects: redirects are a number from 1 to"),
         (["get", "http://x/", "-m", "0"], "argument -m/--timeout/--max-time: a time is a number"),
         (["get", "http://x/", "-x", "gopher://x"], "the scheme must be one of http, https, socks5"),
         (["get", "http://x/", "--key", "k"], "--key goes with --cert"),
@@ -401,6 +402,21 @@ def test_fullDisk(tmp_path: Path) -> None:
         assert (status, errors) == (23, "wasinet get: can't write /dev/full: No space left on device\n")
         status, _, errors = wasinet("get", f"{server.url}/a", "-o", str(tmp_path / "no" / "file"))
         assert (status, errors.count("\n")) == (23, 1)
+
+
+def test_withoutStandardFiles(tmp_path: Path) -> None:
+    """
+    Where there is no standard output, the body isn't written to what has its number: the connection, perhaps.
+    """
+    with origin(a=echo) as server:
+        for redirection, status in ((">&-", 23), ("<&-", 26), (">&- 2>&-", 23), ("2>&- -v", 0)):
+            command = f"exec {' '.join(WASINET)} post {server.url}/a -d @- {redirection}"
+            done = subprocess.run(
+                ["sh", "-c", command], input=b"input", capture_output=True, timeout=PATIENCE, check=False
+            )
+            assert (done.returncode, done.stdout) == (status, b"input" if status == 0 else b""), redirection
+            assert done.stderr.count(b"\n") == (status != 0 and "2>" not in redirection), done.stderr
+        assert {each.body for each in server.requests} <= {b"input", b""}
 
 
 def onTerminal(*arguments: str, output: bool, **options: object) -> tuple[int, str]:

@@ -32,7 +32,7 @@ from .exchanging import mayRepeat
 from .pool import Pool
 from .producing import ProducerBody
 from .protocol import HttpClientProtocol
-from .report import Report
+from .report import reportOf
 from .timings import Timings
 
 
@@ -230,7 +230,7 @@ class _Asked(Awaited[Any]):
         response = AgentResponse(protocol, call, head, self._told)
         observer = self._agent.pool.observer
         if observer is not None:
-            observer(Report(call.method, str(call.where), head.status, None, call.kept, call.timings))
+            observer(reportOf(call, self._request, self._body, self._route.proxy, protocol, head))
         super().give(response)
 
     def fail(self, error: BaseException) -> None:
@@ -274,7 +274,7 @@ class _Asked(Awaited[Any]):
         agent, call = self._agent, self._call
         observer = agent.pool.observer
         if observer is not None:
-            observer(Report(call.method, str(call.where), None, error, call.kept, call.timings))
+            observer(reportOf(call, self._request, self._body, self._route.proxy, error=error))
         super().fail(error)
 
     def giveUp(self) -> None:

@@ -31,7 +31,7 @@ from .pool import Pool
 from .protocol import HttpClientProtocol
 from .proxies import HTTP_SCHEMES, Proxy, absoluteForm
 from .redirects import REDIRECTS, checkRedirects, redirected
-from .report import Report
+from .report import Report, reportOf
 from .response import Response
 from .timings import Timings
 from .urls import Target
@@ -308,10 +308,10 @@ class Plan:
             response = self.responseOf(hop, protocol, head)
         except BaseException as error:
             if observer is not None:
-                _tell(observer, _reportOf(hop, request, proxy, error=error))
+                _tell(observer, reportOf(hop, request, hop.body, proxy, error=error))
             raise
         if observer is not None:
-            _tell(observer, _reportOf(hop, request, proxy, protocol, head))
+            _tell(observer, reportOf(hop, request, hop.body, proxy, protocol, head))
         return response
 
     def responseOf(self, hop: Hop, protocol: HttpClientProtocol, head: ResponseHead) -> Response:
@@ -374,30 +374,6 @@ class Fetching(Task[Response]):
         # It has been cancelled already, if that was from within the coroutine.
         if not self.result.called:
             self.result.fail(error)
-
-
-def _reportOf(
-    hop: Hop,
-    request: WasiRequest | None,
-    proxy: Proxy | None,
-    protocol: HttpClientProtocol | None = None,
-    head: ResponseHead | None = None,
-    error: BaseException | None = None,
-) -> Report:
-    return Report(
-        method=hop.method,
-        url=str(hop.target),
-        status=None if head is None else head.status,
-        error=error,
-        kept=hop.kept,
-        timings=hop.timings,
-        request=request,
-        inPieces=hop.body.whole is None,
-        head=head,
-        peer=None if protocol is None else protocol.peerName(),
-        tls=None if protocol is None or protocol.tls is None else protocol.tls.info,
-        proxy=None if proxy is None else str(proxy),
-    )
 
 
 def _tell(observer: Callable[[Report], object], report: Report) -> None:

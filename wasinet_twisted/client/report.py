@@ -10,6 +10,10 @@ from ..errors import LocalProtocolError
 from ..http import ResponseHead, WasiRequest
 from ..http.outgoing import encodeFields
 from ..net.tls.info import TlsInfo
+from .bodies import Body
+from .call import Call
+from .protocol import HttpClientProtocol
+from .proxies import Proxy
 from .timings import Timings
 
 
@@ -59,3 +63,33 @@ class Report:
             return self.request.encodeHead()
         framed = self.request.framed()
         return f"{framed.method} {framed.uri} {framed.version}\r\n".encode("ascii") + encodeFields(framed.fields())
+
+
+def reportOf(
+    call: Call,
+    request: WasiRequest | None,
+    body: Body,
+    proxy: Proxy | None,
+    protocol: HttpClientProtocol | None = None,
+    head: ResponseHead | None = None,
+    error: BaseException | None = None,
+) -> Report:
+    """
+    Make the report of a request.
+
+    @param protocol: the connection, if there is a response.
+    """
+    return Report(
+        method=call.method,
+        url=str(call.where),
+        status=None if head is None else head.status,
+        error=error,
+        kept=call.kept,
+        timings=call.timings,
+        request=request,
+        inPieces=body.whole is None,
+        head=head,
+        peer=None if protocol is None else protocol.peerName(),
+        tls=None if protocol is None or protocol.tls is None else protocol.tls.info,
+        proxy=None if proxy is None else str(proxy),
+    )

@@ -28,6 +28,19 @@ class OutputFailed(Exception):
     """
 
 
+def occupy() -> None:
+    """
+    Let standard files that the command was started without (C{>&-}) be ones that can't be used: otherwise the next
+    file or connection that is opened gets such a number, and what is printed.
+    """
+    for number, mode in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_RDONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free, which is this one.
+            os.open(os.devnull, mode)
+
+
 def endBy(number: int) -> int:
     """
     End the process by a signal: then a shell's loop ends as well, and the shell shows 128 and the number.

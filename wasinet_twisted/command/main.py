@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from ..errors import WasinetError
-from .ending import Interrupted, OutputFailed, discardOutput, endBy, flush, leave, say
+from .ending import Interrupted, OutputFailed, discardOutput, endBy, flush, leave, occupy, say
 from .parsers import makeParser
 
 
@@ -22,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     @raise SystemExit: the arguments are wrong, or ask for help.
     """
     name = "wasinet"
+    occupy()
     try:
         try:
             parsed = makeParser().parse_args(arguments)

@@ -143,12 +143,10 @@ class _Transfer:
                 pool=pool,
             )
             async with response:
-                if arguments.fail and response.status >= 400:
+                # Of a file that is complete already, 416 is what was hoped for.
+                if arguments.fail and response.status >= 400 and not (arguments.resume and response.status == 416):
                     return self._refuse(response)
-                try:
-                    await receiving.receive(response)
-                finally:
-                    receiving.close()
+                await receiving.receive(response)
             if arguments.timings:
                 self._tell(timingsLine(each.url, each.timings) for each in (*response.history, response))
         return 0

@@ -49,8 +49,8 @@ _NOTES = (
 
 
 def _redirects(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 5 and int(text) <= _MOST_REDIRECTS):
-        raise argparse.ArgumentTypeError(f"redirects are a number from 0 to {_MOST_REDIRECTS}, not {text!r}")
+    if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= _MOST_REDIRECTS):
+        raise argparse.ArgumentTypeError(f"redirects are a number from 1 to {_MOST_REDIRECTS}, not {text!r}")
     return int(text)
 
 

@@ -71,9 +71,9 @@ class Output:
         except OSError as error:
             raise OutputFailed(f"can't write {self._path or 'the output'}: {error.strerror}") from error
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """
-        Close the file.
+        Close the file. Where a transfer fails, the end of the process does: a write may be under way.
 
         @raise OutputFailed: its system says only now that not all could be written.
         """
@@ -81,6 +81,6 @@ class Output:
         if descriptor is None or self._path is None:
             return
         try:
-            os.close(descriptor)
+            await self._writing.call(os.close, descriptor)
         except OSError as error:
             raise OutputFailed(f"can't write {self._path}: {error.strerror}") from error

@@ -91,7 +91,7 @@ class Receiving:
         if self._arguments.include or self._arguments.command == "head":
             await self._writeHead(response)
         await self._writeBody(response, start, expected)
-        self.close()
+        await self._output.close()
         if self._total is not None and expected is not None and start + expected != self._total:
             raise IncompleteRead(f"the server has sent {sizeText(expected)} and not all that was missing", b"", None)
         self._writing = False
@@ -178,12 +178,6 @@ class Receiving:
         if self._canGoOn:
             return f"{there} are in {file}, and --resume goes on from there"
         return f"{there} are in {file}; the server has told no version that one could go on with"
-
-    def close(self) -> None:
-        """
-        Close the file.
-        """
-        self._output.close()
 
     def _url(self) -> str:
         return str(parseUrl(self._arguments.url))
