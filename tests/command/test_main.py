@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from wasinet_twisted.errors import WasinetError
 
 from .support import WASINET, wasinet
 
-COMMANDS = ("serve", "bench", "nc", "completion")
+COMMANDS = ("get", "head", "post", "put", "delete", "serve", "bench", "nc", "completion")
 EACH = pytest.mark.parametrize("arguments", [[], *([each] for each in COMMANDS)], ids=" ".join)
 # What takes long to import, and what --help has no need of.
 HEAVY = (
@@ -52,7 +53,7 @@ def test_help(arguments: list[str]) -> None:
     found = [line.strip() for line in examples.splitlines() if line.strip().startswith("wasinet ")]
     assert found
     for line in found:
-        words = line.partition(" <")[0].partition(" >")[0].split()[1:]
+        words = shlex.split(line.partition(" <")[0].partition(" >")[0])[1:]
         assert not arguments or words[0] == arguments[0]
         assert makeParser().parse_args(words).command == words[0]
 

@@ -104,6 +104,8 @@ class LentConn(WasiTcpConn):
 class Dialing:
     """
     Makes the connections of one pool.
+
+    @ivar inTheClear: is C{https} spoken without TLS, to a server in memory?
     """
 
     def __init__(
@@ -117,6 +119,7 @@ class Dialing:
         self._caCertificates = caCertificates
         self._clientCertificate = clientCertificate
         self._endpoint = endpoint
+        self.inTheClear = False
         # What is waited for, to be given up when the pool is closed.
         self._running: set[Deferred[Any]] = set()
         self._over = False
@@ -215,7 +218,7 @@ class Dialing:
             begun = seconds()
             await self._throughProxy(protocol, origin, proxy, timeouts, until)
             timings.connect = (timings.connect or 0.0) + seconds() - begun
-        if origin.scheme == "https":
+        if origin.scheme == "https" and not self.inTheClear:
             begun = seconds()
             settings = None if route.policy is None else route.policy.tls(origin)
             if settings is None:

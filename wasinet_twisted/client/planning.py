@@ -11,7 +11,7 @@ from math import inf
 from typing import Any
 
 from multidict import CIMultiDict
-from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
+from twisted.internet.defer import TimeoutError, ensureDeferred
 from twisted.logger import Logger
 
 from .. import __version__
@@ -19,13 +19,13 @@ from ..errors import ConnectionClosed, ContentError, IncompleteRead, LocalProtoc
 from ..http import ResponseHead, WasiRequest
 from ..http.fields import Pair
 from ..net.tasks.awaited import Awaited
-from ..net.tasks.task import Task
 from .bodies import NO_BODY, Body
 from .call import Call
 from .decoding import acceptEncoding, decoderFor
 from .dialing import Route
 from .environment import proxyFromEnvironment
 from .exchanging import exchange, mayRepeat
+from .following import Fetching
 from .limits import Timeouts, timingOf
 from .pool import Pool
 from .protocol import HttpClientProtocol
@@ -208,13 +208,15 @@ class Plan:
             # Nearly always there is a connection, and nothing to wait for before the response: no task is needed.
             protocol = pool.take(Route(target.origin))
             if protocol is not None:
+                # It is there before anything is sent: a transport in memory may bring the response from within that.
+                waiter: Awaited[Response] = Awaited(protocol._giveUp)
+                hop.waiter = waiter
                 try:
-                    waiter: Awaited[Any] = protocol.ask(hop, hop.request(None), body)
+                    protocol.ask(hop, hop.request(None), body, waiter)
                 except LocalProtocolError as error:
                     failed: Awaited[Response] = Awaited()
                     failed.fail(error)
                     return failed
-                hop.waiter = waiter
                 return waiter
         fetching = Fetching(self.run(hop), pool.reactor, Awaited())
         fetching.start()
@@ -296,17 +298,20 @@ class Plan:
     async def _once(self, hop: Hop, again: bool) -> Response:
         pool = self.pool
         observer = pool.observer
+        request: WasiRequest | None = None
+        proxy: Proxy | None = None
         try:
             route = self._route(hop.target)
-            request = hop.request(route.proxy)
+            proxy = route.proxy
+            request = hop.request(proxy)
             protocol, head = await exchange(pool, route, request, hop.body, hop, self._timeouts, again)
             response = self.responseOf(hop, protocol, head)
         except BaseException as error:
             if observer is not None:
-                _tell(observer, Report(hop.method, str(hop.target), None, error, hop.kept, hop.timings))
+                _tell(observer, _reportOf(hop, request, proxy, error=error))
             raise
         if observer is not None:
-            _tell(observer, Report(hop.method, str(hop.target), head.status, None, hop.kept, hop.timings))
+            _tell(observer, _reportOf(hop, request, proxy, protocol, head))
         return response
 
     def responseOf(self, hop: Hop, protocol: HttpClientProtocol, head: ResponseHead) -> Response:
@@ -338,37 +343,28 @@ def _isCoded(head: ResponseHead) -> bool:
     return any([len(name) == 16 and name.lower() == "content-encoding" for name, _ in head._pairs])  # noqa: C419
 
 
-class Fetching(Task[Response]):
-    """
-    A fetch that takes more than to wait for one response.
-
-    @ivar result: fires with the response.
-    """
-
-    __slots__ = ("result",)
-
-    def __init__(self, coroutine: Any, reactor: Any, result: Awaited[Response]) -> None:
-        super().__init__(coroutine, reactor)
-        self.result = result
-        result._canceller = self._giveUp
-
-    def _giveUp(self, _: Deferred[Any]) -> None:
-        self.cancel()
-
-    def succeeded(self, result: Response) -> None:
-        """
-        The head has come.
-        """
-        if not self.result.called:
-            self.result.give(result)
-
-    def failed(self, error: BaseException) -> None:
-        """
-        There is no response.
-        """
-        # It has been cancelled already, if that was from within the coroutine.
-        if not self.result.called:
-            self.result.fail(error)
+def _reportOf(
+    hop: Hop,
+    request: WasiRequest | None,
+    proxy: Proxy | None,
+    protocol: HttpClientProtocol | None = None,
+    head: ResponseHead | None = None,
+    error: BaseException | None = None,
+) -> Report:
+    return Report(
+        method=hop.method,
+        url=str(hop.target),
+        status=None if head is None else head.status,
+        error=error,
+        kept=hop.kept,
+        timings=hop.timings,
+        request=request,
+        inPieces=hop.body.whole is None,
+        head=head,
+        peer=None if protocol is None else protocol.peerName(),
+        tls=None if protocol is None or protocol.tls is None else protocol.tls.info,
+        proxy=None if proxy is None else str(proxy),
+    )
 
 
 def _tell(observer: Callable[[Report], object], report: Report) -> None:
