@@ -17,7 +17,8 @@ import pytest
 
 from tests.certificates import Authority
 from tests.processes import PATIENCE, freePort, running
-from wasinet_twisted.command.transferring.telling import shown, sizeText
+from wasinet_twisted.command.ending import shown
+from wasinet_twisted.command.transferring.telling import sizeText
 
 from .origin import CONTENT, Handler, echo, file, hello, moved, never, origin, packed
 from .support import WASINET, started, wasinet

@@ -11,7 +11,7 @@ from math import inf
 from typing import Any
 
 from multidict import CIMultiDict
-from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
+from twisted.internet.defer import TimeoutError, ensureDeferred
 from twisted.logger import Logger
 
 from .. import __version__
@@ -19,13 +19,13 @@ from ..errors import ConnectionClosed, ContentError, IncompleteRead, LocalProtoc
 from ..http import ResponseHead, WasiRequest
 from ..http.fields import Pair
 from ..net.tasks.awaited import Awaited
-from ..net.tasks.task import Task
 from .bodies import NO_BODY, Body
 from .call import Call
 from .decoding import acceptEncoding, decoderFor
 from .dialing import Route
 from .environment import proxyFromEnvironment
 from .exchanging import exchange, mayRepeat
+from .following import Fetching
 from .limits import Timeouts, timingOf
 from .pool import Pool
 from .protocol import HttpClientProtocol
@@ -341,39 +341,6 @@ def _isCoded(head: ResponseHead) -> bool:
     # Most heads aren't: to make the mapping of their fields would take longer than all else here.
     # A list: a generator would cost as much again.
     return any([len(name) == 16 and name.lower() == "content-encoding" for name, _ in head._pairs])  # noqa: C419
-
-
-class Fetching(Task[Response]):
-    """
-    A fetch that takes more than to wait for one response.
-
-    @ivar result: fires with the response.
-    """
-
-    __slots__ = ("result",)
-
-    def __init__(self, coroutine: Any, reactor: Any, result: Awaited[Response]) -> None:
-        super().__init__(coroutine, reactor)
-        self.result = result
-        result._canceller = self._giveUp
-
-    def _giveUp(self, _: Deferred[Any]) -> None:
-        self.cancel()
-
-    def succeeded(self, result: Response) -> None:
-        """
-        The head has come.
-        """
-        if not self.result.called:
-            self.result.give(result)
-
-    def failed(self, error: BaseException) -> None:
-        """
-        There is no response.
-        """
-        # It has been cancelled already, if that was from within the coroutine.
-        if not self.result.called:
-            self.result.fail(error)
 
 
 def _tell(observer: Callable[[Report], object], report: Report) -> None:

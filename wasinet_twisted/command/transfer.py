@@ -16,13 +16,13 @@ from ..client.urls import parseUrl
 from ..errors import InvalidArgument, UnknownHost, WasinetError
 from ..http.limits import MOST
 from ..net import TlsClient
-from .ending import OutputFailed, say
+from .ending import OutputFailed, say, shown
 from .exitcodes import HTTP_ERROR, RANGE_ERROR, READ_ERROR, UNKNOWN_PROXY, WRITE_ERROR, statusOf
 from .running import run as runOnReactor
 from .transferring.bodies import InputFailed, bodyOf
 from .transferring.receiving import Receiving
 from .transferring.resuming import CantResume
-from .transferring.telling import headLines, linesOf, shown, timingsLine
+from .transferring.telling import headLines, linesOf, timingsLine
 
 _STDOUT = "-"
 

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 from twisted.internet.task import LoopingCall
 
-from .telling import shown, sizeText
+from ..ending import shown
+from .telling import sizeText
 
 # A shorter transfer needs none, in seconds.
 DELAY = 0.5

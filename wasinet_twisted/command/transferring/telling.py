@@ -11,17 +11,11 @@ from ...client import Report, Response, Timings
 from ...errors import LocalProtocolError
 from ...http import ResponseHead
 from ...net.tls.info import TlsInfo
+from ..ending import shown
 
 # What is pasted into reports of bugs is better without these.
 _secret = re.compile(r"(?i)((?:proxy-)?authorization: *[^ ]+ ).+").fullmatch
 _HIDDEN = "[hidden]"
-
-
-def shown(text: str) -> str:
-    """
-    Return a line that does nothing to a terminal.
-    """
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
 def headOf(response: Response, safe: bool) -> bytes:
