@@ -4,6 +4,7 @@ The frame of C{wasinet}: how it begins and how it ends, whatever the subcommand.
 
 from __future__ import annotations
 
+import io
 import os
 import resource
 import shlex
@@ -22,6 +23,7 @@ import wasinet_twisted
 from tests.processes import PATIENCE, ROOT
 from wasinet_twisted.command import ending, main
 from wasinet_twisted.command.parsers import frame, makeParser
+from wasinet_twisted.errors import WasinetError
 
 from .support import WASINET, wasinet
 
@@ -225,6 +227,22 @@ class EndingTests(SynchronousTestCase):
         ):
             self.assertEqual(self.raising(error), 128 + number)
             self.assertEqual(self.ended.pop(), number)
+
+    def test_hostileText(self) -> None:
+        """
+        What a server has written into an error does nothing to a terminal: no colours, no other title, no order of
+        reading. Letters of all scripts stay.
+        """
+        stderr = io.StringIO()
+        self.patch(sys, "stderr", stderr)
+        self.raising(WasinetError("\x1b]0;title\x07é日\x9b2J\u202eexe.\x7f\r\nnext\udcff"))
+        self.assertEqual(stderr.getvalue(), "wasinet: \\x1b]0;title\\x07é日\\x9b2J\\u202eexe.\\x7f next\\udcff\n")
+
+    def test_linesOfTheLogStay(self) -> None:
+        stderr = io.StringIO()
+        self.patch(sys, "stderr", stderr)
+        ending.say("wasinet get", "Traceback\n\tline \x1b[2J")
+        self.assertEqual(stderr.getvalue(), "wasinet get: Traceback\n\tline \\x1b[2J\n")
 
     def test_bugs(self) -> None:
         """

@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
 """
-Twins of what the client makes of nearly every request: a URL taken apart, and a head without a body.
+Twins of what the client makes of nearly every request: a URL taken apart, and the bytes of it all.
 
     targetOf    urls.parseUrl, of a URL to an origin that has been seen before
     encode      Hop.request, WasiRequest.encode and ClientConnection.request
@@ -8,6 +8,7 @@ Twins of what the client makes of nearly every request: a URL taken apart, and a
 C{_fetching} says what is true of them.
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.list cimport PyList_GET_SIZE
 from cpython.object cimport PyObject
 from libc.string cimport memcpy
 
@@ -25,7 +26,6 @@ cdef extern from "heads.h":
 
 cdef extern from "Python.h":
     PyObject* PyDict_GetItemWithError(dict where, object key) except? NULL
-    bint PyDict_Next(dict where, Py_ssize_t* at, PyObject** key, PyObject** value)
     bint PyUnicode_IS_COMPACT_ASCII(object text)
     const void* PyUnicode_1BYTE_DATA(object text)
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
@@ -42,10 +42,10 @@ cdef Py_ssize_t ORIGIN = slot_offset(Target, "origin"), PATH = slot_offset(Targe
 cdef Py_ssize_t HOST = slot_offset(Target, "host"), FRAGMENT = slot_offset(Target, "fragment")
 cdef Py_ssize_t USERINFO = slot_offset(Target, "userinfo"), DEFAULTS = slot_offset(_planning.Plan, "defaults")
 
-# What a connection or a default means by these fields is for the Python to find out.
+# What these fields mean to a connection or to a default is for the Python to find out.
 cdef frozenset SPECIAL = frozenset((
-    "host", "connection", "content-length", "transfer-encoding", "expect", "te", "upgrade", "trailer", "user-agent",
-    "accept", "accept-encoding",
+    "host", "connection", "content-length", "transfer-encoding", "expect", "te", "upgrade", "trailer",
+    "range",
 ))
 cdef dict AUTHORITIES = _urls._authorities
 # Which characters a path and a query may have as they are; "%" is one of them, and is looked at.
@@ -54,12 +54,14 @@ cdef int _code
 for _code in range(256):
     PLAIN[_code] = _code < 128 and _urls._valid("/" + chr(_code)) is not None
 
-cdef object NO_FIELDS = ()
 # By the names of fields that are tokens, and none of the special ones, what their lines begin with.
 cdef dict _prefixes = {}
-# The lines of a plan's defaults, and of which.
-cdef object _defaults = None
+# Of those names, the ones that stand instead of a default, and their names in lower case.
+cdef dict _replacing = {}
+# The lines of a plan's defaults, by their names in lower case; all of them together; and of which plan.
+cdef dict _linesOfDefaults = {}
 cdef bytes _defaultLines = b""
+cdef object _defaults = None
 
 
 cdef object targetOf(str url):
@@ -101,29 +103,44 @@ cdef inline bint _isHex(unsigned char c) noexcept:
     return c"0" <= c <= c"9" or c"a" <= (c | 0x20) <= c"f"
 
 
-cdef object encode(object plan, object target, str method, object headers):
+cdef object encode(object plan, object target, str method, list fields, bytes body):
     """
+    @param fields: pairs that nobody else has.
+    @param body: whose length is told; L{None}: there is none, nor is anything said of it.
     @return: the request as bytes; L{None}: the Python makes it, and may refuse it.
     """
     cdef list lines = []
-    cdef Py_ssize_t size, at = 0
-    cdef PyObject* name
-    cdef PyObject* value
+    cdef Py_ssize_t size
     cdef str path = <str>SLOT(target, PATH), host = <str>SLOT(target, HOST)
+    cdef bytes defaults, length = b""
+    cdef dict table
+    cdef list replaced = None
     cdef char* to
-    if SLOT(plan, DEFAULTS) is not <PyObject*>_defaults:
-        _learnDefaults(<object>SLOT(plan, DEFAULTS))
-    size = PyBytes_GET_SIZE(_defaultLines)
-    if headers is not NO_FIELDS:
-        if type(headers) is not dict or len(<dict>headers) > MOST_FIELDS:
+    cdef PyObject* given = SLOT(plan, DEFAULTS)
+    cdef PyObject* known
+    if given is NULL or type(<object>given) is not tuple or PyList_GET_SIZE(fields) > MOST_FIELDS:
+        return None
+    # Held: what is learnt of other defaults meanwhile is longer, perhaps.
+    table = _linesOfDefaults if given is <PyObject*>_defaults else _learnDefaults(<object>given)
+    for name, value in fields:
+        line = _lineOf(name, value)
+        if line is None:
             return None
-        while PyDict_Next(<dict>headers, &at, &name, &value):
-            line = _lineOf(<object>name, <object>value)
-            if line is None:
-                return None
-            lines.append(line)
-            size += PyBytes_GET_SIZE(<bytes>line)
-    size += PyUnicode_GET_LENGTH(method) + PyUnicode_GET_LENGTH(path) + PyUnicode_GET_LENGTH(host) + 22
+        lines.append(line)
+        known = PyDict_GetItemWithError(_replacing, name)
+        if known is not NULL:
+            if replaced is None:
+                replaced = []
+            replaced.append(<object>known)
+    defaults = _defaultLines if replaced is None and table is _linesOfDefaults else _defaultsBut(table, replaced)
+    if body is not None:
+        length = b"Content-Length: %d\r\n" % PyBytes_GET_SIZE(body)
+    size = PyBytes_GET_SIZE(defaults) + PyBytes_GET_SIZE(length) + 22
+    for line in lines:
+        size += PyBytes_GET_SIZE(<bytes>line)
+    size += PyUnicode_GET_LENGTH(method) + PyUnicode_GET_LENGTH(path) + PyUnicode_GET_LENGTH(host)
+    if body is not None:
+        size += PyBytes_GET_SIZE(body)
     encoded = PyBytes_FromStringAndSize(NULL, size)
     to = PyBytes_AS_STRING(encoded)
     to = _putText(to, method)
@@ -133,17 +150,29 @@ cdef object encode(object plan, object target, str method, object headers):
     to = _putText(to, host)
     to = _put(to, b"\r\n", 2)
     for line in lines:
-        to = _put(to, PyBytes_AS_STRING(<bytes>line), PyBytes_GET_SIZE(<bytes>line))
-    to = _put(to, PyBytes_AS_STRING(_defaultLines), PyBytes_GET_SIZE(_defaultLines))
-    _put(to, b"\r\n", 2)
+        to = _putBytes(to, <bytes>line)
+    to = _putBytes(to, defaults)
+    to = _putBytes(to, length)
+    to = _put(to, b"\r\n", 2)
+    if body is not None:
+        _putBytes(to, body)
     return encoded
 
 
-cdef int _learnDefaults(object defaults) except -1:
-    global _defaults, _defaultLines
-    _defaultLines = b"".join([_outgoing.encodeField(*pair) for _, pair in defaults])
+cdef dict _learnDefaults(tuple defaults):
+    global _defaults, _defaultLines, _linesOfDefaults
+    cdef dict table = {name: _outgoing.encodeField(*pair) for name, pair in defaults}
+    _defaultLines = b"".join(table.values())
+    _linesOfDefaults = table
     _defaults = defaults
-    return 0
+    return table
+
+
+cdef bytes _defaultsBut(dict table, list replaced):
+    """
+    The lines of the defaults that the caller's fields don't replace.
+    """
+    return b"".join([line for name, line in table.items() if replaced is None or name not in replaced])
 
 
 cdef object _lineOf(object name, object value):
@@ -165,8 +194,10 @@ cdef object _lineOf(object name, object value):
         except LocalProtocolError:
             return None
         if len(_prefixes) >= MOST_REMEMBERED:
-            _prefixes.clear()
+            forget()
         _prefixes[name] = (<bytes>line)[: len(<str>name) + 2]
+        if (<str>name).lower() in _linesOfDefaults:
+            _replacing[name] = (<str>name).lower()
         return line
     text = <chars>PyUnicode_1BYTE_DATA(value)
     size = PyUnicode_GET_LENGTH(value)
@@ -184,6 +215,10 @@ cdef inline char* _put(char* to, const char* what, Py_ssize_t size) noexcept:
     return to + size
 
 
+cdef inline char* _putBytes(char* to, bytes what) noexcept:
+    return _put(to, PyBytes_AS_STRING(what), PyBytes_GET_SIZE(what))
+
+
 cdef inline char* _putText(char* to, str text):
     # ASCII, all of it: methods, and what a Target has.
     return _put(to, <char*>PyUnicode_1BYTE_DATA(text), PyUnicode_GET_LENGTH(text))
@@ -194,3 +229,4 @@ def forget():
     Forget all names, for tests.
     """
     _prefixes.clear()
+    _replacing.clear()

@@ -1,6 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
 """
-Twins of how the client makes nearly every request: one without a body, over a connection that is free.
+Twins of how the client makes nearly every request: one without a body, or with one of bytes, over a connection that is
+free.
 
 Each function here stands for some of Python's:
 
@@ -34,12 +35,14 @@ from functools import update_wrapper
 from wasinet_twisted._speed import _asking, _responses
 from wasinet_twisted.client import fetching as _fetching
 from wasinet_twisted.client.dialing import Route
+from wasinet_twisted.http.messages import WasiRequest
 
 cdef extern from "heads.h":
     object new_object(object kind, tuple nothing)
 
 cdef extern from "Python.h":
     PyObject* PyDict_GetItemWithError(dict where, object key) except? NULL
+    PyObject* _PyType_Lookup(PyTypeObject*, object)
 
 cdef extern from "<poll.h>" nogil:
     cdef struct pollfd:
@@ -53,15 +56,16 @@ cdef enum:
     # So many routes are remembered; then all are forgotten.
     MOST_REMEMBERED = 256
 
-# Those whose request has no body, and says nothing of one.
-cdef tuple METHODS = ("GET", "HEAD", "DELETE", "OPTIONS")
-cdef object _pyFetch = _fetching.fetch, NO_BODY = _planning.NO_BODY, NOTHING_GIVEN = b"", NO_FIELDS = ()
+# Those whose request has no body, and says nothing of one; and those that say how long theirs is.
+cdef tuple BODILESS = ("GET", "HEAD", "DELETE", "OPTIONS"), WITH_BODY = ("POST", "PUT", "PATCH")
+cdef object _pyFetch = _fetching.fetch, NO_BODY = _planning.NO_BODY, NO_FIELDS = ()
 cdef object FOREVER = float("inf"), TWENTY = _fetching.REDIRECTS
-cdef type Socket = socket.socket, Timeouts_ = _Timeouts, RouteOf = Route
+cdef type Socket = socket.socket, Timeouts_ = _Timeouts, RouteOf = Route, Body = _Body
 # By origin.
 cdef dict _routes = {}
 cdef Watch _watch = None
-cdef Named _staleHere
+# What is honoured when somebody replaces it.
+cdef Named _staleHere, _urlHere
 
 
 def fetch(
@@ -89,7 +93,6 @@ def fetch(
         and type(url) is str
         and type(method) is str
         and type(body) is bytes
-        and not body
         and json is None
         and timeout is None
         and redirects is TWENTY
@@ -101,8 +104,11 @@ def fetch(
         and reactor is None
         and _watch.unchanged()
         and stands(&_staleHere)
+        and stands(&_urlHere)
+        # Else each Deferred keeps where it was made.
+        and _PyType_Lookup(AWAITED_TYPE, "debug") is Py_False
     ):
-        waiter = _begin(url, method, headers, pool)
+        waiter = _begin(url, method, headers, body, pool)
         if waiter is not None:
             return waiter
     return _pyFetch(
@@ -123,23 +129,37 @@ def fetch(
     )
 
 
-cdef object _begin(str url, str method, object headers, object pool):
+cdef object _begin(str url, str method, object headers, bytes body, object pool):
     """
+    What may run somebody's Python, be it by the garbage collector, comes first: what C{_freeAt} has seen holds until
+    the request is on its way.
+
     @return: what waits for the response; L{None}: nothing has been done.
     """
     cdef PyObject* found = SLOT(pool, PLAN)
     cdef PyObject* timeouts
+    cdef PyObject* patience
+    cdef double first
+    cdef bint hasBody = method in WITH_BODY
     if (
-        found is NULL
-        or type(<object>found) is not Plan
+        not isOf(found, Plan)
         or SLOT(pool, OBSERVER) is not Py_None
-        or SLOT(pool, PROXY) is not Py_None
-        or method not in METHODS
+        or SLOT(pool, POOL_REACTOR) is NULL
+        or not (hasBody or method in BODILESS and not body)
+        or headers is not NO_FIELDS and type(headers) is not dict
     ):
         return None
-    plan = <object>found
+    plan, reactor = <object>found, <object>SLOT(pool, POOL_REACTOR)
     timeouts = SLOT(plan, TIMEOUTS)
-    if timeouts is NULL or type(<object>timeouts) is not Timeouts_ or SLOT(<object>timeouts, TOTAL_TIMEOUT) is not Py_None:
+    if (
+        not isOf(timeouts, Timeouts_)
+        or SLOT(<object>timeouts, TOTAL_TIMEOUT) is not Py_None
+        or SLOT(plan, PLAN_POOL) is not <PyObject*>pool
+        or SLOT(plan, PROXY) is not Py_None
+        or SLOT(plan, UNIX_SOCKET) is not Py_None
+        or SLOT(plan, PLAN_INTERIM) is not Py_None
+        or SLOT(plan, PLAN_TIMING) is not Py_None
+    ):
         return None
     target = targetOf(url)
     if target is None:
@@ -147,128 +167,150 @@ cdef object _begin(str url, str method, object headers, object pool):
     place = _placeOf(pool, <object>SLOT(target, ORIGIN))
     if place is None:
         return None
-    protocol = _freeAt(pool, place)
-    if protocol is None:
-        return None
-    encoded = encode(plan, target, method, headers)
+    fields = list((<dict>headers).items()) if headers is not NO_FIELDS else []
+    encoded = encode(plan, target, method, fields, body if hasBody else None)
     if encoded is None:
         return None
-    place.idle.pop()
+    now = reactor.seconds()
+    patience = SLOT(place, PATIENCE)
+    if type(now) is not float or not (isOf(patience, float) or isOf(patience, int)):
+        return None
+    first = <double>now + <double><object>patience
+    hop = _newHop(plan, target, method, fields, body, now)
+    waiter = newAwaited()
+    slot_set(waiter, CALLED, False)
+    slot_set(hop, HOP_WAITER, waiter)
+    protocol = _freeAt(pool, place, waiter)
+    if protocol is None:
+        return None
+    (<list>SLOT(place, IDLE_OF)).pop()
     del (<dict>SLOT(pool, FREE))[protocol]
-    return _ask(plan, protocol, place, target, method, headers, encoded)
+    _ask(protocol, hop, waiter, method, encoded, now, first)
+    return waiter
 
 
 cdef object _placeOf(object pool, object origin):
+    """
+    @return: where a free connection to C{origin} may be; L{None}: nowhere, or the Python looks.
+    """
     cdef PyObject* found = PyDict_GetItemWithError(_routes, origin)
-    cdef PyObject* places = SLOT(pool, PLACES)
-    if places is NULL or type(<object>places) is not dict or type(<object>SLOT(pool, FREE)) is not dict:
-        return None
+    cdef PyObject* places
     if found is NULL:
         if len(_routes) >= MOST_REMEMBERED:
             _routes.clear()
         route = _routes[origin] = RouteOf(origin)
     else:
         route = <object>found
-    found = PyDict_GetItemWithError(<dict>places, route)
-    if found is NULL or type(<object>found) is not Place:
+    places = SLOT(pool, PLACES)
+    if not isOf(places, dict):
         return None
-    return <object>found
+    found = PyDict_GetItemWithError(<dict>places, route)
+    if not isOf(found, Place):
+        return None
+    place = <object>found
+    return place if isFilled(SLOT(place, IDLE_OF)) else None
 
 
-cdef object _freeAt(object pool, object place):
+cdef object _freeAt(object pool, object place, object waiter):
     """
+    @param waiter: is cancelled by the connection.
     @return: the connection that is next to be used, and is free: it stays where it is; L{None}: the Python looks.
     """
     cdef PyObject* idle = SLOT(place, IDLE_OF)
+    cdef PyObject* transport
     cdef PyObject* connection
     cdef PyObject* exchange
-    cdef PyObject* clock
-    cdef PyObject* parser
-    cdef PyObject* queue
     cdef pollfd look
-    if not isList(idle) or not PyList_GET_SIZE(idle):
+    if not isFilled(idle):
         return None
-    protocol = <object>PyList_GET_ITEM(<object>idle, PyList_GET_SIZE(idle) - 1)
-    if (
-        type(protocol) is not HttpClientProtocol
-        or SLOT(protocol, CLOSING) is not Py_False
-        or SLOT(protocol, LOST) is not Py_False
-        or SLOT(protocol, PEER_FINISHED) is not Py_False
-        or SLOT(protocol, KEEPER) is not <PyObject*>place
-        or SLOT(protocol, WRITE_PAUSED) is not Py_False
-        or number(SLOT(protocol, OF_QUEUED)) != 0
-        or PyDict_GetItemWithError(<dict>SLOT(pool, FREE), protocol) is NULL
-    ):
+    protocol = lastOf(idle)
+    if type(protocol) is not HttpClientProtocol:
         return None
-    connection = SLOT(protocol, CONNECTION)
-    if connection is NULL or type(<object>connection) is not ClientConnection:
+    transport = SLOT(protocol, OF_TRANSPORT)
+    if transport is NULL:
         return None
-    exchange = SLOT(<object>connection, EXCHANGE)
-    clock = SLOT(<object>connection, CLOCK)
-    parser = SLOT(<object>connection, PARSER)
-    if (
-        SLOT(<object>connection, BECOMES) is not <PyObject*>KEEP
-        or type(<object>exchange) is not Exchange
-        or SLOT(<object>exchange, STATE) is not <PyObject*>IDLE
-        or number(SLOT(<object>exchange, COUNT)) < 0
-        or type(<object>clock) is not Clock
-        or SLOT(<object>clock, CLOCK_TIMING) is not SLOT(place, PLACE_TIMING)
-        or type(<object>parser) is not Buffer
-    ):
-        return None
-    sock = getattr(<object>SLOT(protocol, OF_TRANSPORT), "socket", None)
+    slot_set(waiter, CANCELLER, protocol._giveUp)
+    sock = getattr(<object>transport, "socket", None)
     if type(sock) is not Socket:
         return None
     look.fd = sock.fileno()
     look.events = POLLIN
-    # As isStale() has it.
+    # As isStale() has it. Nothing below runs Python.
     if look.fd < 0 or c_poll(&look, 1, 0) != 0:
+        return None
+    idle = SLOT(place, IDLE_OF)
+    if (
+        not isFilled(idle)
+        or PyList_GET_ITEM(<object>idle, PyList_GET_SIZE(idle) - 1) is not <PyObject*>protocol
+        or not isOf(SLOT(pool, FREE), dict)
+        or PyDict_GetItemWithError(<dict>SLOT(pool, FREE), protocol) is NULL
+        or SLOT(protocol, CLOSING) is not Py_False
+        or SLOT(protocol, LOST) is not Py_False
+        or SLOT(protocol, PEER_FINISHED) is not Py_False
+        or SLOT(protocol, FINISHED) is not Py_False
+        or SLOT(protocol, KEEPER) is not <PyObject*>place
+        or SLOT(protocol, WRITE_PAUSED) is not Py_False
+        or number(SLOT(protocol, OF_QUEUED)) != 0
+        or SLOT(protocol, OF_REACTOR) is not SLOT(pool, POOL_REACTOR)
+        or SLOT(protocol, OF_TRANSPORT) is not transport
+        or not isOf(SLOT(protocol, CONNECTION), ClientConnection)
+    ):
+        return None
+    connection = SLOT(protocol, CONNECTION)
+    exchange = SLOT(<object>connection, EXCHANGE)
+    if (
+        SLOT(<object>connection, BECOMES) is not <PyObject*>KEEP
+        or not isOf(exchange, Exchange)
+        or SLOT(<object>exchange, STATE) is not <PyObject*>IDLE
+        or number(SLOT(<object>exchange, COUNT)) < 0
+        or not isOf(SLOT(<object>connection, CLOCK), Clock)
+        or SLOT(<object>SLOT(<object>connection, CLOCK), CLOCK_TIMING) is not SLOT(place, PLACE_TIMING)
+        or not isOf(SLOT(<object>connection, PARSER), Buffer)
+    ):
         return None
     return protocol
 
 
-cdef inline bint isList(PyObject* held):
-    return held is not NULL and type(<object>held) is list
+cdef inline bint isFilled(PyObject* held):
+    return isOf(held, list) and PyList_GET_SIZE(held) > 0
 
 
-cdef object _ask(object plan, object protocol, object place, object target, str method, object headers, bytes encoded):
-    cdef double due, first
-    connection = <object>SLOT(protocol, CONNECTION)
+cdef inline object lastOf(PyObject* filled):
+    return <object>PyList_GET_ITEM(<object>filled, PyList_GET_SIZE(filled) - 1)
+
+
+cdef int _ask(
+    object protocol, object hop, object waiter, str method, bytes encoded, object now, double first
+) except -1:
+    cdef double due
+    connection, transport = <object>SLOT(protocol, CONNECTION), <object>SLOT(protocol, OF_TRANSPORT)
     exchange = <object>SLOT(connection, EXCHANGE)
-    now = (<object>SLOT(protocol, OF_REACTOR)).seconds()
-    hop = _newHop(plan, target, method, headers, now)
+    cdef long count = number(SLOT(exchange, COUNT)) + 1
     slot_set(exchange, STATE, ASKED)
     slot_set(exchange, METHOD_OF, method)
     slot_set(exchange, GOES_ON, True)
-    slot_set(exchange, COUNT, <object>SLOT(exchange, COUNT) + 1)
-    slot_set(hop, KEPT, number(SLOT(exchange, COUNT)) > 1)
+    slot_set(exchange, COUNT, count)
+    slot_set(hop, KEPT, count > 1)
     slot_set(<object>SLOT(connection, PARSER), BUFFER_METHOD, method)
     slot_set(connection, OFFERS, False)
     slot_set(connection, INTERIM, ZERO)
     slot_set(connection, READS, now)
     slot_set(<object>SLOT(connection, CLOCK), SINCE, now)
-    waiter = newAwaited()
-    slot_set(waiter, CALLED, False)
-    slot_set(waiter, CANCELLER, protocol._giveUp)
     slot_set(protocol, CALL, hop)
     slot_set(protocol, WAITER, waiter)
-    slot_set(hop, HOP_WAITER, waiter)
-    (<object>SLOT(protocol, OF_TRANSPORT)).write(encoded)
+    transport.write(encoded)
     if SLOT(protocol, WRITE_PAUSED) is not Py_False:
         protocol._queued += PyBytes_GET_SIZE(encoded)
-    timer = <object>SLOT(protocol, TIMER)
-    if timer is None:
-        protocol.arm(now)
-    else:
+    timer = protocol._timer if SLOT(protocol, TIMER) is NULL else <object>SLOT(protocol, TIMER)
+    if timer is not None:
         due = timer.getTime()
-        first = now
-        first += <double><object>SLOT(place, PATIENCE)
-        if due > first:
-            protocol.arm(now)
-    return waiter
+        if due <= first:
+            return 0
+    protocol.arm(now)
+    return 0
 
 
-cdef object _newHop(object plan, object target, str method, object headers, object now):
+cdef object _newHop(object plan, object target, str method, list fields, bytes body, object now):
     hop = new_object(Hop, ())
     timings = new_object(Timings, ())
     slot_set(timings, SINCE_BEGUN, now)
@@ -289,11 +331,23 @@ cdef object _newHop(object plan, object target, str method, object headers, obje
     slot_set(hop, SENDER, None)
     slot_set(hop, CALL_TRAILERS, None)
     slot_set(hop, HOP_PLAN, plan)
-    slot_set(hop, HOP_FIELDS, list((<dict>headers).items()) if headers is not NO_FIELDS else [])
-    slot_set(hop, HOP_BODY, NO_BODY)
+    slot_set(hop, HOP_FIELDS, fields)
+    slot_set(hop, HOP_BODY, _bodyOf(body) if body else NO_BODY)
     slot_set(hop, HOP_EXPECTS, False)
     slot_set(hop, HISTORY, NO_FIELDS)
     return hop
+
+
+cdef object _bodyOf(bytes whole):
+    """
+    C{bodies.toBody}.
+    """
+    body = new_object(Body, ())
+    slot_set(body, WHOLE, whole)
+    slot_set(body, BODY_LENGTH, PyBytes_GET_SIZE(whole))
+    slot_set(body, BODY_TYPE, None)
+    slot_set(body, REPLAYABLE, True)
+    return body
 
 
 def forget():
@@ -312,8 +366,10 @@ def install():
     _responses.install()
     _fetching.fetch = update_wrapper(fetch, _pyFetch)
     _watch = Watch(
-        HttpClientProtocol, ClientConnection, Exchange, Clock, Buffer, Pool, Place, Plan, Hop, Target, Timings
+        HttpClientProtocol, ClientConnection, Exchange, Clock, Buffer, Pool, Place, Plan, Hop, Target, Timings, Body,
+        WasiRequest,
     )
 
 
 watchName(&_staleHere, _pool, "isStale", _pool.isStale)
+watchName(&_urlHere, _fetching, "parseUrl", _fetching.parseUrl)

@@ -10,10 +10,11 @@ C{_fetching} says what is true of it.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.list cimport PyList_GET_ITEM
 from cpython.object cimport PyObject
+from libc.string cimport memcmp
 
 from wasinet_twisted._speed._heads cimport readResponseHead
 from wasinet_twisted._speed._tasks cimport goOn
-from wasinet_twisted._speed._watching cimport Watch
+from wasinet_twisted._speed._watching cimport Named, Watch, stands, watchName
 
 include "awaitedslots.pxi"
 include "clientslots.pxi"
@@ -34,80 +35,127 @@ cdef extern from "Python.h":
 
 cdef long ASKS_CLOSE = _CLOSE
 cdef frozenset OTHERS = frozenset(_REDIRECTS | {417})
-cdef object NO_HISTORY = (), EMPTY = b""
+cdef object EMPTY = b""
+cdef type ClientLimits = _ClientLimits
 cdef object _pyDataReceived = HttpClientProtocol.dataReceived
 cdef PyObject* resumeTwin = <PyObject*>_tasks.resume
 cdef Watch _watch = None
+# What is honoured when somebody replaces it.
+cdef Named _headHere, _goHere
+
+# A connection and the request whose response it waits for, borrowed: they hold until somebody's Python runs.
+cdef struct Parts:
+    PyObject* connection
+    PyObject* exchange
+    PyObject* clock
+    PyObject* parser
+    PyObject* limits
+    PyObject* method
+    PyObject* queue
+    PyObject* place
+    PyObject* hop
+    PyObject* waiter
+    PyObject* plan
+    PyObject* timings
+    PyObject* begun
+
+
+cdef bint _partsOf(object self, Parts* parts) noexcept:
+    """
+    @return: is each exactly of the class that is meant, and has nothing come of the response yet?
+    """
+    parts.connection = SLOT(self, CONNECTION)
+    parts.hop = SLOT(self, CALL)
+    parts.waiter = SLOT(self, WAITER)
+    parts.place = SLOT(self, KEEPER)
+    if (
+        SLOT(self, CLOSING) is not Py_False
+        or SLOT(self, LOST) is not Py_False
+        or SLOT(self, PEER_FINISHED) is not Py_False
+        or SLOT(self, READ_PAUSED) is not Py_False
+        or not isA(parts.waiter, AWAITED_TYPE)
+        or not isOf(parts.hop, Hop)
+        or not isOf(parts.connection, ClientConnection)
+        or not isOf(parts.place, Place)
+    ):
+        return False
+    parts.plan = SLOT(<object>parts.hop, HOP_PLAN)
+    parts.timings = SLOT(<object>parts.hop, TIMINGS)
+    if (
+        SLOT(<object>parts.hop, HOP_WAITER) is not parts.waiter
+        or SLOT(<object>parts.hop, ANSWERED) is not Py_False
+        or SLOT(<object>parts.hop, BEGUN_) is not Py_False
+        or SLOT(<object>parts.hop, SENDER) is not Py_None
+        or SLOT(<object>parts.hop, HOP_EXPECTS) is not Py_False
+        or SLOT(<object>parts.hop, HOP_TARGET) is NULL
+        or SLOT(<object>parts.hop, HISTORY) is NULL
+        or not isOf(parts.timings, Timings)
+        or not isOf(parts.plan, Plan)
+    ):
+        return False
+    parts.begun = SLOT(<object>parts.timings, SINCE_BEGUN)
+    parts.exchange = SLOT(<object>parts.connection, EXCHANGE)
+    parts.clock = SLOT(<object>parts.connection, CLOCK)
+    parts.parser = SLOT(<object>parts.connection, PARSER)
+    if (
+        not isOf(parts.begun, float)
+        or SLOT(<object>parts.connection, BECOMES) is not <PyObject*>KEEP
+        or not isOf(parts.exchange, Exchange)
+        or not isOf(parts.clock, Clock)
+        or not isOf(parts.parser, Buffer)
+        or SLOT(<object>parts.exchange, STATE) is not <PyObject*>ASKED
+        or SLOT(<object>parts.exchange, GOES_ON) is not Py_True
+        or SLOT(<object>parts.parser, BETWEEN_) is not <PyObject*>BETWEEN
+        or SLOT(<object>parts.parser, OPEN) is not Py_True
+    ):
+        return False
+    parts.limits = SLOT(<object>parts.parser, BUFFER_LIMITS)
+    parts.method = SLOT(<object>parts.parser, BUFFER_METHOD)
+    parts.queue = SLOT(<object>parts.parser, BYTES)
+    return (
+        parts.limits is not NULL
+        and parts.method is not NULL
+        and isOf(parts.queue, ByteQueue)
+        and SLOT(<object>parts.queue, SIZE) is <PyObject*>ZERO
+    )
 
 
 def dataReceived(self, data):
     """
     Bytes have come.
     """
-    cdef PyObject* held
-    cdef PyObject* waiting
-    cdef Py_ssize_t end = 0, length, size
-    cdef int overflow = 0
+    cdef Parts parts, again
     if not (
         type(self) is HttpClientProtocol
         and type(data) is bytes
-        and SLOT(self, CLOSING) is Py_False
-        and SLOT(self, PEER_FINISHED) is Py_False
-        and isA(SLOT(self, WAITER), AWAITED_TYPE)
         and _watch.unchanged()
+        and stands(&_headHere)
+        and stands(&_goHere)
+        and _partsOf(self, &parts)
+        and SLOT(self, OF_REACTOR) is not NULL
     ):
         return _pyDataReceived(self, data)
-    held = SLOT(self, CALL)
-    if held is NULL or type(<object>held) is not Hop:
+    # Held over what may run somebody's Python, be it by the garbage collector.
+    connection, exchange, clock = <object>parts.connection, <object>parts.exchange, <object>parts.clock
+    parser, queue, place = <object>parts.parser, <object>parts.queue, <object>parts.place
+    hop, waiter, plan, timings = <object>parts.hop, <object>parts.waiter, <object>parts.plan, <object>parts.timings
+    limits, method, begun = <object>parts.limits, <object>parts.method, <object>parts.begun
+    response = _responseOf(hop, plan, data, limits, method)
+    if response is None:
         return _pyDataReceived(self, data)
-    hop = <object>held
-    waiter = <object>SLOT(self, WAITER)
-    if (
-        SLOT(hop, HOP_WAITER) is not <PyObject*>waiter
-        or SLOT(hop, ANSWERED) is not Py_False
-        or SLOT(hop, BEGUN_) is not Py_False
-        or SLOT(hop, SENDER) is not Py_None
-        or type(<object>SLOT(hop, TIMINGS)) is not Timings
-        or type(<object>SLOT(hop, HOP_PLAN)) is not Plan
-    ):
-        return _pyDataReceived(self, data)
-    held = SLOT(self, CONNECTION)
-    if held is NULL or type(<object>held) is not ClientConnection:
-        return _pyDataReceived(self, data)
-    connection = <object>held
-    exchange, clock = <object>SLOT(connection, EXCHANGE), <object>SLOT(connection, CLOCK)
-    parser = <object>SLOT(connection, PARSER)
-    plan, place = <object>SLOT(hop, HOP_PLAN), <object>SLOT(self, KEEPER)
-    if not (
-        type(exchange) is Exchange
-        and type(clock) is Clock
-        and type(parser) is Buffer
-        and type(place) is Place
-        and SLOT(connection, BECOMES) is <PyObject*>KEEP
-        and SLOT(exchange, STATE) is <PyObject*>ASKED
-        and SLOT(exchange, GOES_ON) is Py_True
-        and SLOT(parser, BETWEEN_) is <PyObject*>BETWEEN
-        and SLOT(parser, OPEN) is Py_True
-        and type(<object>SLOT(parser, BYTES)) is ByteQueue
-    ):
-        return _pyDataReceived(self, data)
-    queue = <object>SLOT(parser, BYTES)
-    if SLOT(queue, SIZE) is not <PyObject*>ZERO:
-        return _pyDataReceived(self, data)
-    head = readResponseHead(
-        data, 0, <object>SLOT(parser, BUFFER_LIMITS), ResponseHead, <object>SLOT(parser, BUFFER_METHOD), &end
-    )
-    if head is None or not _isPlain(head, plan):
-        return _pyDataReceived(self, data)
-    size = PyBytes_GET_SIZE(data)
-    length = PyLong_AsLongLongAndOverflow(<object>SLOT(head, LENGTH), &overflow)
-    if overflow or length < 0 or length != size - end or length > number(SLOT(plan, LIMIT)):
-        return _pyDataReceived(self, data)
-    body = PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + end, length) if length else EMPTY
     now = (<object>SLOT(self, OF_REACTOR)).seconds()
+    if type(now) is not float:
+        return _pyDataReceived(self, data)
+    took = <double>now - <double>begun
+    # Nothing below runs Python, up to the release.
+    if not _partsOf(self, &again) or memcmp(&parts, &again, sizeof(Parts)) != 0:
+        return _pyDataReceived(self, data)
+    appended = number(SLOT(queue, APPENDED))
+    if appended < 0:
+        return _pyDataReceived(self, data)
     # The connection: the response is complete.
     slot_set(self, IMMEDIATE, ZERO)
-    slot_set(queue, APPENDED, <object>SLOT(queue, APPENDED) + size)
+    slot_set(queue, APPENDED, appended + PyBytes_GET_SIZE(data))
     slot_set(parser, BUFFER_METHOD, None)
     slot_set(exchange, STATE, IDLE)
     slot_set(connection, HUNGRY, False)
@@ -115,8 +163,6 @@ def dataReceived(self, data):
     slot_set(connection, TRAILERS_OF, None)
     slot_set(clock, SINCE, now)
     # The request.
-    timings = <object>SLOT(hop, TIMINGS)
-    took = now - <object>SLOT(timings, SINCE_BEGUN)
     slot_set(timings, FIRST_BYTE, took)
     slot_set(timings, TOTAL, took)
     slot_set(hop, ANSWERED, True)
@@ -124,9 +170,44 @@ def dataReceived(self, data):
     slot_set(hop, HOP_WAITER, None)
     slot_set(self, CALL, None)
     slot_set(self, WAITER, None)
-    response = _responseOf(hop, plan, head, body)
-    _release(self, place, now)
+    try:
+        _release(self, place, now)
+    except Exception as error:
+        # As receiving.go() has it.
+        self.giveUp()
+        waiter.fail(error)
+        return
     _give(waiter, response)
+
+
+cdef object _responseOf(object hop, object plan, bytes data, object limits, object method):
+    """
+    @return: the response that C{data} is; L{None}: it isn't one that is whole and plain.
+    """
+    cdef Py_ssize_t end = 0, length, size = PyBytes_GET_SIZE(data)
+    cdef int overflow = 0
+    if SLOT(plan, LIMIT) is NULL:
+        return None
+    limit, target, history = <object>SLOT(plan, LIMIT), <object>SLOT(hop, HOP_TARGET), <object>SLOT(hop, HISTORY)
+    head = readResponseHead(data, 0, limits, ResponseHead, method, &end)
+    if head is None or not _isPlain(head, plan):
+        return None
+    length = PyLong_AsLongLongAndOverflow(<object>SLOT(head, LENGTH), &overflow)
+    if overflow or length < 0 or length != size - end or length > number(<PyObject*>limit):
+        return None
+    response = new_object(Response, ())
+    slot_set(response, R_PROTOCOL, None)
+    slot_set(response, R_CALL, hop)
+    slot_set(response, R_HEAD, head)
+    slot_set(response, R_TARGET, target)
+    slot_set(response, R_LIMIT, limit)
+    slot_set(response, R_DECODER, None)
+    slot_set(response, R_HISTORY, history)
+    slot_set(response, R_PIECES, [])
+    slot_set(response, R_BODY, PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + end, length) if length else EMPTY)
+    slot_set(response, R_BEGUN, False)
+    slot_set(response, R_FAILURE, None)
+    return response
 
 
 cdef bint _isPlain(object head, object plan) except -1:
@@ -145,46 +226,32 @@ cdef bint _isPlain(object head, object plan) except -1:
     return True
 
 
-cdef object _responseOf(object hop, object plan, object head, object body):
-    response = new_object(Response, ())
-    slot_set(response, R_PROTOCOL, None)
-    slot_set(response, R_CALL, hop)
-    slot_set(response, R_HEAD, head)
-    slot_set(response, R_TARGET, <object>SLOT(hop, HOP_TARGET))
-    slot_set(response, R_LIMIT, <object>SLOT(plan, LIMIT))
-    slot_set(response, R_DECODER, None)
-    slot_set(response, R_HISTORY, <object>SLOT(hop, HISTORY))
-    slot_set(response, R_PIECES, [])
-    slot_set(response, R_BODY, body)
-    slot_set(response, R_BEGUN, False)
-    slot_set(response, R_FAILURE, None)
-    return response
-
-
 cdef int _release(object self, object place, object now) except -1:
     """
     C{HttpClientProtocol.release} and C{Pool.keep}.
     """
-    cdef PyObject* pool = SLOT(place, PLACE_POOL)
-    cdef PyObject* idle = SLOT(place, IDLE_OF)
-    timer = <object>SLOT(self, TIMER)
-    if timer is None or timer.getTime() > now + <object>SLOT(place, PATIENCE):
+    cdef PyObject* pool
+    cdef PyObject* idle
+    cdef PyObject* limits
+    patience = place.patience if SLOT(place, PATIENCE) is NULL else <object>SLOT(place, PATIENCE)
+    timer = self._timer if SLOT(self, TIMER) is NULL else <object>SLOT(self, TIMER)
+    if timer is None or timer.getTime() > now + patience:
         self.arm(now)
-    if (
-        pool is NULL
-        or type(<object>pool) is not Pool
-        or SLOT(<object>pool, POOL_CLOSED) is not Py_False
-        or SLOT(<object>pool, POOL_WAITING) is not <PyObject*>ZERO
-        or type(<object>SLOT(<object>pool, FREE)) is not dict
-        or idle is NULL
-        or type(<object>idle) is not list
-        or not PyList_GET_SIZE(idle)
-    ):
-        # The first that is kept, too: whether any are kept at all is for the Python to say.
-        place.free(self)
-        return 0
-    (<list>idle).append(self)
-    (<dict>SLOT(<object>pool, FREE))[self] = place
+    pool, idle = SLOT(place, PLACE_POOL), SLOT(place, IDLE_OF)
+    if isOf(pool, Pool) and isOf(idle, list):
+        limits = SLOT(<object>pool, POOL_LIMITS)
+        if (
+            SLOT(<object>pool, POOL_CLOSED) is Py_False
+            and SLOT(<object>pool, POOL_WAITING) is <PyObject*>ZERO
+            and isOf(SLOT(<object>pool, FREE), dict)
+            and isOf(limits, ClientLimits)
+            # The first that is kept isn't: whether any are kept at all is for the Python to say.
+            and 0 < PyList_GET_SIZE(idle) < number(SLOT(<object>limits, MOST_KEPT))
+        ):
+            (<list>idle).append(self)
+            (<dict>SLOT(<object>pool, FREE))[self] = place
+            return 0
+    place.free(self)
     return 0
 
 
@@ -220,3 +287,7 @@ def install():
         HttpClientProtocol, ClientConnection, Exchange, Clock, Buffer, ByteQueue, Pool, Place, Plan, Hop, Response,
         ResponseHead, Timings,
     )
+
+
+watchName(&_headHere, _machine, "fastResponseHead", _machine.fastResponseHead)
+watchName(&_goHere, _protocol, "go", _protocol.go)

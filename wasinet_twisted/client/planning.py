@@ -42,6 +42,7 @@ log = Logger()
 DISCARD_TIMEOUT = 1.0
 _USER_AGENT = ("User-Agent", f"wasinet_twisted/{__version__}")
 _ACCEPT = ("Accept", "*/*")
+_IDENTITY = ("Accept-Encoding", "identity")
 
 
 class Hop(Call):
@@ -113,7 +114,8 @@ class Hop(Call):
         pairs += fields
         for name, pair in self.plan.defaults:
             if name not in given:
-                pairs.append(pair)
+                # A part of a coded body can't be decoded (Fetch, section 4.6).
+                pairs.append(pair if name != "accept-encoding" or "range" not in given else _IDENTITY)
         if target.userinfo is not None and "authorization" not in given:
             user, password = target.userinfo
             credentials = b64encode(f"{user}:{password}".encode()).decode("ascii")
@@ -191,13 +193,15 @@ class Plan:
             # Nearly always there is a connection, and nothing to wait for before the response: no task is needed.
             protocol = pool.take(Route(target.origin))
             if protocol is not None:
+                # It is there before anything is sent: a transport in memory may bring the response from within that.
+                waiter: Awaited[Response] = Awaited(protocol._giveUp)
+                hop.waiter = waiter
                 try:
-                    waiter: Awaited[Any] = protocol.ask(hop, hop.request(None), body)
+                    protocol.ask(hop, hop.request(None), body, waiter)
                 except LocalProtocolError as error:
                     failed: Awaited[Response] = Awaited()
                     failed.fail(error)
                     return failed
-                hop.waiter = waiter
                 return waiter
         fetching = Fetching(self.run(hop), pool.reactor, Awaited())
         fetching.start()

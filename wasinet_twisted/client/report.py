@@ -20,16 +20,15 @@ from .timings import Timings
 @dataclass(frozen=True, slots=True)
 class Report:
     """
-    A request is over: the head of its response has come, or it has failed.
+    What a L{Pool<wasinet_twisted.client.Pool>}'s observer is told of a request: the head of its response has come, or
+    it has failed. Each request of a chain of redirects has a report of its own.
 
-    One that is redirected is reported as often as it was sent.
-
-    @ivar method: the request's.
-    @ivar url: the request's, without user and password.
-    @ivar status: the response's; L{None}: there was none.
-    @ivar error: why not.
-    @ivar kept: did it go over a connection that had been used before?
-    @ivar timings: how long the phases have taken.
+    @ivar method: the method of the request.
+    @ivar url: the URL of the request, without user and password.
+    @ivar status: the status of the response; L{None}: there was no response.
+    @ivar error: the exception, if there was no response.
+    @ivar kept: did the request go over a connection that had been used before?
+    @ivar timings: how long the phases have taken, in seconds. C{total} is set once the body has come to its end.
     @ivar request: the request; L{None}: it never came to a request.
     @ivar inPieces: was the body not sent with the head?
     @ivar head: the response's head.
