@@ -165,6 +165,20 @@ def test_withoutOutput() -> None:
         assert (done.returncode, done.stdout) == (2, b""), redirection
 
 
+def test_missingStandardFilesStayMissing() -> None:
+    """
+    Nothing that is opened later gets their numbers.
+    """
+    code = (
+        "import os\nfrom wasinet_twisted.command.ending import occupy\noccupy()\n"
+        "opened = os.open(os.devnull, os.O_RDWR)\n"
+        "try:\n    os.write(1, b'x')\nexcept OSError:\n    os._exit(opened)\n"
+    )
+    for redirection in ("<&- >&- 2>&-", ">&-", "<&- >&-"):
+        done = subprocess.run(["sh", "-c", f'{sys.executable} -c "$0" {redirection}', code], timeout=PATIENCE)
+        assert done.returncode > 2, redirection
+
+
 def test_wrongSetting() -> None:
     """
     A wrong variable is one line; help is there all the same.

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.processes import PATIENCE, waitUntil
+from tests.processes import PATIENCE, freePort, running, waitUntil
+from tests.support import needsTool
 from wasinet_twisted.command.transferring.resuming import CantResume, Part, load, partOf, restOf
 
 from .origin import CONTENT, OLD, TAG, Handler, file, hello, origin, packed
@@ -69,6 +70,44 @@ def test_interrupted(path: Path, number: signal.Signals) -> None:
         fields = server.fieldsOf(1)
         assert (fields["Range"], fields["If-Range"]) == (f"bytes={STOP}-", TAG)
         assert fields["Accept-Encoding"] == "identity"
+
+
+NGINX = """
+daemon off; pid {root}/pid; error_log stderr; worker_processes 1; user {user} {group};
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {root}; proxy_temp_path {root}; fastcgi_temp_path {root};
+    uwsgi_temp_path {root}; scgi_temp_path {root};
+    server {{ listen 127.0.0.1:{port}; root {root}; location = /file {{ limit_rate_after 300k; limit_rate 200k; }} }}
+}}
+"""
+
+
+def test_nginx(tmp_path: Path) -> None:
+    """
+    A server that nobody here wrote.
+    """
+    nginx = needsTool("nginx")
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "file").write_bytes(CONTENT)
+    port = freePort()
+    (root / "configuration").write_text(NGINX.format(root=root, port=port, user=root.owner(), group=root.group()))
+    path = tmp_path / "target"
+    with running([nginx, "-c", str(root / "configuration")], tmp_path) as process:
+        process.waitForPorts(port)
+        url = f"http://127.0.0.1:{port}/file"
+        with started("get", url, "-o", str(path)) as get:
+            waitUntil(lambda: path.exists() and path.stat().st_size, "the first part")
+            get.send_signal(signal.SIGINT)
+            assert get.wait(PATIENCE) == -signal.SIGINT
+        there = path.stat().st_size
+        assert 0 < there < len(CONTENT)
+        status, _, errors = wasinet("get", url, "-o", str(path), "--resume", "-v")
+        assert status == 0
+        assert f"< Content-Range: bytes {there}-{len(CONTENT) - 1}/{len(CONTENT)}" in errors
+        assert path.read_bytes() == CONTENT
 
 
 def test_cut(path: Path) -> None:
