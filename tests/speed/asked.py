@@ -134,7 +134,9 @@ class Endpoint:
 # What only the parser's next step would look at, after it has set it anew.
 _PASSING = frozenset(("mark", "_handedOut", "_got"))
 # Shown by themselves, or never the same.
-_ELSEWHERE = frozenset(("transport", "reactor", "_owner", "_canceller", "_pool", "pool", "plan", "_debugInfo", "task", "keeper"))
+_ELSEWHERE = frozenset(
+    ("transport", "reactor", "_owner", "_canceller", "_pool", "pool", "plan", "_debugInfo", "task", "keeper")
+)
 
 
 @cache
@@ -154,17 +156,31 @@ def shown(given: Any, depth: int = 6) -> Any:
         return f"{type(given).__name__} {given!r}"
     if isinstance(given, list | tuple):
         return [shown(each, depth - 1) for each in given]
-    if isinstance(given, BaseException):
-        return f"{type(given).__name__}: {given}"
+    # Which is an exception itself.
     if isinstance(given, Failure):
         return ["Failure", shown(given.value)]
+    if isinstance(given, BaseException):
+        return f"{type(given).__name__}: {given}"
     names = _namesOf(type(given))
     if depth > 0 and names:
         return [type(given).__name__, *((name, shown(getattr(given, name, "unset"), depth - 1)) for name in names)]
     return type(given).__name__
 
 
-_METHODS = (*("GET",) * 8, "HEAD", "DELETE", "OPTIONS", "POST", "PUT", "PATCH", "get", "TRACE", "A B", "CONNECT", "QUERY")
+_METHODS = (
+    *("GET",) * 8,
+    "HEAD",
+    "DELETE",
+    "OPTIONS",
+    "POST",
+    "PUT",
+    "PATCH",
+    "get",
+    "TRACE",
+    "A B",
+    "CONNECT",
+    "QUERY",
+)
 _PATHS = (
     "/", "/a", "/a?b=c", "/a?b=/./c", "/%41%zz", "/%4", "/%", "/..", "/a/../b", "/.", "/a.b", "/a#f", "", "?q", "/\0",
     "/ü", "/\ud800", "/a b", "/" + "x" * 3000, "/a?b#", "/\x7f", "/a\\b", "/[", "/^", "/a%2e", "//", "///.",
@@ -172,8 +188,8 @@ _PATHS = (
 _VALUES = ("1", "", "a b", " a", "a ", "\t", "a\tb", "a\r\nb", "ü", "\ud800", "x" * 300, "\x7f", "\0", b"1", 1, None)
 _NAMES = (
     "X-A", "x-a", "Cookie", "Accept", "accept", "User-Agent", "user-agent", "ACCEPT-ENCODING", "Host", "host", "TE",
-    "Connection", "Content-Length", "Content-Type", "Expect", "Upgrade", "Trailer", "Transfer-Encoding", "Authorization",
-    "", "a b", "ü", "X" * 64, "X" * 65, b"X-B", "Keep-Alive", "K\u212a",
+    "Connection", "Content-Length", "Content-Type", "Expect", "Upgrade", "Trailer", "Transfer-Encoding",
+    "Authorization", "", "a b", "ü", "X" * 64, "X" * 65, b"X-B", "Keep-Alive", "K\u212a",
 )  # fmt: skip
 _STATUSES = (*(200,) * 8, 201, 204, 205, 206, 299, 300, 301, 302, 303, 304, 307, 308, 400, 404, 417, 500, 599)
 

@@ -1,6 +1,6 @@
 """
-Any number of heads and responses, mutated, to the compiled twins and to the Python that they stand for; and clients that
-ask in many ways.
+Any number of heads and responses, mutated, to the compiled twins and to the Python that they stand for; and clients
+that ask in many ways.
 
     python -m tests.speed.differential --count 1000000 --seed 1
 
@@ -21,7 +21,6 @@ from wasinet_twisted.http import fields, outgoing
 from . import asked
 from .forms import ANSWER, COMPILED, REQUEST, RESPONSE, WHY_NOT, Difference, Form, answer, forget, parted
 from .inputs import METHODS, REQUESTS, RESPONSES, Inputs
-
 
 # After so many inputs a client makes some requests.
 _SESSIONS = 1000

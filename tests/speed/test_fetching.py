@@ -21,7 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import wasinet_twisted
 from tests.support import more
-from wasinet_twisted.client import ClientLimits, Pool, call, fetching, planning, places
+from wasinet_twisted.client import ClientLimits, Pool, call, fetching, places, planning
 from wasinet_twisted.client import pool as poolModule
 from wasinet_twisted.client import protocol as protocolModule
 from wasinet_twisted.client.bodies import Body

@@ -192,7 +192,8 @@ class Plan:
             protocol = pool.take(Route(target.origin))
             if protocol is not None:
                 # It is there before anything is sent: a transport in memory may bring the response from within that.
-                hop.waiter = waiter = Awaited(protocol._giveUp)
+                waiter: Awaited[Any] = Awaited(protocol._giveUp)
+                hop.waiter = waiter
                 try:
                     protocol.ask(hop, hop.request(None), body, waiter)
                 except LocalProtocolError as error:
