@@ -156,10 +156,11 @@ def shown(given: Any, depth: int = 6) -> Any:
         return f"{type(given).__name__} {given!r}"
     if isinstance(given, list | tuple):
         return [shown(each, depth - 1) for each in given]
-    if isinstance(given, BaseException):
-        return f"{type(given).__name__}: {given}"
+    # Which is an exception itself.
     if isinstance(given, Failure):
         return ["Failure", shown(given.value)]
+    if isinstance(given, BaseException):
+        return f"{type(given).__name__}: {given}"
     names = _namesOf(type(given))
     if depth > 0 and names:
         return [type(given).__name__, *((name, shown(getattr(given, name, "unset"), depth - 1)) for name in names)]
@@ -188,7 +189,7 @@ _VALUES = ("1", "", "a b", " a", "a ", "\t", "a\tb", "a\r\nb", "ü", "\ud800", "
 _NAMES = (
     "X-A", "x-a", "Cookie", "Accept", "accept", "User-Agent", "user-agent", "ACCEPT-ENCODING", "Host", "host", "TE",
     "Connection", "Content-Length", "Content-Type", "Expect", "Upgrade", "Trailer", "Transfer-Encoding",
-    "", "Authorization", "a b", "ü", "X" * 64, "X" * 65, b"X-B", "Keep-Alive", "K\u212a",
+    "Authorization", "", "a b", "ü", "X" * 64, "X" * 65, b"X-B", "Keep-Alive", "K\u212a",
 )  # fmt: skip
 _STATUSES = (*(200,) * 8, 201, 204, 205, 206, 299, 300, 301, 302, 303, 304, 307, 308, 400, 404, 417, 500, 599)
 

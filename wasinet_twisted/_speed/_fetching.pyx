@@ -13,8 +13,9 @@ What is sent is in C{_asking}, what comes of the response in C{_responses}.
 
 The conditions are those of the Python. Where one doesn't hold, the Python is called, with nothing done. The fields are
 those of the Python objects, read by their offset (C{slots.h}): so each object's class is looked at first, and is to be
-exactly the one that is meant. A method of these classes that somebody has replaced sends everything the Python's way
-(C{_watching}).
+exactly the one that is meant, and no slot is read that may be empty. Whatever may run somebody's Python, be it by the
+garbage collector, comes before the last look. A method of these classes that somebody has replaced sends everything the
+Python's way (C{_watching}), and so do C{isStale} in C{pool}, C{parseUrl} in C{fetching} and C{go} in C{protocol}.
 
 C{wasinet_twisted.client.fetching} imports this, at its end.
 """

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any, Self
 
 from multidict import CIMultiDict
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python import threadable
 
 from ..errors import (
@@ -16,17 +16,16 @@ from ..errors import (
     ConnectionClosed,
     IncompleteRead,
     LocalProtocolError,
-    MessageTooLarge,
     RemoteProtocolError,
 )
 from ..http import ResponseHead
 from ..http.content import decodeJson, decodeText
 from ..http.exchange import TUNNEL
-from ..http.pieces import Pieces
 from ..net import WasiTcpConn
 from ..net.tasks.awaited import Awaited
 from ..net.tls.info import TlsInfo
 from .call import Call
+from .collecting import Collecting
 from .decoding import Decoder
 from .protocol import HttpClientProtocol
 from .receiving import forget
@@ -221,22 +220,9 @@ class Response:
             there: Awaited[_Bytes] = Awaited()
             there.begin(body)
             return there
-        return ensureDeferred(self._bytes(maxBytes))
-
-    async def _bytes(self, maxBytes: int | None = None) -> _Bytes:
-        most = self._limit if maxBytes is None else maxBytes
-        if self._body is not None:
-            if maxBytes is not None and len(self._body) > maxBytes:
-                raise MessageTooLarge(f"{self}: a body of more than {most} bytes", statusHint=413)
-            return self._body
-        pieces = Pieces()
-        async for piece in self.stream():
-            pieces.add(piece)
-            if pieces.size > most:
-                self.close()
-                raise self._fail(MessageTooLarge(f"{self}: a body of more than {most} bytes", statusHint=413))
-        self._body = pieces.join()
-        return self._body
+        collecting = Collecting(self, self._limit if maxBytes is None else maxBytes)
+        collecting.start()
+        return collecting
 
     def text(self, maxBytes: int | None = None) -> Deferred[str]:
         """
