@@ -57,6 +57,18 @@ class MemoryOriginTests(SynchronousTestCase):
         for option in ("endpoint", "reactor"):
             self.assertRaises(InvalidArgument, origin.pool, **{option: None})
 
+    def test_https(self) -> None:
+        """
+        Goes there in the clear, over connections of its own: the URLs of code that is tested need no other scheme.
+        """
+        origin = self.origin()
+        response = origin.fetch("https://else.test/path")
+        self.assertEqual((origin.run(response.text()), response.headers["X-Host"]), ("/path", "else.test"))
+        self.assertEqual((response.url, response.tls), ("https://else.test/path", None))
+        self.assertIsNone(response.timings.tls)
+        origin.fetch("http://else.test:443/path")
+        self.assertEqual(len(origin.listener.links), 2)
+
     def test_time(self) -> None:
         clock = Clock()
 

@@ -1,7 +1,7 @@
 """
-Awaitable TCP sockets, a strict, incremental HTTP/1.1 parser, and an HTTP server and client for Twisted.
+An HTTP/1.1 server and client, awaitable TCP sockets, and a strict, incremental parser for Twisted.
 
-    from wasinet_twisted import http, net
+    from wasinet_twisted import fetch, http, net, serve
 
 L{wasinet_twisted.http} stands alone: importing it loads no Twisted.
 """

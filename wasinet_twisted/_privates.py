@@ -269,16 +269,13 @@ def wrongBodyLength() -> type[Exception]:
     return found
 
 
-def rawHeaders(fields: dict[bytes, list[bytes]]) -> Headers:
+def rawHeaders(headers: Headers, fields: dict[bytes, list[bytes]]) -> Headers:
     """
-    Return C{http_headers.Headers} that hold C{fields}, by their names in canonical capitalization.
+    Let empty C{http_headers.Headers} hold C{fields}, by their names in canonical capitalization, and return them.
 
     C{Headers._rawHeaders}. The public way looks each name up and looks for line ends in each value, in which there are
     none: that is half the time of an Agent's response.
     """
-    from twisted.web.http_headers import Headers
-
-    headers = Headers()
     if hasattr(headers, "_rawHeaders"):
         headers._rawHeaders = fields
     else:

@@ -78,7 +78,7 @@ class LimitExceeded(WasinetError):
 
 class TooManyRedirects(LimitExceeded):
     """
-    A server sent the client on once more than the client follows. The message names the bound and the URL.
+    There were more redirects than C{fetch} was to follow. The message names the bound and the next URL.
     """
 
 

@@ -496,6 +496,12 @@ class FailureTests(AgentCase):
         outcome = self.ask(agent=self.newAgent(pool, None, 3.0))
         self.twoSides(3, outcome, TimeoutError)
         self.assertIsInstance(outcome.error.__cause__, TimedOut)  # type: ignore[union-attr]
+        # Nor does a cancelled one wait for that.
+        outcome = self.ask(agent=self.newAgent(pool, None, 3.0))
+        self.assertPool(1, 0, pool=pool)
+        outcome.deferred.cancel()
+        self.assertIsInstance(outcome.error, CancelledError)
+        self.assertPool(0, 0, pool=pool)
 
     def test_neverAnswered(self) -> None:
         for cut, reasons in (
@@ -598,6 +604,24 @@ class RepeatTests(AgentCase):
         for _ in range(2):
             self.peers[-1].reset()
             self.settle()
+        self.assertIsInstance(outcome.error, ResponseNeverReceived)
+        self.assertEqual(len(self.peers), 2)
+
+    def test_onlyOnceAlsoOverAnotherKeptOne(self) -> None:
+        """
+        The second attempt gets a connection that another request has used, and that one fails as well.
+        """
+        agent = self.newAgent(self.pool(perOrigin=1))
+        self.now(readBody(self.respond(OK, agent=agent)))
+        outcome, other = self.ask(agent=agent), self.ask(agent=agent)
+        self.peers[0].reset()
+        self.settle()
+        self.peers[1].send(OK)
+        self.settle()
+        self.now(readBody(other.value))
+        self.assertEqual(len(self.peers[1].requests()), 2)
+        self.peers[1].reset()
+        self.settle()
         self.assertIsInstance(outcome.error, ResponseNeverReceived)
         self.assertEqual(len(self.peers), 2)
 

@@ -14,14 +14,16 @@ from typing import Any
 import pytest
 from treq.client import HTTPClient
 from twisted.internet import reactor as _reactor
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.web.client import BrowserLikePolicyForHTTPS, HTTPConnectionPool, ResponseNeverReceived, readBody
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
 from tests.certificates import Authority
-from tests.client.servers import timed
-from wasinet_twisted.client import Agent, Pool
+from tests.client.servers import pause, timed
+from tests.client.support import OK
+from wasinet_twisted.client import Agent, ClientLimits, Pool
 from wasinet_twisted.errors import CertificateError, UnknownCertificateAuthority
 from wasinet_twisted.net import TlsServer
 
@@ -51,7 +53,13 @@ class Answers(Resource):
         if path == "/never":
             return NOT_DONE_YET
         fields = {name.decode(): values[0].decode() for name, values in request.requestHeaders.getAllRawHeaders()}
-        told = {"method": request.method.decode(), "fields": fields, "body": request.content.read().decode("latin-1")}
+        host = request.getClientAddress().host
+        told = {
+            "client": host,
+            "method": request.method.decode(),
+            "fields": fields,
+            "body": request.content.read().decode("latin-1"),
+        }
         return json.dumps(told).encode()
 
 
@@ -155,7 +163,38 @@ async def test_bindAddress() -> None:
             response = await Agent(reactor, None, None, given, pool).request(
                 b"GET", url.replace("localhost", "127.0.0.1").encode()
             )
-            await readBody(response)
+            assert json.loads(await readBody(response))["client"] == "127.0.0.2"
+
+
+@timed
+async def test_aServerThatSaysNoGoodbye(tmp_path: Path) -> None:
+    """
+    Over TLS, a connection that isn't kept ends without the server's close_notify.
+    """
+
+    served: list[Any] = []
+
+    class Silent(Protocol):
+        def dataReceived(self, data: bytes) -> None:
+            transport: Any = self.transport
+            served.append(transport)
+            transport.write(OK)
+            transport.pauseProducing()
+
+    authority = Authority(tmp_path)
+    factory: Any = Factory.forProtocol(Silent)
+    factory.noisy = False
+    port = reactor.listenSSL(0, factory, TlsServer(str(authority.issue("localhost"))), interface="127.0.0.1")
+    pool = Pool(limits=ClientLimits(idle=0), caCertificates=str(authority.path))
+    url = f"https://localhost:{port.getHost().port}/"
+    assert await readBody(await Agent(reactor, pool=pool).request(b"GET", url.encode())) == b"ok"
+    await pause(0.2)
+    assert not pool._all
+    assert not [call for call in reactor.getDelayedCalls() if "closeExpired" in repr(call)]
+    await pool.close()
+    served[0].abortConnection()
+    await port.stopListening()
+    await pause(0)
 
 
 @timed

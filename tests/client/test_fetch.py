@@ -4,8 +4,11 @@ What C{fetch} sends for what it is given, where it follows, and which errors it 
 
 from __future__ import annotations
 
+import gc
 from typing import Any
+from weakref import ref
 
+import yarl
 from twisted.internet.defer import CancelledError, gatherResults
 from twisted.internet.task import Clock
 
@@ -90,6 +93,19 @@ class RequestTests(ClientCase):
         request = self.sent("http://a:b@origin.test/", headers={"authorization": "mine"})
         self.assertEqual(request.headers.getall("Authorization"), ["mine"])
 
+    def test_rangesAreOfTheBodyAsItIs(self) -> None:
+        """
+        A part of a coded body can't be decoded: of whoever asks for a part, Fetch has Accept-Encoding: identity.
+        """
+        for name in ("Range", "rAnGe"):
+            # Twice: over a connection that is kept, too.
+            for _ in range(2):
+                request = self.sent(headers={name: "bytes=5-"})
+                self.assertEqual(request.headers.getall("Accept-Encoding"), ["identity"])
+            request = self.sent(headers={name: "bytes=5-", "Accept-Encoding": "br"})
+            self.assertEqual(request.headers.getall("Accept-Encoding"), ["br"])
+        self.assertEqual(self.sent().headers["Accept-Encoding"], acceptEncoding())
+
     def test_decode(self) -> None:
         coded = answer(b"nonsense", "Content-Encoding: gzip")
         self.assertEqual(self.sent(decode=False).headers["Accept-Encoding"], "identity")
@@ -109,9 +125,20 @@ class RequestTests(ClientCase):
             {"proxy": "ftp://p.test:1"},
             {"proxy": "http://p.test:1", "unixSocket": "/s"},
             {"reactor": Clock()},
+            {"unixSocket": 5},
+            {"unixSocket": b"/s"},
+            {"unixSocket": ""},
+            {"unixSocket": "/s\0x"},
+            {"unixSocket": "/" + 107 * "s"},
         ):
             self.assertRaises(InvalidArgument, self.begin, **options)
         self.assertEqual(self.peers, [])
+
+    def test_theErrorHasNoPasswordOfAProxy(self) -> None:
+        for proxy in (yarl.URL("http://user:secret@p.test:1"), b"http://user:secret@p.test:1"):
+            with self.assertRaises(InvalidArgument) as caught:
+                self.begin(proxy=proxy)
+            self.assertNotIn("secret", str(caught.exception))
 
 
 class RedirectTests(ClientCase):
@@ -302,7 +329,8 @@ class DefaultPoolTests(ClientCase):
 
     def test_itIsClosedWhenTheReactorStops(self) -> None:
         """
-        It doesn't keep the reactor for a server that never answers a close.
+        It doesn't keep the reactor for a server that never answers a close. While servers drain, their handlers may
+        fetch; it ends after them.
         """
         triggers: list[Any] = []
         clock: Any = self.clock
@@ -311,13 +339,50 @@ class DefaultPoolTests(ClientCase):
         self.pools.append(pool)
         pool._dialing._endpoint = lambda _: self.listener.endpoint
         self.assertEqual(self.body(self.fetch(OK, pool=pool)), b"ok")
-        ((phase, event, stop, *arguments),) = triggers
-        self.assertEqual((phase, event), ("before", "shutdown"))
-        stopping = Outcome(stop(*arguments))
+        self.assertEqual([trigger[:2] for trigger in triggers], [("before", "shutdown"), ("during", "shutdown")])
+        under = self.begin(pool=pool)
+        self.assertEqual(self.body(self.fetch(OK, pool=pool)), b"ok")
+        (_, _, closeFree, *arguments), (_, _, close, *others) = triggers
+        stopping = Outcome(closeFree(*arguments))
         self.advance(2)
         self.assertFalse(stopping.pending)
+        self.assertEqual([peer.wasClosed for peer in self.peers], [False, True])
+        self.assertFalse(pool.closed)
+        self.assertTrue(under.pending)
+        self.assertEqual(self.body(self.fetch(OK, pool=pool)), b"ok")
+        close(*others)
+        self.advance(1)
         self.assertTrue(pool.closed)
-        self.assertTrue(self.peers[0].wasClosed)
+        self.assertIsInstance(under.error, ConnectionClosed)
+
+    def test_itKeepsNoReactor(self) -> None:
+        """
+        A reactor that is forgotten takes its pool with it, whether or not it can be asked to close that.
+        """
+
+        class Stoppable(Clock):
+            def addSystemEventTrigger(self, *trigger: Any) -> None:
+                self.trigger = trigger
+
+        for kind in (Clock, Stoppable):
+            reactor = kind()
+            pool = defaultPool(reactor)
+            forgotten = [ref(reactor), ref(pool)]
+            del reactor, pool
+            gc.collect()
+            self.assertEqual([each() for each in forgotten], [None, None], kind)
+
+    def test_theReactorKeepsIt(self) -> None:
+        """
+        Until a reactor stops, its pool is there for the next request, even if nobody else knows of it.
+        """
+        clock: Any = self.clock
+        clock.triggers = []
+        clock.addSystemEventTrigger = lambda *trigger: clock.triggers.append(trigger)
+        pool = ref(defaultPool(clock))
+        gc.collect()
+        self.assertIs(defaultPool(clock), pool())
+        self.assertEqual([phase for phase, *_ in clock.triggers], ["before", "during"])
 
     def test_manyAtOnce(self) -> None:
         self.pool(perOrigin=3)

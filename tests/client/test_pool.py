@@ -26,6 +26,28 @@ from .support import OK, ClientCase, Outcome, answer, head
 A, B, C = (f"http://{name}.test/" for name in "abc")
 
 
+class CloseTests(ClientCase):
+    reads = False
+
+    def test_aServerThatReadsNothing(self) -> None:
+        """
+        It has answered before the request was whole, and takes no more of that: a pool that is closed waits a second
+        for it.
+        """
+        self.listen(window=1000)
+        pool = self.pool()
+        outcome = self.begin(method="POST", body=bytes(100_000))
+        self.peers[0].send(OK)
+        self.settle()
+        self.assertEqual(self.body(outcome.value), b"ok")
+        self.assertPool(1, 1)
+        closing = Outcome(pool.close())
+        self.advance(0.99)
+        self.assertTrue(closing.pending)
+        self.advance(0.02)
+        self.assertFalse(closing.pending)
+
+
 class KeepAliveTests(ClientCase):
     def test_aConnectionIsUsedAgain(self) -> None:
         for _ in range(3):

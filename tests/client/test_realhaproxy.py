@@ -199,12 +199,18 @@ async def test_uploads(server: Front) -> None:
 @timed
 async def test_anUploadThatIsDenied(server: Front, kind: str) -> None:
     """
-    It answers from the head alone, and takes what is on its way.
+    It answers from the head alone, and takes what is on its way, for a while. Then it resets the connection: if a send
+    is told of that before the answer is read, the answer is lost.
     """
     size = 16 * 1024 * 1024
     async with pool() as kept:
-        given = {"bytes": bytes(size), "file": BytesIO(bytes(size)), "pieces": pieces(size // 256, 256)}[kind]
-        response = await fetch(server.url("/denied"), method="POST", body=given, pool=kept)
+        for _ in range(10):
+            given = {"bytes": bytes(size), "file": BytesIO(bytes(size)), "pieces": pieces(size // 256, 256)}[kind]
+            try:
+                response = await fetch(server.url("/denied"), method="POST", body=given, pool=kept)
+                break
+            except ConnectionClosed:
+                continue
         assert response.status == 429
         assert "429 Too Many Requests" in await response.text()
         assert await body(server.url("/own"), pool=kept) == b"of its own"

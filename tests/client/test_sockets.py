@@ -4,6 +4,7 @@ The client and real sockets: over TLS nothing is left half-closed, and a reset a
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from twisted.internet.task import deferLater
 
 from tests.certificates import Authority
 from wasinet_twisted.client import ClientLimits, Pool, fetch
-from wasinet_twisted.errors import ConnectionClosed, IncompleteRead, WasinetError
+from wasinet_twisted.errors import ConnectFailed, ConnectionClosed, IncompleteRead, WasinetError
 from wasinet_twisted.http import WasiResponse
 from wasinet_twisted.net import ConnectionFactory, TlsServer, WasiTcpConn
 from wasinet_twisted.server import Request, serve
@@ -293,3 +294,16 @@ async def test_unixSocket(tmp_path: Path) -> None:
             assert await response.text() == "any.test/path"
         assert repr(pool) == "<Pool: 1 connections, 1 free, 0 requests wait>"
     await server.drain(1)
+
+
+@pytest_twisted.ensureDeferred
+async def test_noUnixSocket(tmp_path: Path) -> None:
+    """
+    The error names the path.
+    """
+    path = str(tmp_path / "nothing")
+    async with Pool() as pool:
+        with pytest.raises(
+            ConnectFailed, match=f"^can't connect to the Unix socket {re.escape(repr(path))}: No such file"
+        ):
+            await fetch("http://any.test/", unixSocket=path, pool=pool)

@@ -130,6 +130,13 @@ def test_userAndPasswordAreKeptApart() -> None:
     assert parseUrl("http://a/").userinfo is None
 
 
+@pytest.mark.parametrize("userinfo", ["a%3Ab:secret", "a%0Ab:secret", "a:secret%0D%0A", "a:%00secret", "a:secret%7F"])
+def test_userAndPasswordThatBasicCannotSay(userinfo: str) -> None:
+    with pytest.raises(InvalidArgument, match="must have a user without a colon, and no control") as caught:
+        parseUrl(f"http://{userinfo}@a/")
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("url", "fault"),
     [

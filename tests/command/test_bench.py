@@ -341,6 +341,18 @@ def test_errorsAreToldInText(tmp_path: Path) -> None:
     assert "malformed response, such as: " in told
 
 
+def test_theReportHasNoPassword(tmp_path: Path) -> None:
+    """
+    Reports are pasted.
+    """
+    with answering(b"nonsense\r\n\r\n") as url:
+        secret = url.replace("://", "://user:secret@")
+        for options in ((), ("--json",)):
+            _, output, errors = bench(tmp_path, f"{secret}/path?a=b", "-c", "1", "-d", "0.2", *options)
+            assert f"{url}/path?a=b" in output
+            assert "secret" not in output + errors
+
+
 @pytest.mark.parametrize(
     "arguments", [["-m", "NO METHOD"], ["-m", "CONNECT"], ["-H", "A B: c"], ["--data", "@nosuchfile"]], ids=str
 )

@@ -24,6 +24,7 @@ STATUSES = {
     errors.ContentError: 8,
     errors.IncompleteRead: 18,
     errors.TimedOut: 28,
+    errors.TooManyRedirects: 47,
     errors.HandshakeFailed: 35,
     errors.ConnectionClosed: 56,
     errors.CertificateError: 60,

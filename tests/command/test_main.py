@@ -4,8 +4,10 @@ The frame of C{wasinet}: how it begins and how it ends, whatever the subcommand.
 
 from __future__ import annotations
 
+import io
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -21,10 +23,11 @@ import wasinet_twisted
 from tests.processes import PATIENCE, ROOT
 from wasinet_twisted.command import ending, main
 from wasinet_twisted.command.parsers import frame, makeParser
+from wasinet_twisted.errors import WasinetError
 
 from .support import WASINET, wasinet
 
-COMMANDS = ("serve", "nc", "completion")
+COMMANDS = ("get", "head", "post", "put", "delete", "serve", "bench", "nc", "completion")
 EACH = pytest.mark.parametrize("arguments", [[], *([each] for each in COMMANDS)], ids=" ".join)
 # What takes long to import, and what --help has no need of.
 HEAVY = (
@@ -50,7 +53,7 @@ def test_help(arguments: list[str]) -> None:
     found = [line.strip() for line in examples.splitlines() if line.strip().startswith("wasinet ")]
     assert found
     for line in found:
-        words = line.partition(" <")[0].partition(" >")[0].split()[1:]
+        words = shlex.split(line.partition(" <")[0].partition(" >")[0])[1:]
         assert not arguments or words[0] == arguments[0]
         assert makeParser().parse_args(words).command == words[0]
 
@@ -210,6 +213,22 @@ class EndingTests(SynchronousTestCase):
         ):
             self.assertEqual(self.raising(error), 128 + number)
             self.assertEqual(self.ended.pop(), number)
+
+    def test_hostileText(self) -> None:
+        """
+        What a server has written into an error does nothing to a terminal: no colours, no other title, no order of
+        reading. Letters of all scripts stay.
+        """
+        stderr = io.StringIO()
+        self.patch(sys, "stderr", stderr)
+        self.raising(WasinetError("\x1b]0;title\x07é日\x9b2J\u202eexe.\x7f\r\nnext\udcff"))
+        self.assertEqual(stderr.getvalue(), "wasinet: \\x1b]0;title\\x07é日\\x9b2J\\u202eexe.\\x7f next\\udcff\n")
+
+    def test_linesOfTheLogStay(self) -> None:
+        stderr = io.StringIO()
+        self.patch(sys, "stderr", stderr)
+        ending.say("wasinet get", "Traceback\n\tline \x1b[2J")
+        self.assertEqual(stderr.getvalue(), "wasinet get: Traceback\n\tline \\x1b[2J\n")
 
     def test_bugs(self) -> None:
         """

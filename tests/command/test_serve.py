@@ -122,6 +122,20 @@ def test_names(site: Path) -> None:
         assert b"'evil.example'; ask for localhost, or use --host" in get(port, host="evil.example")[1]
     with serving(site, listen="0.0.0.0") as (_, port):
         assert get(port, host="any.example") == (200, b"hello")
+    with serving(site, "--host", "files.example", listen="0.0.0.0") as (_, port):
+        assert [get(port, host=host)[0] for host in ("files.example", "127.0.0.1", "evil.example")] == [200, 200, 403]
+
+
+def test_aDirectoryWithAStrangeName(tmp_path: Path) -> None:
+    """
+    One that is no UTF-8, and one that would colour a terminal.
+    """
+    site = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\x1b[31m"))
+    site.mkdir()
+    (site / "a.txt").write_text("hello")
+    with serving(site) as (process, port):
+        assert get(port) == (200, b"hello")
+        process.waitForOutput(r"\udcff\x1b[31m at http://")
 
 
 def test_several(site: Path, tmp_path: Path) -> None:
@@ -143,8 +157,7 @@ def test_tls(site: Path, tmp_path: Path) -> None:
     port = freePort()
     endpoint = f"ssl:{port}:interface=127.0.0.1:privateKey={certificate}:certKey={certificate}"
     with running([*WASINET, "serve", str(site), "--listen", endpoint], tmp_path) as process:
-        process.waitForPorts(port)
-        assert process.stdout() == f"serving {site} at https://127.0.0.1:{port}\n"
+        process.waitForOutput(f"serving {site} at https://127.0.0.1:{port}\n")
         curl = [needsTool("curl"), "-sS", "--cacert", str(authority.path), f"https://localhost:{port}/a.txt"]
         assert subprocess.run(curl, capture_output=True, check=True).stdout == b"hello"
 

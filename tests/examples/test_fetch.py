@@ -65,7 +65,7 @@ def test_errors(server: Server, tmp_path: Path) -> None:
     told = dict(line.split(": ", 1) for line in process.stderr().splitlines())
     assert set(told) == set(wrong)
     assert told[nobody].endswith("Connection refused")
-    assert told["http://nowhere.invalid/"] == "unknown host: nowhere.invalid"
+    assert told["http://nowhere.invalid/"] == "can't connect to nowhere.invalid:80: unknown host"
 
 
 def test_aServerThatSaysNothing(tmp_path: Path) -> None:

@@ -253,6 +253,18 @@ def test_whiteSpaceAroundValues(value: str) -> None:
     assert parsed(odd) == odd.framed()
 
 
+@pytest.mark.parametrize("name", ["Authorization", "proxy-authorization", "COOKIE", "Set-Cookie"])
+@pytest.mark.parametrize("value", ["secret\n", "secret ", "secret\u2603", ["secret"]], ids=repr)
+def test_errorsHaveNoSecrets(name: str, value: Any) -> None:
+    """
+    A token that was read from a file ends with a newline. The error goes to a log.
+    """
+    text = notSent(get(headers=[*HOST.items(), (name, value)]))
+    assert name in text
+    assert "secret" not in text
+    assert "secret" in notSent(get(headers=[*HOST.items(), ("X", value)]))
+
+
 @pytest.mark.parametrize(
     "uri", ["", " ", "/ a", "a", "/#a", "/\xe9", "*", "?a", "http:", "http://", "http://u@a/", "http:///", "a:1"]
 )

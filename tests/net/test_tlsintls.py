@@ -101,6 +101,21 @@ class TlsInTlsTests(SynchronousTestCase):
         link.run(closing)
         link.run(link.server.whenClosed())
 
+    def test_hangUp(self) -> None:
+        """
+        Neither the proxy nor the server answers the end: a client that has hung up waits for none of the two.
+        """
+        link = self.nested()
+        self.outer(link.server).transport.pauseProducing()
+        protocol = link.client._protocol
+        protocol.close(30.0)
+        protocol.tls.hangUp()
+        link.advance(1)
+        self.assertTrue(protocol.lost)
+        self.outer(link.server).transport.resumeProducing()
+        self.assertEqual(link.run(link.server.read()), b"", "the end is proper")
+        link.run(link.server.whenClosed())
+
     def test_aborted(self) -> None:
         link = self.nested()
         link.client.abort()

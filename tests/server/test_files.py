@@ -210,14 +210,19 @@ class RefusedTests(FilesCase):
             "up": "..",
             "beside": "../site-2",
             "chain": "file",
+            # As long as the directory's own path, and with a file of the same name.
+            "twin": "../twin",
             "nowhere": "nothing",
             "circle": "circle",
         }.items():
             (self.site / name).symlink_to(target)
         # Its path begins as that of the directory does.
         (self.outside / "site-2").mkdir()
+        (self.outside / "twin").mkdir()
+        (self.outside / "twin" / "a.txt").write_bytes(SECRET)
         (self.outside / "site-2" / "secret.txt").write_bytes(SECRET)
-        for path in ("/file", "/absolute", "/up/secret.txt", "/up/", "/up", "/beside/secret.txt", "/beside/", "/chain"):
+        paths = ("/file", "/absolute", "/up/secret.txt", "/up/", "/up", "/beside/secret.txt", "/beside/", "/chain")
+        for path in (*paths, "/twin/a.txt"):
             self.assertStatus(404, path)
         listed = self.ask("/").body
         for name in (b"file", b"absolute", b"up", b"beside", b"chain", b"nowhere", b"circle"):
@@ -291,6 +296,15 @@ class RefusedTests(FilesCase):
         A FIFO is not even opened, which its writer would notice.
         """
         os.mkfifo(self.site / "fifo")
+        opened = []
+        opening = os.open
+
+        def look(path: Any, *arguments: Any, **options: Any) -> int:
+            if path.endswith(b"fifo"):
+                opened.append(path)
+            return opening(path, *arguments, **options)
+
+        self.patch(os, "open", look)
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(str(self.site / "socket"))
             (self.site / "null").symlink_to("/dev/null")
@@ -299,6 +313,7 @@ class RefusedTests(FilesCase):
                 for name in ("fifo", "socket", "null"):
                     self.assertStatus(404, f"/{name}")
                     self.assertNotIn(name.encode(), self.ask("/").body)
+        self.assertEqual(opened, [])
 
     def test_dotFiles(self) -> None:
         self.write(".git/config", SECRET)

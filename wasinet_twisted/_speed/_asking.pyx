@@ -42,10 +42,10 @@ cdef Py_ssize_t ORIGIN = slot_offset(Target, "origin"), PATH = slot_offset(Targe
 cdef Py_ssize_t HOST = slot_offset(Target, "host"), FRAGMENT = slot_offset(Target, "fragment")
 cdef Py_ssize_t USERINFO = slot_offset(Target, "userinfo"), DEFAULTS = slot_offset(_planning.Plan, "defaults")
 
-# What a connection or a default means by these fields is for the Python to find out.
+# What these fields mean to a connection or to a default is for the Python to find out.
 cdef frozenset SPECIAL = frozenset((
-    "host", "connection", "content-length", "transfer-encoding", "expect", "te", "upgrade", "trailer", "user-agent",
-    "accept", "accept-encoding",
+    "host", "connection", "content-length", "transfer-encoding", "expect", "te", "upgrade", "trailer",
+    "range",
 ))
 cdef dict AUTHORITIES = _urls._authorities
 # Which characters a path and a query may have as they are; "%" is one of them, and is looked at.
@@ -56,9 +56,12 @@ for _code in range(256):
 
 # By the names of fields that are tokens, and none of the special ones, what their lines begin with.
 cdef dict _prefixes = {}
-# The lines of a plan's defaults, and of which.
-cdef object _defaults = None
+# Of those names, the ones that stand instead of a default, and their names in lower case.
+cdef dict _replacing = {}
+# The lines of a plan's defaults, by their names in lower case; all of them together; and of which plan.
+cdef dict _linesOfDefaults = {}
 cdef bytes _defaultLines = b""
+cdef object _defaults = None
 
 
 cdef object targetOf(str url):
@@ -110,17 +113,26 @@ cdef object encode(object plan, object target, str method, list fields, bytes bo
     cdef Py_ssize_t size
     cdef str path = <str>SLOT(target, PATH), host = <str>SLOT(target, HOST)
     cdef bytes defaults, length = b""
+    cdef dict table
+    cdef list replaced = None
     cdef char* to
     cdef PyObject* given = SLOT(plan, DEFAULTS)
+    cdef PyObject* known
     if given is NULL or type(<object>given) is not tuple or PyList_GET_SIZE(fields) > MOST_FIELDS:
         return None
     # Held: what is learnt of other defaults meanwhile is longer, perhaps.
-    defaults = _defaultLines if given is <PyObject*>_defaults else _learnDefaults(<object>given)
+    table = _linesOfDefaults if given is <PyObject*>_defaults else _learnDefaults(<object>given)
     for name, value in fields:
         line = _lineOf(name, value)
         if line is None:
             return None
         lines.append(line)
+        known = PyDict_GetItemWithError(_replacing, name)
+        if known is not NULL:
+            if replaced is None:
+                replaced = []
+            replaced.append(<object>known)
+    defaults = _defaultLines if replaced is None and table is _linesOfDefaults else _defaultsBut(table, replaced)
     if body is not None:
         length = b"Content-Length: %d\r\n" % PyBytes_GET_SIZE(body)
     size = PyBytes_GET_SIZE(defaults) + PyBytes_GET_SIZE(length) + 22
@@ -147,12 +159,20 @@ cdef object encode(object plan, object target, str method, list fields, bytes bo
     return encoded
 
 
-cdef bytes _learnDefaults(tuple defaults):
-    global _defaults, _defaultLines
-    cdef bytes lines = b"".join([_outgoing.encodeField(*pair) for _, pair in defaults])
-    _defaultLines = lines
+cdef dict _learnDefaults(tuple defaults):
+    global _defaults, _defaultLines, _linesOfDefaults
+    cdef dict table = {name: _outgoing.encodeField(*pair) for name, pair in defaults}
+    _defaultLines = b"".join(table.values())
+    _linesOfDefaults = table
     _defaults = defaults
-    return lines
+    return table
+
+
+cdef bytes _defaultsBut(dict table, list replaced):
+    """
+    The lines of the defaults that the caller's fields don't replace.
+    """
+    return b"".join([line for name, line in table.items() if replaced is None or name not in replaced])
 
 
 cdef object _lineOf(object name, object value):
@@ -174,8 +194,10 @@ cdef object _lineOf(object name, object value):
         except LocalProtocolError:
             return None
         if len(_prefixes) >= MOST_REMEMBERED:
-            _prefixes.clear()
+            forget()
         _prefixes[name] = (<bytes>line)[: len(<str>name) + 2]
+        if (<str>name).lower() in _linesOfDefaults:
+            _replacing[name] = (<str>name).lower()
         return line
     text = <chars>PyUnicode_1BYTE_DATA(value)
     size = PyUnicode_GET_LENGTH(value)
@@ -207,3 +229,4 @@ def forget():
     Forget all names, for tests.
     """
     _prefixes.clear()
+    _replacing.clear()

@@ -39,15 +39,14 @@ from .timings import Timings
 @implementer(IAgent)
 class Agent:
     """
-    Makes requests over a L{Pool<wasinet_twisted.client.Pool>}, and stands where
-    C{twisted.web.client.Agent} stood:
+    Make requests over a L{Pool<wasinet_twisted.client.Pool>}, by the interface of C{twisted.web.client.Agent}:
 
         pool = client.Pool()
         http = treq.client.HTTPClient(client.Agent(reactor, pool=pool))
         response = await http.get("https://example.org/")
 
-    Redirects, cookies and content codings are what C{RedirectAgent},
-    C{CookieAgent} and C{ContentDecoderAgent} of C{twisted.web} are for, and treq.
+    It follows no redirects, keeps no cookies and undoes no content codings: C{RedirectAgent}, C{CookieAgent} and
+    C{ContentDecoderAgent} of C{twisted.web} do, and treq does.
 
     @ivar pool: whose connections are used.
     """
@@ -61,10 +60,10 @@ class Agent:
         pool: Any = None,
     ) -> None:
         """
-        @param contextFactory: how servers are verified; by default as the pool
-            has it, that is by the system's roots.
-        @param connectTimeout: how long a connection may take to be made, in seconds; by default as the pool has it.
-        @param bindAddress: where connections come from, an IP address or a pair of one and a port.
+        @param contextFactory: how servers are verified; by default as the pool does, that is by the system's roots.
+        @param connectTimeout: how long a connection may take to be made, in seconds; by default
+            C{pool.timeouts.connect}.
+        @param bindAddress: the local address of connections: an IP address, or a pair of an IP address and a port.
         @param pool: a L{Pool<wasinet_twisted.client.Pool>}, whose bounds and
             deadlines hold then. Or an C{HTTPConnectionPool}: its C{persistent},
             C{maxPersistentPerHost}, C{cachedConnectionTimeout} and
@@ -88,7 +87,7 @@ class Agent:
     @classmethod
     def usingEndpointFactory(cls, reactor: Any, endpointFactory: IAgentEndpointFactory, pool: Any = None) -> Self:
         """
-        Make one that connects by the endpoints of C{endpointFactory}, TLS included.
+        Return an Agent that connects by the endpoints of C{endpointFactory}, TLS included.
 
         @param pool: as the constructor has it.
         @raise InvalidArgument: one of these can't be used.
@@ -123,8 +122,12 @@ class Agent:
         bodyProducer: IBodyProducer | None = None,
     ) -> Deferred[IResponse]:
         """
-        Make a request.
+        Send a request.
 
+        @param method: a token, such as C{b"GET"}; CONNECT is refused.
+        @param uri: an absolute URL of http or https.
+        @param headers: the fields; Host is added.
+        @param bodyProducer: what gives the body.
         @return: fires with the response when its head has come. Cancelling it
             resets the connection. It fails with an error of
             C{twisted.internet.error} before there is a connection; with

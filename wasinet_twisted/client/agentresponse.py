@@ -87,7 +87,7 @@ class AgentResponse:
                 fields[canonical].append(encoded)
             else:
                 fields[canonical or b"Content-Length"] = [encoded]
-        self.headers = rawHeaders(fields)
+        self.headers = rawHeaders(Headers(), fields)
         length = head._length
         self.length: Any = length if length >= 0 else UNKNOWN_LENGTH
         self.request = request

@@ -36,13 +36,15 @@ _ALIASES = {"x-gzip": "gzip"}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodingLimits:
     """
-    Bounds on what is decoded. A body exactly as large as its bound is accepted.
+    Bounds on what a coded body decodes to. A body exactly as large as its bound is accepted; beyond the first three,
+    L{MessageTooLarge} is raised, beyond the last, L{ContentError}.
 
-    @ivar decoded: how many bytes a body may have when it is decoded, also where it is streamed.
-    @ivar ratio: how many bytes may come of one coded byte, on the average since the body began. The bytes between two
-        codings count too, and so does making a decoder: each gzip member as 4 KiB, each zstd frame as 16 KiB.
-    @ivar free: so many bytes may be decoded whatever the ratio.
-    @ivar codings: how many may be stacked.
+    @ivar decoded: how many bytes a decoded body may have, also where it is streamed.
+    @ivar ratio: how many decoded bytes there may be for each coded byte, on average since the body began. The bytes
+        between two codings count too, and so does making a decoder: each gzip member as 4 KiB, each zstd frame as
+        16 KiB.
+    @ivar free: how many bytes may be decoded before the ratio is looked at.
+    @ivar codings: how many codings a body may have, one over the other.
     """
 
     decoded: int = 1024 * 1024 * 1024

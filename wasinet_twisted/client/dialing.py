@@ -75,6 +75,19 @@ class Route(NamedTuple):
         return f"{origin}{through}" if self.unixSocket is None else f"{origin} at {self.unixSocket}"
 
 
+class _UnixSocket(UNIXClientEndpoint):
+    """
+    An endpoint that errors can name.
+    """
+
+    def __init__(self, reactor: Any, path: str) -> None:
+        super().__init__(reactor, path)  # type: ignore[no-untyped-call]
+        self._named = f"the Unix socket {path!r}"
+
+    def __str__(self) -> str:
+        return self._named
+
+
 class LentConn(WasiTcpConn):
     """
     A handle of a connection that belongs to somebody else: it doesn't close when it is forgotten.
@@ -91,6 +104,8 @@ class LentConn(WasiTcpConn):
 class Dialing:
     """
     Makes the connections of one pool.
+
+    @ivar inTheClear: is C{https} spoken without TLS, to a server in memory?
     """
 
     def __init__(
@@ -104,6 +119,7 @@ class Dialing:
         self._caCertificates = caCertificates
         self._clientCertificate = clientCertificate
         self._endpoint = endpoint
+        self.inTheClear = False
         # What is waited for, to be given up when the pool is closed.
         self._running: set[Deferred[Any]] = set()
         self._over = False
@@ -166,7 +182,7 @@ class Dialing:
         if own is not None:
             target = own
         elif unixSocket is not None:
-            target = UNIXClientEndpoint(self._reactor, unixSocket)
+            target = _UnixSocket(self._reactor, unixSocket)
         elif self._endpoint is not None and proxy is None:
             target = self._endpoint(origin)
         else:
@@ -202,7 +218,7 @@ class Dialing:
             begun = seconds()
             await self._throughProxy(protocol, origin, proxy, timeouts, until)
             timings.connect = (timings.connect or 0.0) + seconds() - begun
-        if origin.scheme == "https":
+        if origin.scheme == "https" and not self.inTheClear:
             begun = seconds()
             settings = None if route.policy is None else route.policy.tls(origin)
             if settings is None:

@@ -165,7 +165,8 @@ def toProxy(given: Any) -> Any:
     if given is None or isinstance(given, Proxy) or given in ("", "environment"):
         return given
     if not isinstance(given, str):
-        raise InvalidArgument(f"proxy must be a URL, a Proxy, 'environment' or '', not {given!r}")
+        # What it shows of itself may hold a password: yarl's URL does.
+        raise InvalidArgument(f"proxy must be a URL as str, a Proxy, 'environment' or '', not {type(given).__name__}")
     return _parsed(given)
 
 

@@ -4,16 +4,18 @@ L{fetch}: a request, and the response to it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from twisted.internet.defer import Deferred
 
 from .. import _speed
 from ..errors import InvalidArgument
 from ..http import ResponseHead
+from ..http.checks import shorten
 from ..http.events import HeadersLike, toHeaders
 from ..http.fields import Pair
 from ..net.reactors import theReactor
@@ -27,10 +29,14 @@ from .urls import parseUrl
 
 # How many redirects are followed: as many as the Fetch standard has.
 REDIRECTS = 20
-# How long the default pool may keep a reactor that stops, in seconds: over TLS, a server may not answer a close.
+# How long free connections of the default pool may keep a reactor that stops, in seconds: over TLS, a server may not
+# answer a close.
 STOP_TIMEOUT = 1.0
-# By the reactor whose they are.
-_pools: WeakKeyDictionary[Any, Pool] = WeakKeyDictionary()
+# How long the path of a Unix socket may be, in bytes: sockaddr_un of Linux has room for one more, a NUL.
+LONGEST_PATH = 107
+# The default pools, by their reactors. A pool refers to its reactor: if the pool were held here, neither would be
+# freed. What holds a pool is its reactor, by the trigger for its shutdown and by the pool's connections.
+_pools: WeakKeyDictionary[Any, ReferenceType[Pool]] = WeakKeyDictionary()
 
 
 def fetch(
@@ -53,35 +59,44 @@ def fetch(
     """
     Send a request, and wait for the head of its response.
 
-        response = await fetch("http://example.org/")
+        response = await fetch("http://example.org/", timeout=10)
         text = await response.text()
 
-    @param url: C{http} or C{https}; a user and a password in it go as Basic authorization.
-    @param headers: the fields, a mapping or pairs. Host, Accept, Accept-Encoding
-        and User-Agent are added where they aren't given.
-    @param body: bytes; str, as UTF-8; a binary file, sent from where it stands; or
-        an iterable or asynchronous iterable of bytes, sent in chunks as it comes.
-    @param json: what is sent as JSON, instead of C{body}.
-    @param timeout: seconds for all of it, the body of the response included; or
-        L{Timeouts}, for each phase. By default as the pool has it.
-    @param redirects: how many are followed, as the Fetch standard has it; 0
-        gives the redirecting response itself.
-    @param pool: whose connections are used; by default one that goes with the reactor.
-    @param proxy: the URL of a proxy, or a L{Proxy<wasinet_twisted.client.Proxy>};
-        C{"environment"} takes it from C{HTTP_PROXY} and the like; C{""} is none. By default as the pool has it.
-    @param expectContinue: let the body wait until the server asks for it, or for a second (RFC 9110 section 10.1.1).
-    @param unixSocket: the path of a Unix socket where the server is.
-    @param decode: undo the content coding of the response's body.
-    @param interim: is called with the head of each interim response, such as 103.
-    @return: fires with the response, whatever its status. Cancelling it resets the connection.
-    @raise InvalidArgument: one of these can't be used.
-    @raise ConnectFailed: no connection could be made, for one of several reasons that have classes of their own.
-    @raise TimedOut: one of the phases took too long.
-    @raise ConnectionClosed: the connection was lost.
-    @raise RemoteProtocolError: the response is malformed.
-    @raise IncompleteRead: the response was cut.
-    @raise TooManyRedirects: there are more than C{redirects}.
-    @raise LocalProtocolError: the request can't be sent.
+    Read the body to its end, or use C{async with}: else the response holds its connection.
+
+    @param url: an C{http} or C{https} URL, a str or a C{yarl.URL}. A user and a password in it are sent as Basic
+        credentials (RFC 7617), unless C{headers} have Authorization.
+    @param method: a token (RFC 9110 section 9.1); its case is kept. CONNECT is refused: see C{proxy}.
+    @param headers: the fields, a mapping or pairs, of str or bytes. Host, User-Agent, Accept and Accept-Encoding are
+        added unless they are given.
+    @param body: bytes; str, as UTF-8; a binary file, from where it stands; or an iterable or asynchronous iterable of
+        bytes or str, sent in chunks as it comes, or with the Content-Length that C{headers} give.
+    @param json: a value that is sent as JSON, instead of C{body}.
+    @param timeout: seconds for the whole request, the body of the response included; or
+        L{Timeouts<wasinet_twisted.client.Timeouts>}, seconds for each phase. By default the pool's.
+    @param redirects: how many redirects are followed, by the rules of the Fetch standard; 0 gives the redirecting
+        response itself.
+    @param pool: the L{Pool<wasinet_twisted.client.Pool>} whose connections are used; by default the reactor's, which
+        is closed when the reactor stops.
+    @param proxy: the URL of a proxy, or a L{Proxy<wasinet_twisted.client.Proxy>}; C{"environment"} takes it from
+        C{http_proxy} and the like; C{""} is none. By default the pool's.
+    @param expectContinue: wait with the body until the server asks for it, at most 1 second (RFC 9110 section 10.1.1).
+    @param unixSocket: the path of the Unix socket where the server listens. Redirects are asked for there, too,
+        whatever their host.
+    @param decode: undo the content coding of the response's body (RFC 9110 section 8.4); False asks for C{identity}.
+    @param interim: called with the head of each interim response, such as 103 (RFC 9110 section 15.2).
+    @param reactor: whose default pool is used, if C{pool} is not given.
+    @return: fires with the response when its head has come, whatever its status. Cancelling it resets the connection.
+    @raise InvalidArgument: one of the arguments can't be used. This is raised at once, before there is a Deferred.
+    @raise LocalProtocolError: the request can't be sent: a field, or the length of the body, is not valid.
+    @raise NotSupported: an extra is missing; or a redirect asks again for a body that can be sent only once.
+    @raise ConnectFailed: no connection could be made; its subclasses tell why.
+    @raise LimitExceeded: too many requests wait for a connection of the pool.
+    @raise TimedOut: the request, or one of its phases, took too long.
+    @raise ConnectionClosed: the connection was reset, or the pool was closed.
+    @raise IncompleteRead: the connection ended before the head of the response was complete.
+    @raise RemoteProtocolError: the response is malformed, or its Location can't be followed.
+    @raise TooManyRedirects: there were more than C{redirects}.
     """
     if pool is None:
         pool = defaultPool(reactor)
@@ -97,8 +112,10 @@ def fetch(
         raise InvalidArgument(f"redirects must be a whole number of at least 0, not {redirects!r}")
     if method == "CONNECT":
         raise InvalidArgument("fetch() makes no CONNECT; proxy= goes through a proxy")
-    if unixSocket is not None and proxy:
-        raise InvalidArgument("give unixSocket= or proxy=, not both")
+    if unixSocket is not None:
+        _checkPath(unixSocket)
+        if proxy:
+            raise InvalidArgument("give unixSocket= or proxy=, not both")
     if expectContinue:
         sent = sent.later()
     plan: Plan | None
@@ -130,6 +147,20 @@ def _fieldsOf(given: HeadersLike) -> list[Pair]:
     return list(toHeaders(given).items()) if given else []
 
 
+def _checkPath(path: object) -> None:
+    """
+    @raise InvalidArgument: C{path} can't be that of a Unix socket.
+    """
+    if not isinstance(path, str):
+        raise InvalidArgument(f"unixSocket must be a path, a str, not {type(path).__name__}")
+    size = len(os.fsencode(path))
+    # The kernel would end the path at a NUL, and connect to another. At the beginning, it has an abstract name follow.
+    if not 0 < size <= LONGEST_PATH or "\0" in path[1:]:
+        raise InvalidArgument(
+            f"unixSocket must be a path of 1 to {LONGEST_PATH} bytes without NUL, not {shorten(path)}"
+        )
+
+
 def _within(timeouts: Timeouts, total: float) -> Timeouts:
     if type(total) not in (int, float):
         raise InvalidArgument(f"timeout must be a number of seconds or Timeouts, not {total!r}")
@@ -141,12 +172,16 @@ def defaultPool(reactor: Any = None) -> Pool:
     Return the pool that goes with a reactor, which is closed when that stops.
     """
     reactor = theReactor(reactor)
-    pool = _pools.get(reactor)
+    known = _pools.get(reactor)
+    pool = None if known is None else known()
     if pool is None or pool.closed:
-        pool = _pools[reactor] = Pool(reactor=reactor)
+        pool = Pool(reactor=reactor)
+        _pools[reactor] = ref(pool)
         addTrigger = getattr(reactor, "addSystemEventTrigger", None)
         if addTrigger is not None:
-            addTrigger("before", "shutdown", pool.close, STOP_TIMEOUT)
+            # Before the reactor disconnects, servers answer what is in flight, for which their handlers may fetch.
+            addTrigger("before", "shutdown", pool.closeFree, STOP_TIMEOUT)
+            addTrigger("during", "shutdown", pool.close)
     return pool
 
 

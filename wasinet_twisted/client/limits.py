@@ -12,6 +12,10 @@ from ..http.clientconnection import ClientTiming
 from ..http.limits import DEFAULT_LIMITS, checkNumbers
 from .decoding import DEFAULT_DECODING_LIMITS, DecodingLimits
 
+# How long free connections that are closed wait for their server to take what was sent, in seconds. Their responses are
+# complete: nobody needs those bytes.
+FREE_CLOSE_TIMEOUT = 1.0
+
 _COUNTS = frozenset(("connections", "perOrigin", "waiting", "kept", "buffered"))
 _POSITIVE = frozenset(("connections", "perOrigin"))
 
@@ -19,14 +23,16 @@ _POSITIVE = frozenset(("connections", "perOrigin"))
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
     """
-    How long each phase of a request may take, in seconds; L{None}: as long as it likes.
+    How long each phase of a request may take, in seconds; L{None} is no deadline. After it, L{TimedOut} is raised and
+    the connection is reset.
 
     @ivar resolve: to look up the host's name.
-    @ivar connect: to connect to one of its addresses, and through a proxy.
+    @ivar connect: to connect to one of its addresses; once more, to go through a proxy.
     @ivar tls: the TLS handshake.
     @ivar head: from the end of the request to the head of the response.
-    @ivar read: to wait for the next bytes of the response's body, each time somebody waits.
-    @ivar total: all of it, from C{fetch} to the end of the body, redirects and the wait for a connection included.
+    @ivar read: for the next bytes of the response's body, each time that somebody waits for them.
+    @ivar total: the whole request, from C{fetch} to the end of the body, redirects and the wait for a connection
+        included.
     """
 
     resolve: float | None = 10.0
@@ -53,16 +59,17 @@ class ClientLimits:
     """
     Bounds on a L{Pool<wasinet_twisted.client.Pool>}'s connections, and on what a server may send.
 
-    @ivar connections: how many connections may be open, to all origins together. More requests wait for one.
-    @ivar perOrigin: how many to one origin.
-    @ivar waiting: how many requests may wait for a connection; one more is refused.
-    @ivar kept: how many of those to one origin are kept while they are free.
-    @ivar idle: how long a connection is kept for the next request, in seconds. 0: not at all.
-    @ivar decoding: the bounds on what a body may become when its content coding is undone.
-    @ivar buffered: how much of a body is held that nobody has read, in bytes.
-    @ivar requestRate: how fast a server must take what is sent to it, in bytes a second, after 20 seconds of grace.
+    @ivar connections: how many connections may be open, to all origins together; more requests wait for one.
+    @ivar perOrigin: how many connections may be open to one origin; more requests wait for one.
+    @ivar waiting: how many requests may wait for a connection; one more fails with L{LimitExceeded}.
+    @ivar kept: how many free connections to one origin are kept.
+    @ivar idle: how long a free connection is kept for the next request, in seconds; 0 keeps none.
+    @ivar decoding: the bounds on what a coded body decodes to.
+    @ivar buffered: how many bytes of a body are held that nobody has read; then the server is held back.
+    @ivar requestRate: how fast a server must take a request, in bytes a second, after 20 seconds of grace; else the
+        request fails with L{TimedOut}.
     @ivar message: the bounds on each response, see L{Limits<wasinet_twisted.http.Limits>}. C{responseBody} holds for
-        C{bytes()}, C{text()} and C{json()}; what C{stream()} gives has no bound.
+        C{bytes()}, C{text()} and C{json()}, not for C{stream()}.
     """
 
     connections: int = 256

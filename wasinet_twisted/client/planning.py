@@ -42,6 +42,7 @@ log = Logger()
 DISCARD_TIMEOUT = 1.0
 _USER_AGENT = ("User-Agent", f"wasinet_twisted/{__version__}")
 _ACCEPT = ("Accept", "*/*")
+_IDENTITY = ("Accept-Encoding", "identity")
 
 
 class Hop(Call):
@@ -113,7 +114,8 @@ class Hop(Call):
         pairs += fields
         for name, pair in self.plan.defaults:
             if name not in given:
-                pairs.append(pair)
+                # A part of a coded body can't be decoded (Fetch, section 4.6).
+                pairs.append(pair if name != "accept-encoding" or "range" not in given else _IDENTITY)
         if target.userinfo is not None and "authorization" not in given:
             user, password = target.userinfo
             credentials = b64encode(f"{user}:{password}".encode()).decode("ascii")
@@ -192,7 +194,7 @@ class Plan:
             protocol = pool.take(Route(target.origin))
             if protocol is not None:
                 # It is there before anything is sent: a transport in memory may bring the response from within that.
-                waiter: Awaited[Any] = Awaited(protocol._giveUp)
+                waiter: Awaited[Response] = Awaited(protocol._giveUp)
                 hop.waiter = waiter
                 try:
                     protocol.ask(hop, hop.request(None), body, waiter)
@@ -281,17 +283,20 @@ class Plan:
     async def _once(self, hop: Hop, again: bool) -> Response:
         pool = self.pool
         observer = pool.observer
+        request: WasiRequest | None = None
+        proxy: Proxy | None = None
         try:
             route = self._route(hop.target)
-            request = hop.request(route.proxy)
+            proxy = route.proxy
+            request = hop.request(proxy)
             protocol, head = await exchange(pool, route, request, hop.body, hop, self._timeouts, again)
             response = self.responseOf(hop, protocol, head)
         except BaseException as error:
             if observer is not None:
-                _tell(observer, Report(hop.method, str(hop.target), None, error, hop.kept, hop.timings))
+                _tell(observer, _reportOf(hop, request, proxy, error=error))
             raise
         if observer is not None:
-            _tell(observer, Report(hop.method, str(hop.target), head.status, None, hop.kept, hop.timings))
+            _tell(observer, _reportOf(hop, request, proxy, protocol, head))
         return response
 
     def responseOf(self, hop: Hop, protocol: HttpClientProtocol, head: ResponseHead) -> Response:
@@ -354,6 +359,30 @@ class Fetching(Task[Response]):
         # It has been cancelled already, if that was from within the coroutine.
         if not self.result.called:
             self.result.fail(error)
+
+
+def _reportOf(
+    hop: Hop,
+    request: WasiRequest | None,
+    proxy: Proxy | None,
+    protocol: HttpClientProtocol | None = None,
+    head: ResponseHead | None = None,
+    error: BaseException | None = None,
+) -> Report:
+    return Report(
+        method=hop.method,
+        url=str(hop.target),
+        status=None if head is None else head.status,
+        error=error,
+        kept=hop.kept,
+        timings=hop.timings,
+        request=request,
+        inPieces=hop.body.whole is None,
+        head=head,
+        peer=None if protocol is None else protocol.peerName(),
+        tls=None if protocol is None or protocol.tls is None else protocol.tls.info,
+        proxy=None if proxy is None else str(proxy),
+    )
 
 
 def _tell(observer: Callable[[Report], object], report: Report) -> None:

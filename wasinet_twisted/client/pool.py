@@ -18,7 +18,7 @@ from ..net.stream.lifecycle import CLOSE_TIMEOUT
 from ..net.tasks.awaited import Awaited
 from .dialing import Dialing, Route
 from .environment import toProxy
-from .limits import DEFAULT_CLIENT_LIMITS, DEFAULT_TIMEOUTS, ClientLimits, Timeouts, timingOf
+from .limits import DEFAULT_CLIENT_LIMITS, DEFAULT_TIMEOUTS, FREE_CLOSE_TIMEOUT, ClientLimits, Timeouts, timingOf
 from .places import Place
 from .protocol import HttpClientProtocol
 from .stale import isStale
@@ -28,22 +28,20 @@ from .urls import Origin
 
 class Pool:
     """
-    Connections of the client, kept open between requests.
+    Keep connections open between requests, within bounds.
 
         async with Pool() as pool:
             response = await fetch("http://example.org/", pool=pool)
+            text = await response.text()
 
-    A request takes the connection to its origin that was used last; if none is
-    free, it makes one, within the bounds; else it waits, in order. A connection
-    that is free for C{limits.idle} seconds, or that the server has closed, is
-    closed.
+    A request takes the free connection to its origin that was used last, else it makes one, else it waits, in order. A
+    connection that is free for C{limits.idle} seconds, or that the server has closed, is closed. C{async with},
+    L{close} and L{closeFree} are for users, the other methods for the client itself.
 
     For the reactor's thread only.
 
-    @ivar limits: its bounds.
+    @ivar limits: its L{ClientLimits<wasinet_twisted.client.ClientLimits>}.
     @ivar timeouts: the deadlines of requests that bring none of their own.
-    @ivar timing: the same for one connection.
-    @ivar plan: what fetches do that ask for nothing in particular, once there has been one.
     @ivar closed: has it been closed?
     """
 
@@ -80,13 +78,13 @@ class Pool:
         reactor: Any = None,
     ) -> None:
         """
-        @param proxy: through what requests go that name none, as C{fetch} has it.
-        @param caCertificates: whom to trust, as L{TlsClient<wasinet_twisted.net.TlsClient>}
-            has it; the system's roots by default.
-        @param clientCertificate: what to show if a server asks, as L{TlsClient<wasinet_twisted.net.TlsClient>} has it.
-        @param endpoint: if given, is asked where an origin is, instead of the
-            resolver. Of an C{https} origin, TLS is spoken over what it connects.
-        @param observer: is called with the L{Report<wasinet_twisted.client.Report>} of each request when it is over.
+        @param proxy: the proxy of requests that name none, in the forms that C{fetch} takes.
+        @param caCertificates: whom to trust, as L{TlsClient<wasinet_twisted.net.TlsClient>} has it; by default the
+            system's roots.
+        @param clientCertificate: what is shown to a server that asks, as C{TlsClient} has it.
+        @param endpoint: returns the client endpoint of an origin (C{scheme}, C{host}, C{port}), which connects instead
+            of the resolver. For an C{https} origin, TLS is spoken over its connections.
+        @param observer: called with the L{Report<wasinet_twisted.client.Report>} of each request that is over.
         @raise InvalidArgument: one of these can't be used.
         """
         for what, given, kind in (("limits", limits, ClientLimits), ("timeouts", timeouts, Timeouts)):
@@ -106,7 +104,6 @@ class Pool:
         self._open = 0
         self._turns = 0
         self._waiting = 0
-        # What a fetch does that asks for nothing in particular.
         self.plan: Any = None
         # Is room being given to those who wait?
         self._giving = False
@@ -347,22 +344,24 @@ class Pool:
 
     # The end
 
-    def closeFree(self) -> Deferred[None]:
+    def closeFree(self, timeout: float = FREE_CLOSE_TIMEOUT) -> Deferred[None]:
         """
         Close the connections that are free; the pool goes on.
 
+        @param timeout: as L{close} has it.
         @return: fires when they are gone.
         """
         free = list(self._free)
         gone = DeferredList([protocol.whenClosed() for protocol in free])
         for protocol in free:
-            protocol.close(CLOSE_TIMEOUT)
+            protocol.close(timeout)
         return gone.addCallback(lambda _: None)
 
-    def close(self, timeout: float = CLOSE_TIMEOUT) -> Deferred[None]:
+    def close(self, timeout: float = FREE_CLOSE_TIMEOUT) -> Deferred[None]:
         """
-        Close: free connections at once; those in use are reset, and requests that wait are refused.
+        Close free connections, reset those in use, and fail requests that wait with L{ConnectionClosed}.
 
+        @param timeout: seconds that servers have to take what free connections have sent; then these are reset, too.
         @return: fires when all connections are gone.
         """
         self.closed = True

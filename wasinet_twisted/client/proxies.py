@@ -71,7 +71,7 @@ class Aimed(Protocol):
 @dataclass(frozen=True, slots=True)
 class Proxy:
     """
-    A proxy. Equal ones may share connections.
+    A proxy that requests go through. Requests through equal ones may share connections.
 
     C{str(proxy)} is its URL without the credentials; neither it nor C{repr} shows the password.
 
@@ -79,8 +79,8 @@ class Proxy:
         resolves the names of hosts) or C{"socks5h"} (SOCKS5; the proxy does).
     @ivar host: the proxy's name, in ASCII and in lower case, or its IP address; IPv6 without brackets.
     @ivar port: its port.
-    @ivar user: whom the proxy takes the client for; L{None} if it isn't told. Without a colon for HTTP (RFC 7617
-        section 2); 1 to 255 bytes in UTF-8 for SOCKS5 (RFC 1929 section 2).
+    @ivar user: the user name that is sent to the proxy; L{None} sends no credentials. Without a colon for HTTP (RFC
+        7617 section 2); 1 to 255 bytes in UTF-8 for SOCKS5 (RFC 1929 section 2).
     @ivar password: the user's password; C{""} where a user has none. At most 255 bytes in UTF-8 for SOCKS5.
     @ivar caCertificates: whom to trust for the proxy's own certificate, for C{"https"} only, as
         L{TlsClient<wasinet_twisted.net.TlsClient>} has it; the system's roots by default.
@@ -97,7 +97,7 @@ class Proxy:
 
     def __post_init__(self) -> None:
         """
-        @raise InvalidArgument: one of them can't be, or can't go with the others.
+        @raise InvalidArgument: a value is not valid, or does not go with the scheme.
         """
         if self.scheme not in DEFAULT_PORTS:
             raise InvalidArgument(f"a proxy's scheme must be one of {', '.join(DEFAULT_PORTS)}, not {self.scheme!r}")
@@ -140,7 +140,7 @@ class Proxy:
         them must be. Of a path, there may be a C{/} only.
 
         @param caCertificates: as L{Proxy} has it.
-        @raise InvalidArgument: it is no such URL. The message doesn't show the credentials.
+        @raise InvalidArgument: C{url} is no such URL. The message doesn't show the credentials.
         """
         if not isinstance(url, str):
             raise InvalidArgument(f"a proxy must be given as a URL, a str, not {type(url).__name__}")

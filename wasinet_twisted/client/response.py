@@ -41,14 +41,12 @@ _DISCARDED = 64 * 1024
 
 class Response:
     """
-    A response whose head has come.
+    A response whose head has come. C{fetch} makes it.
 
-    The body comes when somebody asks for it: by L{bytes}, L{text}, L{json} or
-    L{stream}. A response whose body isn't read to its end holds its connection;
-    C{async with response}, or L{close}, or forgetting it, resets that.
+    The body comes when it is asked for: by L{bytes}, L{text}, L{json} or L{stream}. A response whose body isn't read to
+    its end holds its connection, until C{async with response}, L{close}, or the end of the last reference resets it.
 
-    @ivar url: what has answered, redirects followed; without a fragment's effect, and without user and password.
-    @ivar history: the responses that redirected to this one, the first one first.
+    @ivar history: the responses that redirected to this one, the first one first. Their bodies are gone.
     """
 
     __slots__ = (
@@ -170,21 +168,21 @@ class Response:
     @property
     def url(self) -> str:
         """
-        The URL that has answered: the last one, if there were redirects.
+        The URL that answered: the last one, if there were redirects. Without user and password.
         """
         return str(self._target)
 
     @property
     def timings(self) -> Timings:
         """
-        How long the phases have taken.
+        How long the phases have taken, in seconds.
         """
         return self._call.timings
 
     @property
     def trailers(self) -> CIMultiDict[str] | None:
         """
-        The fields behind a chunked body; L{None} until it has been read to its end.
+        The fields after a chunked body (RFC 9112 section 7.1.2); L{None} until the body has been read to its end.
         """
         call = self._call
         if call.timings.total is None:
@@ -196,7 +194,7 @@ class Response:
     @property
     def tls(self) -> TlsInfo | None:
         """
-        What was agreed on by TLS; L{None} without, or once the connection has been given back.
+        What was agreed on by TLS; L{None} without TLS, and once the body has come to its end.
         """
         protocol = self._protocol
         return None if protocol is None or protocol.tls is None else protocol.tls.info
@@ -207,14 +205,14 @@ class Response:
         """
         Read the whole body; called again, it gives the same.
 
-        @param maxBytes: how long it may be, decoded; by default as C{Limits.responseBody} has it.
-        @raise MessageTooLarge: it is longer, or its coding passes a bound of
-            L{ClientLimits<wasinet_twisted.client.ClientLimits>}.
-        @raise RemoteProtocolError: it is malformed.
-        @raise IncompleteRead: the connection has ended before its end.
+        @param maxBytes: the bound on the decoded body, in bytes; by default C{ClientLimits.message.responseBody}.
+        @raise MessageTooLarge: the body is longer, or passes a bound of
+            L{DecodingLimits<wasinet_twisted.client.DecodingLimits>}. The connection is reset.
+        @raise RemoteProtocolError: the body is malformed; L{ContentError}: it is not in its content coding.
+        @raise IncompleteRead: the connection ended inside the body.
         @raise ConnectionClosed: the connection is gone.
-        @raise TimedOut: it took too long.
-        @raise BusyError: L{stream} reads it.
+        @raise TimedOut: the body took too long.
+        @raise BusyError: L{stream} reads it, or has read it.
         """
         body = self._body
         if body is not None and (maxBytes is None or len(body) <= maxBytes):
@@ -231,7 +229,7 @@ class Response:
         Read the whole body as text, by the charset that its Content-Type names, else as UTF-8.
 
         @param maxBytes: as L{bytes} has it.
-        @raise ContentError: it isn't.
+        @raise ContentError: the body is not in that charset.
         """
         return self.bytes(maxBytes).addCallback(decodeText, self._head.getHeader("Content-Type"))
 
@@ -240,16 +238,16 @@ class Response:
         Read the whole body as JSON.
 
         @param maxBytes: as L{bytes} has it.
-        @raise ContentError: it isn't.
+        @raise ContentError: the body is not JSON.
         """
         return self.bytes(maxBytes).addCallback(decodeJson)
 
     async def stream(self) -> AsyncIterator[_Bytes]:
         """
-        C{async for piece in response.stream()}: the body as it comes, decoded, of
-        any length. What isn't taken, the server has to wait with.
+        Read the body as it comes, decoded: C{async for piece in response.stream()}. While no piece is asked for, the
+        server is held back. A coded body has the bounds of L{DecodingLimits<wasinet_twisted.client.DecodingLimits>}.
 
-        @raise BusyError: it is, or has been, read already.
+        @raise BusyError: the body is being streamed, or has been. Else as L{bytes}.
         """
         if (body := self._body) is not None:
             if not self._begun:
@@ -324,9 +322,9 @@ class Response:
 
     def upgrade(self) -> WasiTcpConn:
         """
-        Take the connection after a 101 (Switching Protocols): its bytes from now on are the caller's, who closes it.
+        Take the connection after a 101 (Switching Protocols, RFC 9110 section 15.2.2). The caller closes it.
 
-        @raise LocalProtocolError: it is no 101, or has been taken.
+        @raise LocalProtocolError: the response is no 101, or its connection has been taken.
         """
         protocol, self._protocol = self._protocol, None
         if protocol is None or protocol.connection is None or protocol.connection.exchange.state != TUNNEL:
@@ -336,7 +334,7 @@ class Response:
 
     async def discard(self) -> None:
         """
-        Read what is left of the body and forget it, so that its connection can be used again; if that is much, close.
+        Read and drop the rest of the body, so that its connection can be used again; beyond 64 KiB, reset it instead.
         """
         self._begun = True
         size = sum(map(len, self._pieces))
@@ -350,7 +348,7 @@ class Response:
 
     def close(self) -> None:
         """
-        Read no more: the connection is reset, unless the body has come to its end.
+        Read no more. The connection is reset, unless the body has come to its end.
         """
         protocol, self._protocol = self._protocol, None
         if protocol is not None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 class Timings:
     """
-    In seconds; L{None}: there was no such phase, or it isn't over.
+    How long the phases of a request have taken, in seconds; L{None}: there was no such phase, or it isn't over.
 
-    Those of a connection are those of the one that was made for this request: a
-    kept one has none.
+    C{resolve}, C{connect} and C{tls} are those of the connection that was made for this request; over a kept
+    connection, they are L{None}.
 
     @ivar resolve: looking up the host's name.
     @ivar connect: connecting, and going through a proxy.
@@ -34,7 +34,7 @@ class Timings:
 
     def asDict(self) -> dict[str, float | None]:
         """
-        Return the phases by name.
+        Return the phases by name, in seconds.
         """
         return {name: getattr(self, name) for name in ("resolve", "connect", "tls", "firstByte", "total")}
 

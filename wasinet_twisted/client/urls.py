@@ -42,6 +42,8 @@ _LONGEST_NAME = 253
 _numeric = re.compile(r"(?:.*\.)?(?:[0-9]++|0x[0-9a-f]*+)\.?").fullmatch
 # User information, percent-encoded where it has to be.
 _userinfo = re.compile(r"(?:[^%@\\]|%[0-9A-Fa-f]{2})*+").fullmatch
+# RFC 7617 section 2, in either. And no colon in the user: the server would find the password behind that one.
+_control = re.compile("[\0-\x1f\x7f]").search
 # For messages: where a password may stand.
 _secret = re.compile(r"^([A-Za-z][A-Za-z0-9+.\-]*+:)?(/*+).*@", re.DOTALL).sub
 
@@ -288,10 +290,13 @@ def _credentials(url: str, userinfo: str) -> tuple[str, str]:
         _refuse(url, "must have user and password without \\, and with @ and % percent-encoded (%40, %25)")
     user, _, password = userinfo.partition(":")
     try:
-        return unquote(user, errors="strict"), unquote(password, errors="strict")
+        user, password = unquote(user, errors="strict"), unquote(password, errors="strict")
     except UnicodeDecodeError:
         # The cause would show the password.
         raise InvalidArgument(f"the URL must have user and password in UTF-8: {shorten(_shown(url))}") from None
+    if ":" in user or _control(user + password):
+        _refuse(url, "must have a user without a colon, and no control characters in user and password (RFC 7617)")
+    return user, password
 
 
 def _made(

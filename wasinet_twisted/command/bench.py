@@ -17,6 +17,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.task import LoopingCall
 
 from ..client import ClientLimits, Pool, Timeouts, fetch
+from ..client.urls import parseUrl
 from ..errors import InvalidArgument
 from ..service.limits import SPARE, raiseDescriptors
 from .exitcodes import TIMED_OUT, statusOf
@@ -39,6 +40,8 @@ async def _bench(arguments: Namespace, reactor: Any) -> int:
     @raise InvalidArgument: the request makes no sense, or there can't be as many connections.
     @raise ConnectFailed: the server can't be reached.
     """
+    # Reports are pasted: without user and password.
+    url = str(parseUrl(arguments.url))
     body = _bodyOf(arguments.data)
     method = arguments.method or ("GET" if arguments.data is None else "POST")
     descriptors = raiseDescriptors(reactor)
@@ -67,7 +70,7 @@ async def _bench(arguments: Namespace, reactor: Any) -> int:
                 progress.stop()
     outcome = Outcome(
         method=method,
-        url=arguments.url,
+        url=url,
         connections=arguments.connections,
         seconds=load.seconds,
         rate=arguments.rate,

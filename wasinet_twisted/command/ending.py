@@ -81,10 +81,26 @@ def say(name: str, text: str) -> None:
     Write a line to the standard error, if there is one.
 
     @param name: of the command.
+    @param text: may be what a server has written, and may have several lines.
     """
     if sys.stderr is not None:
+        text = shown(text, keep="\n\t")
         with suppress(OSError):
             print(f"{name}: {text}", file=sys.stderr)
+
+
+def shown(text: str, keep: str = "") -> str:
+    """
+    Return text that does nothing to a terminal: control characters, those that change the order of reading, and bytes
+    that are no UTF-8 become Python's escapes.
+
+    @param keep: characters that stay all the same.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in keep else char.encode("unicode_escape").decode("ascii") for char in text
+    )
 
 
 def discardOutput() -> None:

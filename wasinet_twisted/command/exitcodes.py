@@ -19,12 +19,14 @@ from ..errors import (
     NotSupported,
     RemoteProtocolError,
     TimedOut,
+    TooManyRedirects,
     UnknownHost,
 )
 
 FAILED = 1
 USAGE = 2
 NOT_SUPPORTED = 4
+UNKNOWN_PROXY = 5
 UNKNOWN_HOST = 6
 NO_CONNECTION = 7
 BAD_RESPONSE = 8
@@ -50,6 +52,7 @@ _STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (TimedOut, TIMED_OUT),
     (ConnectFailed, NO_CONNECTION),
     (IncompleteRead, INCOMPLETE),
+    (TooManyRedirects, TOO_MANY_REDIRECTS),
     (LimitExceeded, TOO_LARGE),
     (RemoteProtocolError, BAD_RESPONSE),
     (ConnectionClosed, BROKEN),

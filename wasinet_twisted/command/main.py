@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             parsed = makeParser().parse_args(arguments)
             name = f"wasinet {parsed.command}"
-            status: int = import_module(f"{__package__}.{parsed.command}").run(parsed)
+            status: int = import_module(f"{__package__}.{parsed.module}").run(parsed)
         finally:
             flush()
     except KeyboardInterrupt:

@@ -24,7 +24,7 @@ from ..server.statushost import AllowedHosts, authorityOf
 from ..server.urls import isLoopback, urlOf
 from ..service.endpoints import checkEndpoint
 from ..service.limits import SPARE, raiseDescriptors
-from .ending import output
+from .ending import output, shown
 from .parsers.serve import DEFAULT_LISTEN
 from .running import run as runOnReactor
 
@@ -57,10 +57,10 @@ async def _serve(arguments: Namespace, reactor: Any) -> int:
     server = HttpServer(guarded, limits=_limits(reactor), reactor=reactor)
     try:
         ports = [await server.listenOn(each) for each in endpoints]
-        if not _isLocal(ports):
+        if not (arguments.host or _isLocal(ports)):
             server.handler = handler
         for port in ports:
-            output(f"serving {os.path.abspath(arguments.directory)} at {urlOf(port, 'http')}")
+            output(f"serving {shown(os.path.abspath(arguments.directory))} at {urlOf(port, 'http')}")
         server.accessLog = AccessLog("-", reactor=reactor)
         await Deferred()
     finally:

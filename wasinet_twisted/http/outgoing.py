@@ -36,7 +36,8 @@ MOST_LINES = 1024
 LONGEST_LINE = 256
 # Names that have been found to be tokens, as bytes.
 _names: dict[str, bytes] = {}
-# The parser keeps lines that may hold a secret out of its cache, and so does this one.
+# The parser keeps lines that may hold a secret out of its cache, and so does this one. Errors, which are logged, don't
+# show them.
 _NEVER_CACHED = frozenset(("authorization", "proxy-authorization", "cookie", "set-cookie"))
 # The fields that say how the connection goes on or how the body is framed, and Date: what the fast path finds among the
 # lines is none of these.
@@ -59,12 +60,26 @@ def encodeField(name: Any, value: Any) -> bytes:
     if isinstance(value, str) and value.isascii():
         rawValue = value.encode("ascii")
     else:
-        rawValue = toWire(f"the value of field {name}", value)
+        rawValue = _valueToWire(name, value)
     if grammar.fieldValue(rawValue) is None:
-        raise LocalProtocolError(f"the value of field {name} holds a control character: {value!r}")
+        raise _unfit(name, value, "holds a control character")
     if rawValue != rawValue.strip(b" \t"):
-        raise LocalProtocolError(f"the value of field {name} begins or ends with white space: {value!r}")
+        raise _unfit(name, value, "begins or ends with white space")
     return b"%b: %b\r\n" % (rawName, rawValue)
+
+
+def _valueToWire(name: str, value: Any) -> bytes:
+    if name.lower() not in _NEVER_CACHED:
+        return toWire(f"the value of field {name}", value)
+    try:
+        return toWire("", value)
+    except LocalProtocolError:
+        raise LocalProtocolError(f"the value of field {name} must be str of latin-1's characters") from None
+
+
+def _unfit(name: str, value: Any, why: str) -> LocalProtocolError:
+    shown = "" if name.lower() in _NEVER_CACHED else f": {value!r}"
+    return LocalProtocolError(f"the value of field {name} {why}{shown}")
 
 
 def _learnName(name: Any) -> bytes:

@@ -1,5 +1,5 @@
 """
-A server in memory, for what fetches.
+A server in memory, for tests of HTTP clients.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ ORIGIN = "http://origin.test"
 
 class MemoryOrigin(Timed):
     """
-    An HTTP server in memory, and pools whose connections all go there, whatever the URL says::
+    An HTTP server in memory, and pools whose connections all go there, whatever host a URL names. Requests for C{https}
+    go there without TLS, so that code is tested with the URLs that it has; C{response.tls} is L{None}.
 
         origin = testing.MemoryOrigin(handler)
         response = origin.fetch("/path")
@@ -74,6 +75,7 @@ class MemoryOrigin(Timed):
             if name in options:
                 raise InvalidArgument(f"{name}= is set by the origin")
         made = Pool(endpoint=lambda _: self.listener.endpoint, reactor=self.clock, **options)
+        made._dialing.inTheClear = True
         self._pools.append(made)
         return made
 

@@ -14,7 +14,7 @@ from tests.command.load.support import near
 from wasinet_twisted.command.load.latencies import Latencies
 from wasinet_twisted.command.load.report import Outcome, asJson, asText, bar, histogram, niceStep
 from wasinet_twisted.command.load.tally import Tally
-from wasinet_twisted.errors import TimedOut
+from wasinet_twisted.errors import RemoteProtocolError, TimedOut
 
 
 def outcome(tally: Tally, **changes: Any) -> Outcome:
@@ -39,6 +39,14 @@ def answered(*seconds: float) -> Tally:
     for each in seconds:
         tally.answered(200, 1024, each)
     return tally
+
+
+class HostileTests(SynchronousTestCase):
+    def test_aServersErrorDoesNothingToTheTerminal(self) -> None:
+        tally = Tally()
+        tally.failed(RemoteProtocolError("the reason is \x1b[2J\u202e"))
+        text = asText(outcome(tally))
+        self.assertIn("such as: the reason is \\x1b[2J\\u202e", text)
 
 
 class NiceStepTests(SynchronousTestCase):

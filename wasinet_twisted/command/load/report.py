@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import ceil, floor, log10
 from typing import Any
 
+from ..ending import shown
 from .latencies import Latencies
 from .tally import EXPLAINED, Tally
 
@@ -109,7 +110,7 @@ def _lines(outcome: Outcome, width: int, unicode: bool) -> Iterator[str]:
     if not tally.errors:
         yield _row("errors", "none")
     for kind, count in tally.errors.most_common():
-        yield _row("errors", f"{count:,} {EXPLAINED[kind]}, such as: {' '.join(str(tally.examples[kind]).split())}")
+        yield _row("errors", f"{count:,} {EXPLAINED[kind]}, such as: {_example(tally, kind)}")
     if latencies.count:
         yield ""
         yield from _latencies(outcome, width, unicode)
@@ -188,6 +189,10 @@ def niceStep(least: float) -> float:
     """
     power = 10.0 ** floor(log10(least))
     return next((factor * power for factor in (1, 2, 5) if factor * power >= least * (1 - 1e-9)), 10 * power)
+
+
+def _example(tally: Tally, kind: str) -> str:
+    return shown(" ".join(str(tally.examples[kind]).split()))
 
 
 def _row(name: str, text: str) -> str:

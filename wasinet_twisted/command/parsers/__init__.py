@@ -1,14 +1,15 @@
 """
-What C{wasinet} takes on its command line, one module a subcommand. None of them imports what the subcommand does.
+What C{wasinet} takes on its command line, one module a subcommand, or a kind of them. None of them
+imports what the subcommand does.
 """
 
 from __future__ import annotations
 
-from . import bench, completion, nc, serve
+from . import bench, completion, nc, serve, transfer
 from .frame import Parser, Version
 
 # In the order in which the help lists them.
-_COMMANDS = (serve, bench, nc, completion)
+_COMMANDS = (transfer, serve, bench, nc, completion)
 
 
 def makeParser() -> Parser:
@@ -18,7 +19,7 @@ def makeParser() -> Parser:
     parser = Parser(
         prog="wasinet",
         description="HTTP and TCP from the shell, on Twisted.",
-        epilog="example: wasinet serve public",
+        epilog="example: wasinet get https://example.org/",
     )
     parser.add_argument("--version", action=Version, help="show the versions, and whether compiled twins are used")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)

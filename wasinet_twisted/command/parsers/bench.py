@@ -8,7 +8,7 @@ import argparse
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from .frame import FILE, addCommand, seconds
+from .frame import FILE, addCommand, field, seconds
 
 if TYPE_CHECKING:
     from .frame import Subparsers
@@ -34,13 +34,6 @@ def _rate(text: str) -> float:
             f"a rate is a number of requests a second above 0 and up to {_HIGHEST_RATE:,.0f}, not {text!r}"
         )
     return value
-
-
-def _field(text: str) -> tuple[str, str]:
-    name, colon, value = text.partition(":")
-    if not (colon and name):
-        raise argparse.ArgumentTypeError(f"a header field is like 'Name: value', not {text!r}")
-    return name, value.strip(" \t")
 
 
 def addParser(subparsers: Subparsers) -> None:
@@ -81,7 +74,7 @@ def addParser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("-m", "--method", metavar="M", help="the method (default: GET, with --data POST)")
     parser.add_argument(
-        "-H", "--header", metavar="'N: V'", type=_field, action="append", default=[], help="a field; may be repeated"
+        "-H", "--header", metavar="'N: V'", type=field, action="append", default=[], help="a field; may be repeated"
     )
     data = parser.add_argument("--data", metavar="DATA|@FILE", help="the body of each request")
     data.complete = FILE  # type: ignore[attr-defined]

@@ -74,19 +74,24 @@ class Version(argparse.Action):
         parser.exit()
 
 
-def addCommand(subparsers: Subparsers, name: str, summary: str, examples: Sequence[str], notes: str = "") -> Parser:
+def addCommand(
+    subparsers: Subparsers, name: str, summary: str, examples: Sequence[str], notes: str = "", module: str = ""
+) -> Parser:
     """
-    Add a subcommand; the module of that name in C{command} is what it runs.
+    Add a subcommand.
 
     @param summary: in one line, without a full stop.
     @param examples: whole command lines.
     @param notes: what the help says below the options.
+    @param module: which module of C{command} it runs; by default the one of its name.
     """
     lines = "\n  ".join(examples)
     epilog = f"{notes}\n\n" if notes else ""
     description = f"{summary[:1].upper()}{summary[1:]}."
     example = "example" if len(examples) == 1 else "examples"
-    return subparsers.add_parser(name, help=summary, description=description, epilog=f"{epilog}{example}:\n  {lines}")
+    parser = subparsers.add_parser(name, help=summary, description=description, epilog=f"{epilog}{example}:\n  {lines}")
+    parser.set_defaults(module=module or name)
+    return parser
 
 
 def port(text: str) -> int:
@@ -109,3 +114,13 @@ def seconds(text: str) -> float:
     if not 0 < value <= _LONGEST:
         raise argparse.ArgumentTypeError(f"a time is a number of seconds above 0 and up to {_LONGEST:g}, not {text!r}")
     return value
+
+
+def field(text: str) -> tuple[str, str]:
+    """
+    A header field as an argument's type.
+    """
+    name, colon, value = text.partition(":")
+    if not (colon and name):
+        raise argparse.ArgumentTypeError(f"a header field is like 'Name: value', not {text!r}")
+    return name, value.strip(" \t")

@@ -25,9 +25,9 @@ def addParser(subparsers: Subparsers) -> None:
         ["wasinet serve", "wasinet serve public --listen 0.0.0.0:8080", "wasinet serve --listen unix:/run/files.sock"],
         "It prints its URL, and then a line for each request. At Ctrl-C or SIGTERM,\n"
         "requests in flight are answered first; a second one ends it at once.\n"
-        "While it listens on loopback addresses only, it answers to localhost, to IP\n"
-        "addresses, and to each --host: a page on the web could make a browser ask\n"
-        "for files by another name.",
+        "While it listens on loopback addresses only, or if there is a --host, it\n"
+        "answers to localhost, to IP addresses, and to each --host: a page on the web\n"
+        "could make a browser ask for files by another name.",
     )
     directory = parser.add_argument(
         "directory", metavar="DIR", nargs="?", default=".", help="what to serve (default: the current directory)"

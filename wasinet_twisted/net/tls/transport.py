@@ -191,6 +191,9 @@ class TlsTransport:
         beneath = self.beneath()
         if beneath is not None:
             beneath.loseConnection()
+            if self._carrier is not None:
+                # That was a TLS, too, whose peer may answer as little.
+                self._carrier.hangUp()
 
     def abortConnection(self) -> None:
         self._tls.abortConnection()
