@@ -10,7 +10,6 @@ from twisted.internet import error as internet
 from twisted.internet.defer import AlreadyCalledError
 from twisted.internet.interfaces import IDelayedCall, IProtocol, IPushProducer
 from twisted.logger import Logger
-from twisted.python import threadable
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone, ResponseFailed
 from twisted.web.http import PotentialDataLoss
@@ -22,9 +21,11 @@ from .._privates import rawHeaders
 from ..errors import ConnectionClosed, IncompleteRead, WasinetError
 from ..http import ResponseHead
 from ..http.framing import UNTIL_CLOSE
+from ..net.reactors import callFromCollector
 from .agentfailures import reasonsOf
 from .call import Call
 from .protocol import HttpClientProtocol
+from .receiving import forget
 
 log = Logger()
 
@@ -156,11 +157,7 @@ class AgentResponse:
         """
         protocol: HttpClientProtocol | None = getattr(self, "_protocol", None)
         if protocol is not None and protocol.call is self._call:
-            if threadable.ioThread in (None, threadable.getThreadID()):
-                protocol.giveUp()
-            else:
-                # The garbage collector runs in whichever thread it likes.
-                protocol.reactor.callFromThread(protocol.giveUp)
+            callFromCollector(protocol.reactor, forget, protocol, self._call)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.code} {self._call}>"

@@ -9,7 +9,6 @@ from typing import Any, Self
 
 from multidict import CIMultiDict
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.python import threadable
 
 from ..errors import (
     BusyError,
@@ -22,6 +21,7 @@ from ..http import ResponseHead
 from ..http.content import decodeJson, decodeText
 from ..http.exchange import TUNNEL
 from ..net import WasiTcpConn
+from ..net.reactors import callFromCollector
 from ..net.tasks.awaited import Awaited
 from ..net.tls.info import TlsInfo
 from .call import Call
@@ -369,12 +369,7 @@ class Response:
         """
         protocol: HttpClientProtocol | None = getattr(self, "_protocol", None)
         if protocol is not None and protocol.call is self._call:
-            # The garbage collector runs when it likes and in whichever thread it likes, in the middle of anything.
-            reactor: Any = protocol.reactor
-            if threadable.ioThread in (None, threadable.getThreadID()):
-                reactor.callLater(0, forget, protocol, self._call)
-            else:
-                reactor.callFromThread(forget, protocol, self._call)
+            callFromCollector(protocol.reactor, forget, protocol, self._call)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._head.status} {self._call}>"

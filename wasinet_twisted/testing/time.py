@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from ..net.addresses import checkTimeout
+from ..net.reactors import runLate
 
 T = TypeVar("T")
 
@@ -38,6 +39,7 @@ def settle(clock: Clock) -> None:
     """
     count = idle = 0
     moved = Progress.moved
+    runLate()
     while (call := _next(clock)) is not None and call.getTime() <= clock.seconds():
         count += 1
         idle = idle + 1 if Progress.moved == moved else 0
