@@ -1,10 +1,12 @@
 """
 All benchmarks, and the page of their figures.
 
-    python -m benchmarks [--output docs] [--quick]
+    python -m benchmarks [--output docs] [--quick] [--only PART ...]
 
 It takes three quarters of an hour, and writes C{benchmarks.md} with a chart for
 each part, all at once at the end: a run that is interrupted or fails writes nothing.
+With C{--only}, the named parts of the page that is there are measured anew, and say
+when that was; the others stay.
 With C{--quick} it takes a few seconds a part: the figures say nothing, but all that
 makes them has run.
 """
@@ -14,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -214,24 +217,58 @@ def formatPage(reports: dict[str, dict[str, Any]], quick: bool, seconds: float) 
         *(f"    {shlex.join(['python', '-m', f'benchmarks.{name}', *given(name, quick)])}" for name in PARTS),
         "",
     ]
-    for name, part in PARTS.items():
-        report = reports[name]
-        lines += [
-            f"## {part.title}",
-            "",
-            _sentence(part.measured(report)),
-            "",
-            *part.body(report, picture(name)),
-        ]
+    for name in PARTS:
+        lines += _section(name, reports[name])
+    return _asText(lines)
+
+
+def _section(name: str, report: dict[str, Any], apart: str = "") -> list[str]:
+    """
+    A part of the page.
+
+    @param apart: when, and with what, it was measured, if that was not with the rest.
+    """
+    part = PARTS[name]
+    return [
+        f"## {part.title}",
+        "",
+        *wrap(f"{_sentence(part.measured(report))}{apart}", 120),
+        "",
+        *part.body(report, picture(name)),
+    ]
+
+
+def _asText(lines: Sequence[str]) -> str:
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def publish(folder: Path, output: Path) -> None:
+def renewPage(old: str, reports: dict[str, dict[str, Any]]) -> str:
+    """
+    The page with some parts anew, each where a whole run would have it.
+
+    @param old: the page that is there.
+    @param reports: those of the parts that were measured.
+    """
+    head, *sections = re.split(r"^(?=## )", old, flags=re.MULTILINE)
+    titles = {name: f"## {part.title}\n" for name, part in PARTS.items()}
+    there = {name: text for name, title in titles.items() for text in sections if text.startswith(title)}
+    others = [text for text in sections if text not in there.values()]
+    for name, report in reports.items():
+        found = {version for each in report["candidates"].values() for version in each["versions"].split(", ")}
+        versions = ", ".join(sorted(found, key=str.lower))
+        there[name] = _asText(_section(name, report, f" Measured apart from the rest, {report['date']}: {versions}."))
+    pieces = [head, *others, *(there[name] for name in PARTS if name in there)]
+    return "\n\n".join(piece.strip("\n") for piece in pieces) + "\n"
+
+
+def publish(folder: Path, output: Path, parts: Sequence[str]) -> None:
     """
     Put the page and its charts where they belong; each replaces the one before at once.
+
+    @param parts: those that were measured.
     """
     output.mkdir(parents=True, exist_ok=True)
-    files = [PAGE, *(picture(name) for name in PARTS)]
+    files = [PAGE, *(picture(name) for name in parts)]
     try:
         for file in files:
             shutil.copyfile(folder / file, output / f"{file}.new")
@@ -242,9 +279,9 @@ def publish(folder: Path, output: Path) -> None:
             (output / f"{file}.new").unlink(missing_ok=True)
 
 
-def run(quick: bool, output: Path) -> int:
+def run(quick: bool, output: Path, parts: Sequence[str]) -> int:
     """
-    Measure everything, and write the page.
+    Measure everything, or some parts, and write the page.
 
     @raise Failed: a part gives no report.
     """
@@ -252,12 +289,16 @@ def run(quick: bool, output: Path) -> int:
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         reports = {}
-        for number, name in enumerate(PARTS, 1):
-            say(f"part {number} of {len(PARTS)}: {PARTS[name].title}, after {time.monotonic() - began:.0f} s")
+        for number, name in enumerate(parts, 1):
+            say(f"part {number} of {len(parts)}: {PARTS[name].title}, after {time.monotonic() - began:.0f} s")
             reports[name] = measure(name, quick, folder)
         seconds = time.monotonic() - began
-        (folder / PAGE).write_text(formatPage(reports, quick, seconds), encoding="utf-8")
-        publish(folder, output)
+        if len(parts) == len(PARTS):
+            page = formatPage(reports, quick, seconds)
+        else:
+            page = renewPage((output / PAGE).read_text(encoding="utf-8"), reports)
+        (folder / PAGE).write_text(page, encoding="utf-8")
+        publish(folder, output, parts)
     say(f"{output / PAGE} is written, after {seconds:.0f} s")
     return 0
 
@@ -273,14 +314,21 @@ def main(arguments: Sequence[str]) -> int:
         "--output", type=Path, default=ROOT / "docs", metavar="FOLDER", help="where the page is written to (docs)"
     )
     options.add_argument("--quick", action="store_true", help="a few seconds a part: the figures say nothing")
+    options.add_argument(
+        "--only", nargs="+", choices=tuple(PARTS), metavar="PART", help=f"measure these parts only: {', '.join(PARTS)}"
+    )
     asked = options.parse_args(arguments)
+    parts = [name for name in PARTS if asked.only is None or name in asked.only]
+    if len(parts) < len(PARTS) and not (asked.output / PAGE).exists():
+        say(f"benchmarks: {asked.output / PAGE} is not there; --only measures parts of a page anew")
+        return 1
     # Who lacks something learns so before the measuring.
-    for name, part in PARTS.items():
-        unable = part.unable([*given(name, asked.quick), "--plot", picture(name)])
+    for name in parts:
+        unable = PARTS[name].unable([*given(name, asked.quick), "--plot", picture(name)])
         if unable is not None:
             say(f"benchmarks.{name}: {unable}")
             return 1
-    return command.endingWell(lambda: run(asked.quick, asked.output))
+    return command.endingWell(lambda: run(asked.quick, asked.output, parts))
 
 
 if __name__ == "__main__":
