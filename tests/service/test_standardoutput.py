@@ -13,7 +13,9 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fcntl import ioctl
 from pathlib import Path
+from termios import FIONREAD
 
 from tests.processes import PATIENCE, ROOT, Client, freePort, listening, talk, waitUntil
 from tests.service.support import COMMANDS, POST, TWISTD, at, body, write
@@ -46,6 +48,12 @@ class Served:
                     more = client.socket.recv(4096)
                     assert more, data
                     data += more
+
+    def unread(self) -> int:
+        """
+        How many bytes are in the pipe.
+        """
+        return int.from_bytes(ioctl(self.reading, FIONREAD, bytes(4)), sys.byteorder)
 
     def read(self, expected: str | None = None) -> str:
         """
@@ -124,6 +132,8 @@ def test_theEndWhileNobodyReads(tmp_path: Path, command: list[str]) -> None:
     """
     with serving(tmp_path, command) as served:
         served.ask(100)
+        # They are written by a thread.
+        waitUntil(lambda: served.unread() > 6 * len(AGENT), "the first lines in the pipe")
         # Full to the last byte.
         copy = os.open(f"/proc/self/fd/{served.reading}", os.O_WRONLY | os.O_NONBLOCK)
         for size in (4096, 1):
