@@ -33,10 +33,11 @@ async def exchange(
 
     A kept connection may have been closed by the server just when the request
     was sent. If nothing has come of a response, and the request is one that may
-    be repeated (RFC 9110 section 9.2.2), it is sent once more, over a new
-    connection (RFC 9112 section 9.3.1).
+    be repeated (RFC 9110 section 9.2.2), it is sent once more (RFC 9112 section
+    9.3.1): over a new connection, or, where the pool's bounds allow none, over
+    one that another request has just used.
 
-    @param again: has it been sent already, so that a new connection is needed?
+    @param again: has it been sent already, and got no response?
     @return: the connection, which holds the rest of the response, and the head.
     @raise WasinetError: see L{fetch<wasinet_twisted.client.fetch>}.
     """

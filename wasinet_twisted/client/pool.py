@@ -159,7 +159,7 @@ class Pool:
 
     async def fresh(self, route: Route, timeouts: Timeouts, timings: Timings, until: float = inf) -> HttpClientProtocol:
         """
-        Make a connection, or wait for one that is made for this.
+        Make a connection for a request that is repeated, or wait as L{wait} does, but take none that is free now.
         """
         place = self._places.get(route)
         if place is not None and place.idle and not self._mayOpen(place):
