@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from treq.client import HTTPClient
 from twisted.internet import reactor as _reactor
+from twisted.internet.defer import CancelledError
 
 from tests.certificates import Authority
 from tests.client.realproxies import LOCAL, dante, haproxy, microsocks, squid, tinyproxy
-from tests.client.servers import HELLO, LARGE, Server, body, nginx, pool, timed
+from tests.client.servers import HELLO, LARGE, Server, body, nginx, pause, pool, timed
 from tests.processes import freePort, takenPort
 from wasinet_twisted.client import Agent, Pool, Proxy, Timeouts, fetch
 from wasinet_twisted.errors import (
@@ -266,6 +267,12 @@ async def test_aProxyThatIsNone(world: World, scheme: str) -> None:
             for timeouts in (Timeouts(connect=0.2, tls=0.2), Timeouts(total=0.2)):
                 with pytest.raises(TimedOut):
                     await fetch(world.tls(), proxy=silent, timeout=timeouts, pool=kept)
+            asked = fetch(world.tls(), proxy=silent, pool=kept)
+            await pause(0.05)
+            assert "1 connections" in repr(kept)
+            asked.cancel()
+            with pytest.raises(CancelledError):
+                await asked
         assert "0 connections" in repr(kept)
 
 

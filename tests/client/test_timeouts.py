@@ -275,6 +275,12 @@ class ConnectTests(ClientCase):
             self.settle()
         self.twoSides(2, self.begin("https://origin.test/", timeout=2), TimedOut)
         self.settle()
+        # Nor does a cancelled one wait for that.
+        outcome = self.begin("https://origin.test/")
+        self.assertTrue(self.peers[-1].got)
+        outcome.deferred.cancel()
+        self.settle()
+        self.assertIsInstance(outcome.error, CancelledError)
         self.assertPool(0, 0)
         self.assertTrue(all(peer.reason is not None for peer in self.peers))
 
