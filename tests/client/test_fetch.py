@@ -376,6 +376,43 @@ class DefaultPoolTests(ClientCase):
         self.assertTrue(pool.closed)
         self.assertIsInstance(under.error, ConnectionClosed)
 
+    def test_fetchUsesIt(self) -> None:
+        """
+        A fetch without a pool keeps its connection for the next one.
+        """
+        pool = defaultPool(self.clock)
+        self.pools.append(pool)
+        pool._dialing._endpoint = lambda _: self.listener.endpoint
+        for _ in range(2):
+            outcome = Outcome(fetch(URL, reactor=self.clock))
+            self.settle()
+            self.peers[-1].send(OK)
+            self.settle()
+            self.assertEqual(self.body(outcome.value), b"ok")
+            self.assertPool(1, 1)
+        self.assertEqual(len(self.peers), 1)
+
+    def test_aServerThatTakesNoCloseKeepsNoReactor(self) -> None:
+        """
+        Free connections have a second.
+        """
+        self.reads = False
+        self.listen(window=1000)
+        triggers: list[Any] = []
+        clock: Any = self.clock
+        clock.addSystemEventTrigger = lambda *trigger: triggers.append(trigger)
+        pool = defaultPool(clock)
+        self.pools.append(pool)
+        pool._dialing._endpoint = lambda _: self.listener.endpoint
+        self.assertEqual(self.body(self.fetch(OK, pool=pool, method="POST", body=bytes(100_000))), b"ok")
+        self.assertPool(1, 1)
+        _, _, closeFree, *arguments = triggers[0]
+        stopping = Outcome(closeFree(*arguments))
+        self.advance(0.99)
+        self.assertTrue(stopping.pending)
+        self.advance(0.02)
+        self.assertFalse(stopping.pending)
+
     def test_itKeepsNoReactor(self) -> None:
         """
         A reactor that is forgotten takes its pool with it, whether or not it can be asked to close that.

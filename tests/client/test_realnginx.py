@@ -87,7 +87,11 @@ async def test_timings(server: Server) -> None:
             assert told.firstByte is not None
             assert told.total is not None
             assert 0 < told.firstByte <= told.total < 5
-        assert first.timings.connect is not None
+        told = first.timings
+        assert told.resolve is not None
+        assert told.connect is not None
+        assert 0 <= told.resolve + told.connect <= (told.firstByte or 0)
+        assert second.timings.resolve is None
         assert second.timings.connect is None
 
 

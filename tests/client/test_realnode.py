@@ -5,6 +5,7 @@ fetch and Node's http: chunks and trailers, interim responses, upgrades, what is
 from __future__ import annotations
 
 import time
+import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from hashlib import sha256
 from urllib.parse import quote
@@ -99,6 +100,27 @@ async def test_chunks(server: Server) -> None:
             content = await body(server.url(f"/chunks?count={count}&size={size}"), pool=kept)
             assert content == b"".join(bytes([number % 256]) * size for number in range(count))
         assert "1 connections, 1 free" in repr(kept)
+
+
+@timed
+async def test_memory(server: Server) -> None:
+    """
+    However long a body is that is streamed, less than 4 MiB of it are in memory.
+    """
+    size = 48_000_000
+    async with pool() as kept:
+        # What is imported late doesn't count.
+        await body(server.url("/chunks?count=1&size=1"), pool=kept)
+        tracemalloc.start()
+        try:
+            async with await fetch(server.url(f"/chunks?count=24&size={size // 24}"), pool=kept) as response:
+                got = 0
+                async for piece in response.stream():
+                    got += len(piece)
+            assert got == size
+            assert tracemalloc.get_traced_memory()[1] < 4 * 1024 * 1024
+        finally:
+            tracemalloc.stop()
 
 
 @timed

@@ -96,7 +96,8 @@ class BodyTests(ClientCase):
         self.assertEqual(response.headers.getall("x"), ["1", "2"])
         self.assertEqual((response.url, response.history, response.tls), ("http://origin.test/", (), None))
         self.assertEqual(self.now(response.json()), {})
-        self.assertFalse(self.fetch(answer(status="404 No")).ok)
+        for status, ok in (("200 x", True), ("299 x", True), ("300 x", False), ("404 x", False), ("500 x", False)):
+            self.assertIs(self.fetch(answer(status=status)).ok, ok, status)
 
     def test_text(self) -> None:
         response = self.fetch(answer("ü".encode("latin-1"), "Content-Type: text/plain; charset=iso-8859-1"))

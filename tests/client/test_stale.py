@@ -9,12 +9,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
+from twisted.internet import reactor as _reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.interfaces import IStreamClientEndpoint
+from zope.interface import implementer
 
 from tests.client.servers import body, pool, timed
 from tests.processes import PATIENCE
 from wasinet_twisted.client import ClientLimits, Response, fetch
+from wasinet_twisted.errors import RemoteProtocolError
+
+reactor: Any = _reactor
 
 # All that a transport reads at once.
 ONCE = 1 << 16
@@ -35,13 +44,16 @@ class Origin:
     A server of blocking sockets. Each connection is answered by C{first}, and from the second request on by C{then}.
 
     @ivar connections: how many have come.
+    @ivar spoken: has it sent its greeting?
     """
 
-    def __init__(self, first: bytes, then: bytes, end: bool = False) -> None:
+    def __init__(self, first: bytes, then: bytes, end: bool = False, greeting: bytes = b"") -> None:
         """
         @param end: does it close after the first?
+        @param greeting: what it sends before it has read anything.
         """
-        self._first, self._then, self._end = first, then, end
+        self._first, self._then, self._end, self._greeting = first, then, end, greeting
+        self.spoken = threading.Event()
         self.connections = 0
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}/"
@@ -63,6 +75,8 @@ class Origin:
         # The client resets what it doesn't trust.
         with conn, suppress(ConnectionError):
             said = self._first
+            conn.sendall(self._greeting)
+            self.spoken.set()
             while conn.recv(ONCE):
                 conn.sendall(said)
                 if self._end:
@@ -74,6 +88,29 @@ class Origin:
         self._listening.close()
         for thread in self._threads:
             thread.join(PATIENCE)
+
+
+@implementer(IStreamClientEndpoint)
+class Late:
+    """
+    Tells of a connection only when the server's greeting has come over it.
+    """
+
+    def __init__(self, port: int, origin: Origin) -> None:
+        self._endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port)
+        self._origin = origin
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        build = factory.buildProtocol
+
+        def late(address: object) -> Any:
+            assert self._origin.spoken.wait(PATIENCE)
+            time.sleep(0.02)
+            self._origin.spoken.clear()
+            return build(address)
+
+        factory.buildProtocol = late
+        return self._endpoint.connect(factory)
 
 
 @pytest.fixture
@@ -104,6 +141,21 @@ async def test_anAnswerNobodyAskedFor(origins: Callable[..., Origin]) -> None:
         for _ in range(3):
             assert len(await body(origin.url, pool=kept)) == ONCE - 100
     assert origin.connections == 3
+
+
+@pytest.mark.parametrize("first", [FORGED, b"HTTP/1.1 100 Continue\r\n\r\n", b"220 ready\r\n"])
+@timed
+async def test_anAnswerBeforeTheRequest(origins: Callable[..., Origin], first: bytes) -> None:
+    """
+    It lies there when the connection is new, and answers nothing (RFC 9112 section 9.2).
+    """
+    origin = origins(answer(b"good"), answer(b"good"), False, first)
+    async with pool(endpoint=lambda where: Late(where.port, origin)) as kept:
+        for _ in range(2):
+            with pytest.raises(RemoteProtocolError, match="127.0.0.1:.* has sent something before any request"):
+                await fetch(origin.url, pool=kept)
+            assert "0 connections" in repr(kept)
+    assert origin.connections == 2
 
 
 @timed

@@ -7,12 +7,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 from zope.interface import implementer
 
-from wasinet_twisted.client import Timeouts
-from wasinet_twisted.errors import InvalidArgument, TimedOut
+from wasinet_twisted.client import Pool, Report, Timeouts
+from wasinet_twisted.errors import InvalidArgument, TimedOut, UnknownHost
 
 from .support import CONTINUE, OK, ClientCase, Outcome, answer, head
 
@@ -46,12 +46,10 @@ class HeadTests(ClientCase):
         """
         self.pool(Timeouts(head=5))
         outcome = self.begin()
-        for _ in range(5):
+        for byte in b"HTTP/":
             self.advance(0.9)
-            self.peers[0].send(b"H" if outcome.pending and not self.peers[0].finished else b"")
-            break
-        self.peers[0].send(b"TTP/1.1 200 O")
-        self.twoSides(4.1, outcome, TimedOut)
+            self.peers[0].send(bytes([byte]))
+        self.twoSides(0.5, outcome, TimedOut)
 
     def test_none(self) -> None:
         outcome = self.begin(timeout=Timeouts(head=None))
@@ -277,8 +275,89 @@ class ConnectTests(ClientCase):
             self.settle()
         self.twoSides(2, self.begin("https://origin.test/", timeout=2), TimedOut)
         self.settle()
+        # Nor does a cancelled one wait for that.
+        outcome = self.begin("https://origin.test/")
+        self.assertTrue(self.peers[-1].got)
+        outcome.deferred.cancel()
+        self.settle()
+        self.assertIsInstance(outcome.error, CancelledError)
         self.assertPool(0, 0)
         self.assertTrue(all(peer.reason is not None for peer in self.peers))
+
+
+class ResolveTests(ClientCase):
+    """
+    A resolver that takes its time.
+    """
+
+    def resolving(self) -> list[Any]:
+        """
+        A pool that looks names up.
+
+        @return: who waits for addresses.
+        """
+        waiting: list[Any] = []
+
+        class Resolution:
+            def __init__(self, receiver: Any) -> None:
+                self.receiver = receiver
+
+            def cancel(self) -> None:
+                waiting.remove(self.receiver)
+
+        class Resolver:
+            def resolveHostName(self, receiver: Any, name: str, portNumber: int = 0) -> None:
+                waiting.append(receiver)
+                receiver.resolutionBegan(Resolution(receiver))
+
+        clock: Any = self.clock
+        clock.nameResolver = Resolver()
+        self.pools.append(Pool(reactor=clock))
+        return waiting
+
+    def test_resolve(self) -> None:
+        """
+        For a URL of an origin, and for a proxy's.
+        """
+        waiting = self.resolving()
+        for proxy in (None, "http://proxy.test:1"):
+            for seconds in (0.5, 100):
+                outcome = self.begin(timeout=Timeouts(resolve=seconds), proxy=proxy)
+                message = self.twoSides(seconds, outcome, TimedOut)
+                name = "origin.test" if proxy is None else "proxy.test"
+                self.assertIn(f"the resolver gave no address of {name} in {seconds:g} s", message)
+                self.assertEqual(waiting, [])
+        self.assertPool(0, 0)
+
+    def test_theShorterOne(self) -> None:
+        self.resolving()
+        self.twoSides(2, self.begin(timeout=Timeouts(resolve=5, total=2)), TimedOut)
+        self.twoSides(2, self.begin(timeout=Timeouts(resolve=2, total=5)), TimedOut)
+
+    def test_none(self) -> None:
+        waiting = self.resolving()
+        outcome = self.begin(timeout=Timeouts(resolve=None))
+        self.advance(100_000)
+        self.assertTrue(outcome.pending)
+        outcome.deferred.cancel()
+        self.assertIsInstance(outcome.error, CancelledError)
+        self.assertEqual(waiting, [])
+        self.assertPool(0, 0)
+
+    def test_unknownHost(self) -> None:
+        """
+        The time that it took is told all the same.
+        """
+        waiting = self.resolving()
+        reports: list[Report] = []
+        self.pools[0].observer = reports.append
+        outcome = self.begin()
+        self.advance(3)
+        waiting.pop().resolutionComplete()
+        self.settle()
+        self.assertIsInstance(outcome.error, UnknownHost)
+        self.assertEqual((reports[0].timings.resolve, reports[0].error), (3.0, outcome.error))
+        self.assertPool(0, 0)
 
 
 class ArgumentTests(ClientCase):
@@ -291,7 +370,6 @@ class ArgumentTests(ClientCase):
         """
         No time is none, and no special case.
         """
-        self.twoSides(0.01, self.begin(timeout=0), TimedOut) if False else None
         outcome = self.begin(timeout=0)
         self.settle()
         self.assertIsInstance(outcome.error, TimedOut)

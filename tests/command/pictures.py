@@ -33,6 +33,7 @@ from .origin import CONTENT, Handler, Server, hello, moved, origin
 from .support import WASINET
 
 COLUMNS, LINES = 100, 40
+DOCS = ROOT / "docs"
 # Where a picture says that the server is.
 SHOWN = "127.0.0.1:8000"
 
@@ -81,9 +82,9 @@ class Terminal:
         self._text.append_text(Text.from_ansi(_lines(seen.decode()).replace(host, SHOWN)))
         self._text.append("\n")
 
-    def save(self, name: str) -> None:
+    def save(self, name: str, directory: Path = DOCS) -> Path:
         """
-        Write docs/cli-NAME.svg.
+        Write cli-NAME.svg.
         """
         console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
         self._text.rstrip()
@@ -91,8 +92,9 @@ class Terminal:
         # A page that shows the picture is to load nothing from elsewhere.
         form = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
         svg = console.export_svg(title="", theme=MONOKAI, code_format=form, unique_id=f"cli-{name}")
-        path = ROOT / "docs" / f"cli-{name}.svg"
+        path = directory / f"cli-{name}.svg"
         path.write_text("\n".join(line.rstrip() for line in svg.splitlines()) + "\n", encoding="utf-8")
+        return path
 
 
 def _lines(seen: str) -> str:

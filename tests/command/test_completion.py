@@ -5,6 +5,8 @@ C{wasinet completion}.
 from __future__ import annotations
 
 import os
+import pty
+import select
 import subprocess
 from pathlib import Path
 
@@ -51,6 +53,52 @@ def test_zsh() -> None:
     assert script.startswith(b"#compdef wasinet\n")
     for option in (b"--follow-symlinks", b"_files -/", b"nc"):
         assert option in script
+
+
+def test_zshCompletes(tmp_path: Path) -> None:
+    """
+    As zsh completes, on a terminal: subcommands, options, choices.
+    """
+    zsh = needsTool("zsh")
+    (tmp_path / "_wasinet").write_bytes(wasinet("completion", "zsh")[1])
+    master, slave = pty.openpty()
+    # Wide enough for a line, and without what depends on the user.
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "vt100", "COLUMNS": "200"}
+    process = subprocess.Popen(
+        [zsh, "-f", "-i"],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env=environment,
+        cwd=tmp_path,
+        start_new_session=True,
+    )
+    os.close(slave)
+    seen = ""
+
+    def until(text: str) -> None:
+        """
+        Read what it shows, until that.
+        """
+        nonlocal seen
+        while text not in seen:
+            assert select.select([master], [], [], PATIENCE)[0], f"no {text!r} in {seen!r}"
+            seen += os.read(master, 4096).decode(errors="replace")
+        seen = seen.partition(text)[2]
+
+    try:
+        os.write(master, b"fpath=($PWD $fpath); autoload -Uz compinit; compinit -u -D; print rea''dy\n")
+        until("ready")
+        for typed, completed in (("se", "serve"), ("serve --no", "--no-listing"), ("completion z", "zsh")):
+            os.write(master, f"\x15wasinet {typed}".encode())
+            until(typed)
+            os.write(master, b"\t")
+            # What is typed already isn't shown again.
+            until(completed.removeprefix(typed.rpartition(" ")[2]))
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
 
 
 def test_whatShtabCallsThem() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import os
 import pty
+import re
 import signal
 import subprocess
 import threading
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import Authority
-from tests.processes import PATIENCE, freePort, running
+from tests.processes import PATIENCE, freePort, running, takenPort
 from wasinet_twisted.command.ending import shown
 from wasinet_twisted.command.transferring.telling import sizeText
 
@@ -311,6 +312,11 @@ def test_timeouts() -> None:
             status, output, errors = wasinet("get", f"{server.url}/{path}", "--timeout", "0.3")
             assert (status, len(output)) == (28, 1000 if path == "stops" else 0)
             assert errors.startswith("wasinet get: timed out: GET "), errors
+    # Nobody answers the handshake.
+    with takenPort() as port:
+        status, _, errors = wasinet("get", f"https://127.0.0.1:{port}/", "--connect-timeout", "0.3")
+    assert (status, errors.count("\n")) == (28, 1), errors
+    assert "0.3 s" in errors
 
 
 def test_brokenResponses() -> None:
@@ -332,9 +338,11 @@ def test_tls(tmp_path: Path) -> None:
     with running([*WASINET, "serve", str(tmp_path), "--listen", endpoint], tmp_path) as process:
         process.waitForPorts(port)
         url = f"https://localhost:{port}/a.txt"
-        status, output, errors = wasinet("get", url, "--cacert", str(authority.path), "-v")
+        status, output, errors = wasinet("get", url, "--cacert", str(authority.path), "-v", "--timings")
         assert (status, output) == (0, b"hello")
         assert "* TLSv1.3, " in errors
+        phases = " ms, ".join(f"{name} [0-9.]+" for name in ("resolve", "connect", "TLS", "first byte", "total"))
+        assert re.search(rf"^\* {re.escape(url)}: {phases} ms$", errors, re.MULTILINE), errors
         assert "certificate of CN=localhost, valid until " in errors
         assert wasinet("get", url)[0] == 60
         assert wasinet("get", f"https://127.0.0.1:{port}/a.txt", "--ca", str(authority.path))[0] == 60

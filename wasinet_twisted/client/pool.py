@@ -21,7 +21,7 @@ from .environment import toProxy
 from .limits import DEFAULT_CLIENT_LIMITS, DEFAULT_TIMEOUTS, FREE_CLOSE_TIMEOUT, ClientLimits, Timeouts, timingOf
 from .places import Place
 from .protocol import HttpClientProtocol
-from .stale import isStale
+from .stale import checkSilent, isStale
 from .timings import Timings
 from .urls import Origin
 
@@ -336,6 +336,7 @@ class Pool:
             protocol.keeper = place
             # From now on, discard() discounts it.
             counted = False
+            checkSilent(protocol)
             protocol.speak(self._dialing.connection(self.limits, self.timing))
             return protocol
         finally:

@@ -1,5 +1,5 @@
 """
-A kept connection whose end has come, and which the reactor hasn't told yet.
+A connection without a request over which something has come that the reactor hasn't told yet.
 """
 
 from __future__ import annotations
@@ -8,6 +8,9 @@ from select import POLLIN, poll
 from socket import MSG_DONTWAIT, MSG_PEEK
 from typing import Any
 
+from twisted.internet.tcp import Connection
+
+from ..errors import RemoteProtocolError
 from .protocol import HttpClientProtocol
 
 
@@ -39,3 +42,26 @@ def _isStaleInMemory(transport: Any) -> bool:
     except OSError:
         pass
     return True
+
+
+def checkSilent(protocol: HttpClientProtocol) -> None:
+    """
+    Abort a new connection over which the server has sent something already. What comes before the request is no
+    response to it (RFC 9112 section 9.2).
+
+    An end is left to the request, whose error says more. Over TLS, and over an endpoint that speaks a protocol of its
+    own, nothing is looked at: what comes there before the request isn't HTTP.
+
+    @raise RemoteProtocolError: it has.
+    """
+    transport: Any = protocol.transport
+    if not isinstance(transport, Connection) or getattr(transport, "TLS", False):
+        return
+    try:
+        came = transport.socket.recv(1, MSG_PEEK | MSG_DONTWAIT)
+    except OSError:
+        # Nothing, or the end.
+        return
+    if came:
+        protocol.abort()
+        raise RemoteProtocolError(f"{protocol.peerName()} has sent something before any request")
