@@ -102,6 +102,12 @@ class ConnectionClosed(WasinetError):
     """
 
 
+class ClientDisconnected(ConnectionClosed, OSError):
+    """
+    An ASGI app sends to a client that is gone, or whose request has been refused.
+    """
+
+
 class IncompleteRead(WasinetError):
     """
     The stream ended inside something.

@@ -30,6 +30,7 @@ from ..http.messages import PieceSource
 from ..net.tasks.hints import withAsyncioHint
 from ..net.tasks.task import Task
 from .accesslog import CLIENT_CLOSED, peerOf
+from .answering import Answering
 from .interfaces import Carrier
 from .pieces import closePieces, inPieces
 from .request import Request
@@ -100,7 +101,7 @@ def goOn(carrier: Carrier, request: Request, result: Any, context: Context | Non
             carrier.server.runs(carrier, run)
     elif isinstance(result, Awaitable):
         _run(carrier, Run(_wait(result), carrier, request))
-    else:
+    elif not isinstance(result, Answering):
         failed(carrier, request, invalid(result))
 
 
@@ -229,7 +230,7 @@ def refuse(carrier: Carrier, status: int, reason: str, request: Request | None) 
     carrier.follow()
 
 
-def brokenOff(carrier: Carrier, request: Request, sending: Task[Any] | None) -> None:
+def brokenOff(carrier: Carrier, request: Request, sending: Task[Any] | Answering | None) -> None:
     """
     There will be no more of a response: its connection is gone, or what gives its pieces has failed.
 
@@ -237,7 +238,8 @@ def brokenOff(carrier: Carrier, request: Request, sending: Task[Any] | None) -> 
     """
     carrier.inFlight = None
     carrier.server.statistics.abandoned()
-    status, sent = (sending.status, sending.sent) if isinstance(sending, Sending) else (CLIENT_CLOSED, 0)
+    sends = isinstance(sending, Sending | Answering) and sending.status
+    status, sent = (sending.status, sending.sent) if sends else (CLIENT_CLOSED, 0)  # type: ignore[union-attr]
     seconds = carrier.reactor.seconds() - carrier.connection.clock.started
     logAnswer(carrier, request, status, sent, seconds, complete=False)
 

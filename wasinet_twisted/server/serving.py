@@ -24,8 +24,8 @@ from ..net.addresses import checkTimeout
 from ..net.reactors import theReactor
 from ..net.server.endpoints import endpointOf, listenFailed
 from ..net.stream.transportprotocol import TransportProtocol
-from ..net.tasks.task import Task
 from .accesslog import AccessLog
+from .answering import Answering
 from .dates import dateLine
 from .deadlines import tick
 from .limits import DEFAULT_SERVER_LIMITS, ServerLimits, timingOf
@@ -36,7 +36,7 @@ from .urls import urlOf
 
 log = Logger()
 
-Handler = Callable[[Request], WasiResponse | Awaitable[WasiResponse | None]]
+Handler = Callable[[Request], WasiResponse | Answering | Awaitable[WasiResponse | None]]
 
 # How often deadlines are looked at, in seconds.
 TICK = 0.5
@@ -142,16 +142,24 @@ class HttpServer(ConnectionFactory):
             self._ticking.cancel()
             self._ticking = None
 
-    def runs(self, protocol: TransportProtocol, task: Task[Any]) -> None:
+    def runs(self, protocol: TransportProtocol, task: Any) -> None:
         """
         A handler waits for something.
         """
+        before: Any = self._served.get(protocol)
+        if isinstance(before, Answering) and not before.done:
+            # It has answered and goes on, while its connection serves the next request: it is kept apart, and counts as
+            # a connection does.
+            self.keep(before, before)  # type: ignore[arg-type]
+            self._outlived.add(before)  # type: ignore[arg-type]
         self.keep(protocol, task)
 
-    def ran(self, protocol: TransportProtocol, task: Task[Any]) -> None:
+    def ran(self, protocol: TransportProtocol, task: Any) -> None:
         """
         It has ended.
         """
+        if task in self._outlived:
+            protocol = task
         self.release(protocol, task)
         if protocol in self._outlived and self.taskOf(protocol) is None:
             self._outlived.discard(protocol)
