@@ -16,7 +16,8 @@ from ..net.addresses import checkTimeout
 from ..net.reactors import theReactor
 from ..server import Request
 from ..server.answering import Answering
-from .exchange import App, HttpExchange
+from .exchange import HttpExchange
+from .interfaces import App
 from .lifespan import Lifespan
 from .proxies import TrustedProxies
 from .running import Runner, runnerFor

@@ -6,8 +6,7 @@ The names and the order of messages are those of the ASGI HTTP specification, ve
 
 from __future__ import annotations
 
-from asyncio import CancelledError as AsyncioCancelledError
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
@@ -27,15 +26,13 @@ from ..http.outgoing import mayCarryBody
 from ..net.tasks.awaited import Awaited
 from ..server import Request
 from ..server.reply import Reply
+from .causes import isCancellation, isOfTheClient
 from .files import FileReading
+from .interfaces import App, Message, Scope
 from .messages import bodyOf, fieldsOf, framedBySize, hasLength, kindOf, linksOf, responseOf
 from .running import Run, Runner
 
 log = Logger()
-
-Scope = dict[str, Any]
-Message = dict[str, Any]
-App = Callable[[Scope, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[object]]
 
 # What has been sent: nothing; a start, which is held back; the head; the body, and trailers are due; everything.
 _NOTHING, _STARTED, _BODY, _TRAILERS, _COMPLETE = range(5)
@@ -137,7 +134,7 @@ class HttpExchange(Reply):
                 )
         elif self.isOpen():
             self._leftOpen(error, cancelled)
-        elif error is not None and not cancelled and not _isOfTheClient(error):
+        elif error is not None and not cancelled and not isOfTheClient(error):
             log.failure(
                 "the app failed at {request}, whose client {peer} has gone",
                 failure=Failure(error),
@@ -395,34 +392,3 @@ class HttpExchange(Reply):
         finally:
             reading.close()
         self._body(b"", False)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """
-    An exception, and all that it was raised from, or that its group holds.
-    """
-    found = [error]
-    seen = set()
-    while found:
-        each = found.pop()
-        if id(each) in seen:
-            continue
-        seen.add(id(each))
-        yield each
-        if isinstance(each, BaseExceptionGroup):
-            found += each.exceptions
-        found += [cause for cause in (each.__cause__, each.__context__) if cause is not None]
-
-
-def _isOfTheClient(error: BaseException) -> bool:
-    """
-    Is it that the client has gone, whatever the app's framework has made of that?
-    """
-    return any(isinstance(each, ClientDisconnected) for each in _causes(error))
-
-
-def isCancellation(error: BaseException) -> bool:
-    """
-    Is it what asyncio or Twisted cancels with?
-    """
-    return isinstance(error, CancelledError | AsyncioCancelledError)

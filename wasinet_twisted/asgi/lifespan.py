@@ -16,7 +16,8 @@ from twisted.python.failure import Failure
 from ..errors import LocalProtocolError, WasinetError
 from ..net.tasks.awaited import Awaited
 from ..net.tasks.hints import withAsyncioHint
-from .exchange import App, Message, isCancellation
+from .causes import isCancellation
+from .interfaces import App, Message
 from .messages import kindOf
 from .running import Run, Runner
 from .scope import VERSION
