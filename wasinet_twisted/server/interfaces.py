@@ -118,6 +118,8 @@ class Serving(Owner, Protocol):
     statistics: Statistics
     accessLog: AccessLog | None
     dateLine: bytes
+    # Those that are open, by their connections.
+    webSockets: dict[Any, Any]
 
     def runs(self, protocol: Any, task: Any) -> None:
         """

@@ -33,6 +33,7 @@ from .protocol import HttpProtocol
 from .request import Request
 from .statistics import Statistics
 from .urls import urlOf
+from .websocket import drain as drainWebSockets
 
 log = Logger()
 
@@ -60,7 +61,7 @@ class HttpServer(ConnectionFactory):
     """
 
     # What each request asks for.
-    __slots__ = ("accessLog", "dateLine", "handler", "limits", "statistics")
+    __slots__ = ("accessLog", "dateLine", "handler", "limits", "statistics", "webSockets")
 
     def __init__(
         self,
@@ -83,6 +84,7 @@ class HttpServer(ConnectionFactory):
         self.limits = limits
         self.accessLog = accessLog
         self.statistics = Statistics()
+        self.webSockets: dict[Any, Any] = {}
         self.draining = False
         self.ports: list[IListeningPort] = []
         # The Date field's line; it is made anew with each tick.
@@ -277,7 +279,7 @@ class HttpServer(ConnectionFactory):
         """
         Stop listening, close the connections that are idle, and let the requests
         in flight be answered, also half-received ones, with C{Connection: close}.
-        What is left after C{deadline} seconds is cancelled and reset.
+        WebSockets are closed with 1012. What is left after C{deadline} seconds is cancelled and reset.
 
         @param deadline: C{ServerLimits.drain} by default.
         @return: fires when all is over, and the access log has been flushed. A log whose file is stalled is waited for
@@ -289,6 +291,7 @@ class HttpServer(ConnectionFactory):
         for protocol in self.connections:
             assert isinstance(protocol, HttpProtocol)
             protocol.drain()
+        drainWebSockets(self.webSockets)
         drained = super().drain(self.limits.drain if deadline is None else deadline)
         return closed.addCallback(lambda _: drained).addCallback(lambda _: self._flushLog())
 
