@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import deferLater
 
 from ..errors import InvalidArgument
 from ..http import WasiResponse
@@ -23,7 +24,7 @@ from .proxies import TrustedProxies
 from .running import Runner, runnerFor
 from .scope import Scopes
 
-_MODES = ("auto", "on", "off")
+MODES = ("auto", "on", "off")
 
 # How long an app's shutdown may take, in seconds.
 SHUTDOWN_DEADLINE = 5.0
@@ -64,8 +65,8 @@ class AsgiApp:
         @raise InvalidArgument: one of these can't be.
         """
         checkApp(app)
-        if lifespan not in _MODES:
-            raise InvalidArgument(f"lifespan must be one of {', '.join(_MODES)}, not {lifespan!r}")
+        if lifespan not in MODES:
+            raise InvalidArgument(f"lifespan must be one of {', '.join(MODES)}, not {lifespan!r}")
         self._app = app
         self._mode = lifespan
         self._scopes = Scopes(rootPath, TrustedProxies(trustedProxies))
@@ -86,14 +87,20 @@ class AsgiApp:
 
     def startup(self) -> Deferred[None]:
         """
-        Tell the app that it is to be served. The reactor has to run.
+        Tell the app that it is to be served.
 
         @return: fires when requests may come.
         @raise StartupFailed: the app says that it can't be served.
         """
         if self._mode == "off":
             return succeed(None)
-        self._lifespan = Lifespan(self._app, self._running(), self._reactor, self._mode == "on")
+        try:
+            runner = self._running()
+        except RuntimeError:
+            # asyncio's loop runs a moment later than the reactor says that it runs, and react() calls its function
+            # before either.
+            return deferLater(self._reactor, 0, self.startup)
+        self._lifespan = Lifespan(self._app, runner, self._reactor, self._mode == "on")
         self._scopes.state = self._lifespan.state
         return self._lifespan.startup()
 

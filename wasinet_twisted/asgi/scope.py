@@ -41,9 +41,7 @@ class Scopes:
         @param rootPath: the path that a proxy has taken off, such as C{"/shop"}.
         @raise InvalidArgument: it is no such path.
         """
-        if rootPath and (not rootPath.startswith("/") or rootPath.endswith("/")):
-            raise InvalidArgument(f"rootPath must begin with a / and not end with one, not {rootPath!r}")
-        self._rootPath = rootPath
+        self._rootPath = checkRootPath(rootPath)
         self._rawRootPath = quote(rootPath).encode("ascii")
         self._proxies = proxies
         self.state: dict[str, Any] = {}
@@ -102,6 +100,15 @@ class Scopes:
         client = self._proxies.clientOf(client, headers.getall("X-Forwarded-For", []))
         scheme = schemeOf(headers.getall("X-Forwarded-Proto", []))
         return client, isSecure if scheme is None else scheme == "https"
+
+
+def checkRootPath(path: str) -> str:
+    """
+    @raise InvalidArgument: nothing can be mounted there.
+    """
+    if path and (not path.startswith("/") or path.endswith("/") or not path.isprintable()):
+        raise InvalidArgument(f"a root path must begin with a / and not end with one, not {path!r}")
+    return path
 
 
 def _headers(request: Request) -> list[tuple[bytes, bytes]]:
