@@ -418,7 +418,7 @@ class InterfaceTests(SynchronousTestCase):
         The installed file is found, and what it names exists.
         """
         found = {maker.tapname for maker in getPlugins(IServiceMaker) if maker.tapname.startswith("wasinet-")}
-        self.assertEqual(found, {"wasinet-echo", "wasinet-http"})
+        self.assertEqual(found, {"wasinet-echo", "wasinet-http", "wasinet-asgi"})
         (maker,) = [maker for maker in getPlugins(IServiceMaker) if maker.tapname == "wasinet-echo"]
         self.assertTrue(verifyObject(IServiceMaker, maker))
         self.assertTrue(verifyObject(IPlugin, maker))
