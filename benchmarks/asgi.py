@@ -45,8 +45,8 @@ WORDS = Words(
     chart="What a request to an ASGI app costs the server, beside its peers",
     about=(
         "All servers run the same apps, which answer a GET with `path:` and its path. The CPU time is that of all of "
-        "the server's processes, the app's included, user and kernel, divided by the answers. The spread is that of the "
-        "rounds; the ratio is taken within each round. How it is done stands in `benchmarks/http.py` and "
+        "the server's processes, the app's included, user and kernel, divided by the answers. The spread is that of "
+        "the rounds; the ratio is taken within each round. How it is done stands in `benchmarks/http.py` and "
         "`benchmarks/asgi.py`."
     ),
 )
