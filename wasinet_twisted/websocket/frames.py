@@ -57,6 +57,7 @@ class FrameReader:
     What comes from the peer.
 
     @ivar failed: has something come that is not valid?
+    @ivar more: may there be another frame for L{next}?
     """
 
     __slots__ = (
@@ -73,6 +74,7 @@ class FrameReader:
         "_size",
         "_utf8",
         "failed",
+        "more",
     )
 
     def __init__(self, isServer: bool, deflate: Deflate | None, limits: WebSocketLimits) -> None:
@@ -90,12 +92,13 @@ class FrameReader:
         self._message: bytearray | None = None
         self._isText = self._packed = False
         self._utf8: Any = None
-        self.failed = False
+        self.failed = self.more = False
 
     def feed(self, data: bytes) -> None:
         """
         Bytes have come.
         """
+        self.more = True
         if self._at >= len(self._data):
             # As nearly always, all before has been read.
             self._data = data
@@ -109,24 +112,32 @@ class FrameReader:
 
     def next(self) -> str | bytes | Control | Failed | None:
         """
-        Return a message, a control frame, or what is wrong; L{None}: more has to come, or another call to be made, see
-        L{hasMore}. A call reads one frame.
+        Read one frame.
+
+        @return: a message, a control frame, or what is wrong; L{None}: this was none of these; C{more} says whether
+            there is another one.
         """
         if self._later is not None:
             if self._size < self._due:
+                self.more = False
                 return None
             self._data, self._at, self._due = b"".join(self._later), 0, 0
             self._later = None
         data, at = self._data, self._at
         if self._message is None:
-            found = plainMessage(data, at, self._isServer, self._limits)
-            if found is not None:
-                message, self._at = found
+            plain = plainMessage(data, at, self._isServer, self._limits)
+            if plain is not None:
+                message, self._at = plain
+                self.more = self._at != len(data)
                 return message
         if self.failed or len(data) - at < max(self._due, 2):
+            self.more = False
             return None
         try:
-            return self._next()
+            found = self._next()
+            # What is left may be the beginning of a frame: the next call says.
+            self.more = self._at != len(data) and not self._due
+            return found
         except ProtocolError as error:
             return self._fail(PROTOCOL_ERROR, str(error))
         except UnicodeDecodeError as error:
@@ -135,17 +146,8 @@ class FrameReader:
             limits = self._limits
             return self._fail(TOO_BIG, f"a message has {limits.message} bytes at the most, a frame {limits.frame}")
 
-    def hasMore(self) -> bool:
-        """
-        Return whether something has come that L{next} has not looked at.
-        """
-        if self.failed:
-            return False
-        have = self._size if self._later is not None else len(self._data) - self._at
-        return have >= max(self._due, 2)
-
     def _fail(self, code: int, reason: str) -> Failed:
-        self.failed = True
+        self.failed, self.more = True, False
         self._data, self._at, self._later, self._message = b"", 0, None, None
         return Failed(code, reason)
 
@@ -157,9 +159,8 @@ class FrameReader:
         if opcode >= CLOSE:
             if opcode != CLOSE:
                 return Control(int(opcode), bytes(data))
+            # It may come between the fragments of a message, whose rest nobody will read.
             close = Close.parse(bytes(data))
-            if self._message is not None:
-                raise ProtocolError("a Close frame inside a message")
             return Control(CLOSE, bytes(data), int(close.code), close.reason)
         message = self._message
         if opcode != CONTINUATION:

@@ -68,8 +68,10 @@ class WebSocket:
         @raise WebSocketClosed: the WebSocket is closed, and all messages before have been received.
         @raise BusyError: somebody else waits for one.
         """
+        return self._receive(Awaited(self._cancelReceive))
+
+    def _receive(self, receiver: Awaited[Message]) -> Awaited[Message]:
         session = self._session
-        receiver: Awaited[Message] = Awaited(self._cancelReceive)
         if session.receiver is not None:
             receiver.fail(BusyError(f"somebody else waits for a message of {self!r}"))
         else:
@@ -149,11 +151,8 @@ class WebSocket:
         """
         return self
 
-    async def __anext__(self) -> Message:
-        try:
-            return await self.receive()
-        except WebSocketClosed:
-            raise StopAsyncIteration from None
+    def __anext__(self) -> Awaited[Message]:
+        return self._receive(_Next(self._cancelReceive))
 
     async def __aenter__(self) -> Self:
         """
@@ -185,6 +184,17 @@ class WebSocket:
         if self._session.receiver is receiver:
             self._session.receiver = None
         receiver.fail(CancelledError())
+
+
+class _Next(Awaited[Message]):
+    """
+    What C{async for} awaits: a close ends it.
+    """
+
+    __slots__ = ()
+
+    def fail(self, error: BaseException) -> None:
+        super().fail(StopAsyncIteration() if isinstance(error, WebSocketClosed) else error)
 
 
 def _toMessage(message: Any) -> Message:

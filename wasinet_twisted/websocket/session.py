@@ -86,7 +86,8 @@ class Session:
         # How many calls in a row have been answered at once.
         self._turns = 0
         self._reading = False
-        self._later: IDelayedCall | None = None
+        # What has come behind the handshake waits for those who receive: who opens a WebSocket is told first.
+        self._later: IDelayedCall | None = self._protocol.reactor.callLater(0, self._goOn)
         self._deadline: IDelayedCall | None = None
         # Who is told when it is over.
         self.onClose: Any = None
@@ -94,7 +95,6 @@ class Session:
         self._byUs = self._watched = False
         self._pings = Pings(self, self._protocol, limits)
         self._pings.start()
-        self._read()
 
     # Bytes in. It is resumed as a task is.
 
@@ -150,9 +150,7 @@ class Session:
         for _ in range(TURN):
             found = reader.next()
             if found is None:
-                if not reader.hasMore():
-                    self.holding = False
-                    return
+                pass
             elif found.__class__ is Control:
                 self._control(found)
             elif found.__class__ is Failed:
@@ -160,7 +158,7 @@ class Session:
             elif self.state == OPEN and self._arrived(found):  # type: ignore[arg-type]
                 self._hold()
                 return
-            if self.state >= ENDING:
+            if self.state >= ENDING or not reader.more:
                 return
         self._later = self._protocol.reactor.callLater(0, self._goOn)
 
