@@ -2,7 +2,7 @@
 Autobahn's cases, by Kosoku, which has an asyncio loop of its own: results on the standard output, as JSON.
 
     python -m tests.websocket.kosokucase server PORT [CASE ...]     # against a server
-    python -m tests.websocket.kosokucase client [CASE ...]          # prints its port; against the client that comes there
+    python -m tests.websocket.kosokucase client [CASE ...]          # against the client that comes to its port
 """
 
 from __future__ import annotations

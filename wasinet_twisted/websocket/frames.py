@@ -99,16 +99,26 @@ class FrameReader:
         Bytes have come.
         """
         self.more = True
-        if self._at >= len(self._data):
+        if not self._data:
             # As nearly always, all before has been read.
             self._data = data
-            self._at = 0
             return
         if self._later is None:
             self._later = [self._data[self._at :]]
             self._size = len(self._later[0])
         self._later.append(data)
         self._size += len(data)
+
+    def whole(self, data: bytes) -> str | bytes | None:
+        """
+        Bytes have come: are they a message, no more and no less?
+
+        @return: the message; L{None}: they aren't, or there is something before them. Then L{feed} them.
+        """
+        if self._data or self._message is not None:
+            return None
+        plain = plainMessage(data, 0, self._isServer, self._limits)
+        return plain[0] if plain is not None and plain[1] == len(data) else None
 
     def next(self) -> str | bytes | Control | Failed | None:
         """
@@ -128,15 +138,14 @@ class FrameReader:
             plain = plainMessage(data, at, self._isServer, self._limits)
             if plain is not None:
                 message, self._at = plain
-                self.more = self._at != len(data)
+                self._look()
                 return message
         if self.failed or len(data) - at < max(self._due, 2):
             self.more = False
             return None
         try:
             found = self._next()
-            # What is left may be the beginning of a frame: the next call says.
-            self.more = self._at != len(data) and not self._due
+            self._look()
             return found
         except ProtocolError as error:
             return self._fail(PROTOCOL_ERROR, str(error))
@@ -145,6 +154,16 @@ class FrameReader:
         except PayloadTooBig:
             limits = self._limits
             return self._fail(TOO_BIG, f"a message has {limits.message} bytes at the most, a frame {limits.frame}")
+
+    def _look(self) -> None:
+        """
+        Is there more? What is left may be the beginning of a frame: the next call says.
+        """
+        if self._at == len(self._data):
+            # An idle connection keeps nothing.
+            self._data, self._at, self.more = b"", 0, False
+        else:
+            self.more = not self._due
 
     def _fail(self, code: int, reason: str) -> Failed:
         self.failed, self.more = True, False

@@ -14,7 +14,7 @@ from ..errors import BusyError, InvalidArgument, WebSocketClosed
 from ..net.reactors import callFromCollector
 from ..net.tasks.awaited import Awaited
 from ..net.tls.info import TlsInfo
-from .codes import checkClose
+from .codes import GOING_AWAY, INTERNAL_ERROR, checkClose
 
 if TYPE_CHECKING:
     from .session import Session
@@ -166,9 +166,9 @@ class WebSocket:
         if kind is None or issubclass(kind, WebSocketClosed):
             await self.close()
         elif issubclass(kind, CancelledError | GeneratorExit):
-            self._session.close(1001, "")
+            self._session.close(GOING_AWAY, "")
         else:
-            self._session.close(1011, "")
+            self._session.close(INTERNAL_ERROR, "")
 
     def __repr__(self) -> str:
         code = self._session.code
@@ -178,7 +178,7 @@ class WebSocket:
     def __del__(self) -> None:
         session = getattr(self, "_session", None)
         if session is not None and session.code is None:
-            callFromCollector(session.conn._protocol.reactor, session.forgotten)
+            callFromCollector(session.conn._protocol.reactor, session.close, GOING_AWAY, "")
 
     def _cancelReceive(self, receiver: Any) -> None:
         if self._session.receiver is receiver:
