@@ -5,9 +5,9 @@ that is idle.
     python -m benchmarks.websocket [--rounds 3] [--seconds 3] [--connections 50] [--size 64] [--idle 1000]
                                    [--candidates NAME ...]
 
-Each server is a process of its own. So many connections, without compression, have one message in flight each; counted is
-the processor time of the server's process, as the kernel has it. The candidates take turns. Memory is what the resident
-set grows by.
+Each server is a process of its own. So many connections, without compression, have one message in flight each; counted
+is the processor time of the server's process, as the kernel has it. The candidates take turns. Memory is what the
+resident set grows by.
 """
 
 from __future__ import annotations

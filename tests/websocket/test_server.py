@@ -4,13 +4,16 @@ The server's side, in memory: the handshake, messages, the close, limits and hos
 
 from __future__ import annotations
 
+import sys
 import zlib
 from typing import Any
+from unittest.mock import patch
 
 from twisted.internet.defer import Deferred
 
 from tests.server.support import parse
-from wasinet_twisted.errors import BusyError, InvalidArgument, InvalidHandshake, WebSocketClosed
+from wasinet_twisted.client import webSocket
+from wasinet_twisted.errors import BusyError, InvalidArgument, InvalidHandshake, NotSupported, WebSocketClosed
 from wasinet_twisted.http import WasiResponse
 from wasinet_twisted.server import Request, isWebSocket
 from wasinet_twisted.websocket import WebSocket, WebSocketLimits
@@ -149,6 +152,23 @@ class HandshakeTests(WebSocketCase):
                 self.clock.advance(11)
                 self.assertTrue(peer.gone, at)
         self.assertEqual(self.server.webSockets, {})
+
+
+class MissingTests(WebSocketCase):
+    def test_missing(self) -> None:
+        """
+        Without the extra, it is said what to install.
+        """
+
+        async def handle(request: Request) -> WasiResponse:
+            with patch.dict(sys.modules, {"websockets.frames": None}):
+                error = self.failureResultOf(request.webSocket(), NotSupported).value
+                self.assertRaises(NotSupported, webSocket, "ws://x/")
+            return WasiResponse(body=str(error))
+
+        self.serve(handle)
+        peer = self.connect(handshake())
+        self.assertIn(b"pip install 'wasinet_twisted[ws]'", parse(peer.take())[0].body)
 
 
 class MessageTests(WebSocketCase):

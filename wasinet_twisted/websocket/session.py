@@ -20,8 +20,9 @@ from .limits import WebSocketLimits
 from .messages import Messages
 from .pings import Pings
 
-# So many frames are read before others have their turn: some 2 ms.
+# So many frames are read before others have their turn, some 2 ms; a long message counts as one more for each 4 KiB.
 TURN = 256
+_COUNTS = 4096
 # How much is read at a time, in bytes.
 _READ = 65536
 # The states: messages go both ways; we have sent a Close frame; both have, or one of them has failed the other; over.
@@ -145,7 +146,9 @@ class Session:
         Read frames: as many as others can wait for, and as nobody has to be held back for.
         """
         reader = self._reader
-        for _ in range(TURN):
+        left = TURN
+        while left > 0:
+            left -= 1
             found = reader.next()
             if found is None:
                 pass
@@ -153,9 +156,11 @@ class Session:
                 self._control(found)
             elif found.__class__ is Failed:
                 self.fail(found.code, found.reason)
-            elif self.state == OPEN and self._arrived(found):  # type: ignore[arg-type]
-                self._hold()
-                return
+            elif self.state == OPEN:
+                left -= len(found) // _COUNTS
+                if self._arrived(found):  # type: ignore[arg-type]
+                    self._hold()
+                    return
             if self.state >= ENDING or not reader.more:
                 return
         self._later = self._protocol.reactor.callLater(0, self._goOn)
@@ -238,9 +243,6 @@ class Session:
             receiver.failQuietly(self.closed())
 
     def _letGoOn(self) -> None:
-        """
-        Let the peer go on, if it is held back.
-        """
         if self.holding and self._later is None:
             self._later = self._protocol.reactor.callLater(0, self._goOn)
 
@@ -386,9 +388,6 @@ class Session:
             onClose()
 
     def _tell(self) -> None:
-        """
-        Tell those who wait.
-        """
         receiver = self.receiver
         if receiver is not None and not self._messages.held:
             self.receiver = None
