@@ -335,7 +335,6 @@ def test_inTheSameHandlers(loop: str) -> None:
     asyncio.sleep, tasks, Futures, timeouts, threads, anyio, and aiohttp's client, beside Deferreds: in a handler of
     connections, and in one of requests.
     """
-    pytest.importorskip(loop)
     program = """
 import aiohttp, anyio
 from wasinet_twisted import net
