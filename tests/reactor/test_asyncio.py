@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tests.processes import ROOT, waitUntil
+from tests.reactor.conftest import REACTORS
 from tests.reactor.harness import LOCAL, Recording, World, onAsyncio, readExactly
 
 # They name the reactors themselves.
@@ -162,8 +163,6 @@ def test_iterateWithoutATime(tmp_path: Path) -> None:
     """
     As C{IReactorCore} has it; Twisted's asks for one.
     """
-    from tests.reactor.conftest import REACTORS
-
     world = World(REACTORS["oursAsyncio"], tmp_path)
     ran: list[str] = []
     world.reactor.callLater(0, ran.append, "ran")
@@ -271,6 +270,34 @@ def test_aSocketClosedBeneath(world: World) -> None:
     world.run()
     (protocol,) = world.protocols
     assert [reason.type for reason in protocol.lost] == [ConnectionFdescWentAway]
+
+
+def test_aWriteFromTheWrongThread(tmp_path: Path) -> None:
+    """
+    It is an error where the loop is in debug mode; the connections go on.
+    """
+
+    class Echo(Recording):
+        def dataReceived(self, data: bytes) -> None:
+            self.transport.write(data)
+
+    world = World(REACTORS["oursAsyncio"], tmp_path)
+    world.reactor._asyncioEventloop.set_debug(True)
+    plain = world.dial(world.listen(Echo))
+
+    def peer() -> bytes:
+        waitUntil(lambda: world.protocols and world.protocols[0].transport, "a connection")
+        with pytest.raises(RuntimeError, match="Non-thread-safe"):
+            world.protocols[0].transport.write(b"wrong")
+        other = world.dial(port)
+        other.sendall(b"right")
+        return readExactly(other, 5)
+
+    port = plain.getpeername()[1]
+    try:
+        assert world.whileDoing(peer) == b"right"
+    finally:
+        world.close()
 
 
 @onAsyncio

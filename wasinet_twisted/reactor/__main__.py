@@ -95,8 +95,9 @@ def main(arguments: Sequence[str]) -> None:
     if isModule:
         runpy.run_module(command[0], run_name="__main__", alter_sys=True)
     else:
-        # Where Python looks for what a script imports. For a module that is the current directory, which is there.
-        sys.path[0] = os.path.dirname(os.path.abspath(command[0]))
+        if not sys.flags.safe_path:
+            # Where Python looks for what a script imports. For a module that is the current directory, which is there.
+            sys.path[0] = os.path.dirname(os.path.abspath(command[0]))
         runpy.run_path(command[0], run_name="__main__")
 
 
