@@ -19,8 +19,21 @@ wasinetHttp = ServiceMaker(
     "wasinet-http",
 )
 
+wasinetAsgi = ServiceMaker(
+    "wasinet-asgi",
+    "wasinet_twisted.service.asgi",
+    "Serve an ASGI app by HTTP/1.1 and WebSocket.",
+    "wasinet-asgi",
+)
+
 wasinetReactor = Reactor(
     "wasinet",
     "wasinet_twisted.reactor",
     "epoll, with writes gathered and sent without a turn of epoll.",
+)
+
+wasinetAsyncioReactor = Reactor(
+    "wasinet-asyncio",
+    "wasinet_twisted.reactor.asyncio",
+    "The same for asyncio programs: it runs an asyncio event loop.",
 )

@@ -4,13 +4,13 @@ An HTTP/1.1 client: C{fetch}, and the pool of connections behind it.
     response = await fetch("http://example.org/")
     text = await response.text()
 
-L{Agent} is the same with the face of C{twisted.web}'s, for treq.
+L{webSocket} opens a WebSocket. L{Agent} is fetch() with the face of C{twisted.web}'s, for treq.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ProxyFailed, TooManyRedirects
+from ..errors import ProxyFailed, TooManyRedirects, WebSocketRefused
 from .decoding import DecodingLimits
 from .fetching import fetch
 from .limits import ClientLimits, Timeouts
@@ -19,6 +19,7 @@ from .proxies import Proxy
 from .report import Report
 from .response import Response
 from .timings import Timings
+from .websocket import webSocket
 
 if TYPE_CHECKING:
     from .agent import Agent
@@ -35,7 +36,9 @@ __all__ = [
     "Timeouts",
     "Timings",
     "TooManyRedirects",
+    "WebSocketRefused",
     "fetch",
+    "webSocket",
 ]
 
 
