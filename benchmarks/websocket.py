@@ -43,7 +43,7 @@ def _uvicorn(implementation: str) -> Candidate:
 
 def _ours(title: str, reactor: str) -> Candidate:
     listen = ("--app", "benchmarks.peers.wsours:handler", "--listen", "tcp:{port}:interface=127.0.0.1")
-    command = (*script("twistd"), f"--reactor={reactor}", "--nodaemon", "--pidfile=", "wasinet-http", *listen)
+    command = (script("twistd"), f"--reactor={reactor}", "--nodaemon", "--pidfile=", "wasinet-http", *listen)
     return Candidate(title, command, ("wasinet_twisted", "twisted", "websockets"))
 
 

@@ -158,10 +158,10 @@ class TlsEcho(Echo):
 
 class Receive:
     """
-    Messages of 1 KiB that nobody answers, a burst at a time.
+    Bytes that nobody answers but for one at the end of each burst.
     """
 
-    title = "receive only, 1 KiB"
+    title = "receive only, 64 KiB an answer"
     burst = 64
 
     def serve(self, port: int) -> None:

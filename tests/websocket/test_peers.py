@@ -4,8 +4,10 @@ Beside peers that nobody here wrote, by real sockets: C{websockets}' own client 
 
 from __future__ import annotations
 
+import signal
 import ssl
 from collections.abc import Callable
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -16,6 +18,8 @@ import websockets.sync.server
 from twisted.internet.threads import deferToThread
 
 from tests.certificates import Authority
+from tests.processes import freePort, running, script
+from wasinet_twisted import net
 from wasinet_twisted.client import Pool, webSocket
 from wasinet_twisted.server import HttpServer, Request, serve
 from wasinet_twisted.websocket import WebSocketLimits
@@ -145,3 +149,61 @@ async def test_theirServerCloses() -> None:
     finally:
         await deferToThread(theirs.stop)
         await pool.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_ways(tmp_path: Path) -> None:
+    """
+    By a Unix socket; and by a proxy, which is asked for a tunnel though there is no TLS.
+    """
+    asked: list[str] = []
+
+    async def proxying(request: Request) -> None:
+        asked.append(f"{request.method} {request.uri}")
+        host, _, number = request.uri.rpartition(":")
+        async with await net.connect(host, int(number)) as upstream:
+            conn = await request.acceptTunnel()
+            back = conn.start(_relay(upstream, conn))
+            back.addErrback(lambda _: None)
+            await _relay(conn, upstream)
+
+    path = str(tmp_path / "socket")
+    server = serve(echo, "tcp:0:interface=127.0.0.1")
+    await server.listenOn(f"unix:{path}")
+    proxy = serve(proxying, "tcp:0:interface=127.0.0.1")
+    pool = Pool()
+    try:
+        port = server.local().port
+        for ways in ({"unixSocket": path}, {"proxy": f"http://127.0.0.1:{proxy.local().port}"}):
+            ws = await webSocket(f"ws://127.0.0.1:{port}/", pool=pool, timeout=10, **ways)  # type: ignore[arg-type]
+            await ws.send("a")
+            assert await ws.receive() == "a"
+            await ws.close()
+        assert asked == [f"CONNECT 127.0.0.1:{port}"]
+    finally:
+        await pool.close()
+        await proxy.drain(1)
+        await server.drain(1)
+
+
+async def _relay(source: net.WasiTcpConn, target: net.WasiTcpConn) -> None:
+    async for data in source:
+        await target.write(data)
+
+
+def test_sigterm(tmp_path: Path) -> None:
+    """
+    The command closes what is open, and ends.
+    """
+    port = freePort()
+    command = (script("twistd"), "--nodaemon", "--pidfile=", "wasinet-http", "--app", "tests.websocket.echo:handler")
+    with running([*command, "--listen", f"tcp:{port}:interface=127.0.0.1"], tmp_path) as process:
+        process.waitForPorts(port)
+        with websockets.sync.client.connect(f"ws://127.0.0.1:{port}") as ws:
+            ws.send("ready")
+            assert ws.recv(timeout=10) == "ready"
+            # A thread of its own reads meanwhile.
+            assert process.stop(signal.SIGTERM) in (0, -signal.SIGTERM)
+            with pytest.raises(websockets.ConnectionClosedError):
+                ws.recv(timeout=10)
+            assert (ws.close_code, ws.close_reason) == (1012, "service restart")

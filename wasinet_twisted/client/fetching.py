@@ -98,24 +98,16 @@ def fetch(
     @raise RemoteProtocolError: the response is malformed, or its Location can't be followed.
     @raise TooManyRedirects: there were more than C{redirects}.
     """
-    if pool is None:
-        pool = defaultPool(reactor)
-    elif reactor is not None and reactor is not pool.reactor:
-        raise InvalidArgument("give pool= or reactor=, not both: a pool has its reactor")
+    pool, timeouts = poolAndTimeouts(pool, reactor, timeout)
     target = parseUrl(url)
     given = body if json is None and body.__class__ is bytes else None
     sent = toBody(body, json) if given is None or given else NO_BODY
-    timeouts = pool.timeouts
-    if timeout is not None:
-        timeouts = timeout if isinstance(timeout, Timeouts) else _within(timeouts, timeout)
     if type(redirects) is not int or redirects < 0:
         raise InvalidArgument(f"redirects must be a whole number of at least 0, not {redirects!r}")
     if method == "CONNECT":
         raise InvalidArgument("fetch() makes no CONNECT; proxy= goes through a proxy")
     if unixSocket is not None:
-        _checkPath(unixSocket)
-        if proxy:
-            raise InvalidArgument("give unixSocket= or proxy=, not both")
+        checkWays(unixSocket, proxy)
     if expectContinue:
         sent = sent.later()
     plan: Plan | None
@@ -134,6 +126,31 @@ def fetch(
     else:
         plan = Plan(pool, timeouts, redirects, toProxy(proxy), unixSocket, decode, interim)
     return plan.begin(target, method, _fieldsOf(headers), sent, expectContinue)
+
+
+def poolAndTimeouts(pool: Pool | None, reactor: Any, timeout: float | Timeouts | None) -> tuple[Pool, Timeouts]:
+    """
+    Return what C{pool=}, C{reactor=} and C{timeout=} mean.
+
+    @raise InvalidArgument: they don't go together, or one of them can't be used.
+    """
+    if pool is None:
+        pool = defaultPool(reactor)
+    elif reactor is not None and reactor is not pool.reactor:
+        raise InvalidArgument("give pool= or reactor=, not both: a pool has its reactor")
+    if timeout is None:
+        return pool, pool.timeouts
+    return pool, timeout if isinstance(timeout, Timeouts) else _within(pool.timeouts, timeout)
+
+
+def checkWays(unixSocket: str | None, proxy: Any) -> None:
+    """
+    @raise InvalidArgument: C{unixSocket} and C{proxy} are both given, or the former can't be used.
+    """
+    if unixSocket is not None:
+        _checkPath(unixSocket)
+        if proxy:
+            raise InvalidArgument("give unixSocket= or proxy=, not both")
 
 
 def _fieldsOf(given: HeadersLike) -> list[Pair]:

@@ -333,7 +333,8 @@ class Plan:
         if self._unixSocket is not None or not proxy:
             return Route(origin, None, self._unixSocket)
         if proxy == "environment":
-            proxy = proxyFromEnvironment(origin.scheme, origin.host, origin.port)
+            scheme = "http" if origin.scheme == "ws" else origin.scheme
+            proxy = proxyFromEnvironment(scheme, origin.host, origin.port)
         return Route(origin, proxy)
 
 

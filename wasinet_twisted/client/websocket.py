@@ -16,10 +16,14 @@ from ..http.fields import Pair
 from ..websocket.handle import WebSocket
 from ..websocket.limits import DEFAULT_LIMITS, WebSocketLimits
 from ..websocket.needs import needWebsockets
-from .fetching import fetch
+from .bodies import NO_BODY
+from .environment import toProxy
+from .fetching import checkWays, poolAndTimeouts
 from .limits import Timeouts
+from .planning import Plan
 from .pool import Pool
 from .response import Response
+from .urls import Target, parseUrl
 
 _scheme = re.compile(r"(ws|wss)(?=:)", re.IGNORECASE)
 _HTTP = {"ws": "http", "wss": "https"}
@@ -76,17 +80,14 @@ def webSocket(
         raise InvalidArgument(f"limits must be WebSocketLimits, not {limits!r}")
     key = newKey()
     fields = _fieldsOf(headers) + ask(key, names, compression)
-    fetching = fetch(
-        _toHttp(url),
-        headers=fields,
-        redirects=0,
-        timeout=timeout,
-        pool=pool,
-        proxy=proxy,
-        unixSocket=unixSocket,
-        decode=False,
-        reactor=reactor,
-    )
+    pool, timeouts = poolAndTimeouts(pool, reactor, timeout)
+    checkWays(unixSocket, proxy)
+    target = parseUrl(_toHttp(url))
+    if target.origin.scheme == "http":
+        # RFC 6455 section 4.1: a proxy is asked for a tunnel, in the clear, too; most would take Upgrade for theirs.
+        target = Target(target.origin._replace(scheme="ws"), target.path, target.host, None, target.userinfo)
+    plan = Plan(pool, timeouts, 0, toProxy(proxy), unixSocket, False, None)
+    fetching = plan.begin(target, "GET", fields, NO_BODY, False)
     return ensureDeferred(_open(fetching, key, names, compression, limits))
 
 

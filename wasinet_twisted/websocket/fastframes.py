@@ -25,7 +25,7 @@ _heads = {opcode: [bytes((0x80 | opcode, size)) for size in range(_SHORT + 1)] f
 @fastPath(
     "websocket.message",
     slow="FrameReader._next",
-    why="a message of 64 bytes, masked: 0.9 us instead of 8",
+    why="a message of 64 bytes, masked: 1.2 us instead of 4.7",
 )
 def plainMessage(data: bytes, at: int, masked: bool, limits: WebSocketLimits) -> tuple[str | bytes, int] | None:
     """
@@ -72,7 +72,7 @@ def plainMessage(data: bytes, at: int, masked: bool, limits: WebSocketLimits) ->
 @fastPath(
     "websocket.frame",
     slow="FrameWriter._frame",
-    why="64 bytes: 0.2 us instead of 2.5, masked 0.6 instead of 3.5",
+    why="a message of 64 bytes: 0.54 us instead of 1.06, masked 2.3 instead of 3.3",
 )
 def encodeSmall(opcode: int, data: bytes, masks: bool) -> bytes | None:
     """
