@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gc
 import re
+import zlib
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -212,6 +213,23 @@ class ByHandTests(ClientCase):
             self.tearDown()
         self.serve(fields="Sec-WebSocket-Extensions: permessage-deflate\r\n")
         self.assertRaises(InvalidHandshake, self.open, compression=False)
+
+    def test_noContextTakeover(self) -> None:
+        """
+        A server may ask for it without an offer (RFC 7692 section 7.1.1.2): each message is compressed on its own.
+        """
+        self.serve(fields="Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover\r\n")
+        ws = self.open()
+        for _ in range(2):
+            ws.send(b"a" * 100)
+        self.listener.clock.pump([0] * 5)
+        ws.abort()
+        sent = self.answered
+        for _ in range(2):
+            size = sent[1] & 0x7F
+            packed = bytes(byte ^ sent[2 + at % 4] for at, byte in enumerate(sent[6 : 6 + size]))
+            self.assertEqual(zlib.decompressobj(wbits=-15).decompress(packed + b"\0\0\xff\xff"), b"a" * 100)
+            sent = sent[6 + size :]
 
     def test_cut(self) -> None:
         for ends in ("abort", "close"):
