@@ -364,6 +364,24 @@ class RequestTests(AsgiCase):
         self.advance(1)
         self.assertEqual(self.told, [0, 0, 5, 5])
 
+    def test_contextvarsOfAPipelinedRequest(self) -> None:
+        """
+        The second request is answered from within the first app's C{send()}, and sees nothing of that app's context.
+        """
+        variable: ContextVar[int] = ContextVar("variable", default=0)
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            self.told.append(variable.get())
+            variable.set(5)
+            await deferLater(self.clock, 1)
+            await send(start())
+            await send(body())
+
+        self.ask(app, get() + get())
+        self.advance(1)
+        self.advance(1)
+        self.assertEqual(self.told, [0, 0])
+
 
 class DisconnectTests(AsgiCase):
     """
