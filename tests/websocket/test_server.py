@@ -335,6 +335,22 @@ class MessageTests(WebSocketCase):
             self.assertGreaterEqual(len(turns) - before, 4000 // 256)
             peer.take()
 
+    def test_turnsWhileClosing(self) -> None:
+        """
+        The same for messages that nobody will receive, 400 KiB from 400 bytes each: they are decompressed all the same.
+        """
+        turns: list[object] = []
+        callLater = self.clock.callLater
+        peer = self.open(limits=QUIET, fields=("Sec-WebSocket-Extensions: permessage-deflate",))
+        self.opened[0].close()
+        self.patch(self.clock, "callLater", lambda *asked: turns.append(asked[1]) or callLater(*asked))
+        deflate = zlib.compressobj(wbits=-15)
+        packed = [deflate.compress(bytes(400 * 1024)) + deflate.flush(zlib.Z_SYNC_FLUSH) for _ in range(40)]
+        peer.send(b"".join(frame(2, each[:-4], rsv=4) for each in packed))
+        peer.settle()
+        self.assertEqual(self.opened[0]._session.state, 1)
+        self.assertGreaterEqual(len(turns), 40 // 3)
+
     def test_pongsAreBounded(self) -> None:
         """
         A peer that pings and reads nothing gets one pong for those that wait.
@@ -516,6 +532,52 @@ class CloseTests(WebSocketCase):
         peer.send(close(1000))
         self.assertEqual(results, [0.5, 0.5, -1.0])
 
+    def test_pingWhileNobodyReceives(self) -> None:
+        """
+        A peer that is held back, and goes: whoever waits for its pong is told, and whoever asks for the next one.
+        """
+        results: list[object] = []
+
+        async def handler(ws: WebSocket) -> None:
+            ws.ping().addErrback(lambda failure: failure.trap(WebSocketClosed) and results.append(-1.0))
+            await waits
+            with self.assertRaises(WebSocketClosed):
+                await ws.ping()
+
+        waits: Deferred[None] = Deferred()
+        peer = self.open(handler, *[text("x")] * 40, limits=QUIET)
+        peer.reset()
+        self.clock.advance(1)
+        self.assertEqual(results, [-1.0])
+        waits.callback(None)
+        self.assertEqual(self.ended, [None])
+
+    def test_pingsThatNobodyAnswers(self) -> None:
+        """
+        A peer that sends now and then, and no pong, doesn't make them gather.
+        """
+        peer = self.open(limits=WebSocketLimits(pingInterval=10, pingTimeout=20))
+        pings = self.opened[0]._session._pings
+        for _ in range(50):
+            self.clock.advance(10)
+            peer.send(frame(PONG, b"unasked"))
+            self.clock.advance(10)
+        self.assertGreater(pings._count, 10)
+        self.assertEqual(len(pings._waiting or ()), 1)
+
+    def test_sendWhileNobodyReceives(self) -> None:
+        """
+        What waits to be sent is too much, which resets the connection: a send() that is not awaited doesn't raise.
+        """
+        waits: Deferred[None] = Deferred()
+        peer = self.open(lambda ws: waits, *[text("x")] * 40, limits=QUIET)
+        peer.stall()
+        for _ in range(18):
+            sent = self.opened[0].send(bytes(1024 * 1024))
+        self.failureResultOf(sent, WebSocketClosed)
+        self.flushLoggedErrors()
+        waits.callback(None)
+
     def test_abort(self) -> None:
         async def handler(ws: WebSocket) -> None:
             await ws.receive()
@@ -554,6 +616,30 @@ class CloseTests(WebSocketCase):
         assert isinstance(error, WebSocketClosed)
         self.assertEqual(error.code, 1012)
         self.assertNoResult(drained)
+        peer.send(close(1012))
+        self.clock.advance(0)
+        self.successResultOf(drained)
+
+    def test_openedWhileDraining(self) -> None:
+        """
+        A request for a WebSocket that was in flight opens one that is closed with 1012 at once.
+        """
+        waits: Deferred[None] = Deferred()
+        codes: list[int | None] = []
+
+        async def handle(request: Request) -> None:
+            await waits
+            ws = await request.webSocket()
+            async for _ in ws:
+                self.fail("it is closed")
+            codes.append(ws.closeCode)
+
+        self.serve(handle)
+        peer = self.connect(handshake())
+        drained = self.server.drain(20)
+        waits.callback(None)
+        self.assertEqual(codes, [1012])
+        self.assertTrue(peer.take().endswith(b"\x88\x11\x03\xf4service restart"))
         peer.send(close(1012))
         self.clock.advance(0)
         self.successResultOf(drained)

@@ -156,9 +156,9 @@ class Session:
                 self._control(found)
             elif found.__class__ is Failed:
                 self.fail(found.code, found.reason)
-            elif self.state == OPEN:
+            else:
                 left -= len(found) // _COUNTS
-                if self._arrived(found):  # type: ignore[arg-type]
+                if self.state == OPEN and self._arrived(found):  # type: ignore[arg-type]
                     self._hold()
                     return
             if self.state >= ENDING or not reader.more:
@@ -170,7 +170,7 @@ class Session:
         if not self._watched:
             # While nothing is read, nothing else tells.
             self._watched = True
-            self.conn.whenClosed().addCallback(lambda _: self._pings.stop())
+            self.conn.whenClosed().addCallback(lambda _: self._pings.closed(self.closed()))
 
     def _goOn(self) -> None:
         self._later = None
@@ -250,7 +250,7 @@ class Session:
         """
         Send a message; see L{WebSocket.send<wasinet_twisted.websocket.WebSocket.send>}.
         """
-        if self.state != OPEN or self._protocol.lost:
+        if self.state != OPEN or self._protocol.lost or self._protocol.closing:
             if self._byUs:
                 raise self.closed()
             gone: Awaited[None] = Awaited()
@@ -270,7 +270,7 @@ class Session:
         """
         Send a ping; the result fires with the seconds to its pong.
         """
-        if self.state != OPEN:
+        if self.state != OPEN or self._protocol.lost or self._protocol.closing:
             raise self.closed()
         return self._pings.ping()
 
