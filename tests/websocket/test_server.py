@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import sys
 import zlib
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -16,7 +18,7 @@ from wasinet_twisted.client import webSocket
 from wasinet_twisted.errors import BusyError, InvalidArgument, InvalidHandshake, NotSupported, WebSocketClosed
 from wasinet_twisted.http import WasiResponse
 from wasinet_twisted.server import Request, isWebSocket
-from wasinet_twisted.websocket import WebSocket, WebSocketLimits
+from wasinet_twisted.websocket import WebSocket, WebSocketLimits, deflate
 
 from .support import ACCEPT, FIELDS, KEY, WebSocketCase, close, frame, handshake, text
 
@@ -69,6 +71,7 @@ class HandshakeTests(WebSocketCase):
             (FIELDS, ("Sec-WebSocket-Protocol: a,",)),
             (FIELDS, ("Sec-WebSocket-Protocol: a, a",)),
             (FIELDS, ("Sec-WebSocket-Extensions: ;",)),
+            (FIELDS, ("Sec-WebSocket-Extensions: x" + " " * 500, "Sec-WebSocket-Extensions: x" + ",y" * 512)),
             (FIELDS, ("Sec-WebSocket-Extensions: permessage-deflate; a=",)),
             (FIELDS, ("Origin: https://a.example", "Origin: https://b.example")),
         ):
@@ -284,6 +287,28 @@ class MessageTests(WebSocketCase):
         self.assertEqual(self.heard[-1], "plain")
         peer = self.open(fields=("Sec-WebSocket-Extensions: permessage-deflate",), compression=False)
         self.assertNotIn("Extensions", self.head)
+
+    def test_windows(self) -> None:
+        """
+        An offer with a window that zlib can't make is declined, also where C{websockets} would take it, as 13 does.
+        """
+        asked = "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=8"
+        taken = SimpleNamespace(
+            remote_no_context_takeover=False,
+            local_no_context_takeover=True,
+            remote_max_window_bits=12,
+            local_max_window_bits=8,
+        )
+        for options in (
+            {},
+            {"return_value": ([], taken)},
+            {"side_effect": ValueError("Invalid initialization option")},
+        ):
+            with patch.object(deflate._server, "process_request_params", **options) if options else nullcontext():
+                peer = self.open(fields=(asked,))
+            self.assertNotIn("Extensions", self.head)
+            peer.send(text("a"))
+            self.assertEqual(self.take(peer), [(1, b"a")])
 
     def test_cuts(self) -> None:
         """
