@@ -4,7 +4,9 @@ The server's side, in memory: the handshake, messages, the close, limits and hos
 
 from __future__ import annotations
 
+import gc
 import sys
+import weakref
 import zlib
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -698,6 +700,26 @@ class CloseTests(WebSocketCase):
         peer.settle()
         self.assertTrue(peer.take().endswith(close(1001, masked=False)))
         waits.callback(None)
+
+    def test_forgetsCompression(self) -> None:
+        """
+        What compression takes goes with the connection, whatever keeps the handle, and without the garbage collector.
+        """
+        self.addCleanup(gc.enable)
+        gc.disable()
+        for end in (
+            lambda peer: peer.send(close(1000)),
+            lambda peer: peer.reset(),
+            lambda peer: self.opened[-1].abort(),
+        ):
+            peer = self.open(fields=("Sec-WebSocket-Extensions: permessage-deflate",))
+            peer.send(text("a"))
+            kept = weakref.ref(self.opened[-1]._session._writer._deflate.extensions()[0])  # type: ignore[union-attr]
+            end(peer)
+            self.clock.advance(0.1)
+            # The traceback of the exception has the frames in it.
+            self.ended.clear()
+            self.assertIsNone(kept())
 
     def test_statistics(self) -> None:
         peer = self.open()

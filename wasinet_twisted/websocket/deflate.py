@@ -57,6 +57,12 @@ class Deflate:
             self._extensions = [PerMessageDeflate(*self._parameters)]
         return self._extensions
 
+    def forget(self) -> None:
+        """
+        Nothing more is compressed, or decompressed.
+        """
+        self._extensions = None
+
 
 def agree(values: Sequence[str], compression: bool) -> tuple[str | None, Deflate | None]:
     """
