@@ -5,10 +5,12 @@ The messages of an HTTP request: their order, what they hold, and what becomes o
 from __future__ import annotations
 
 import gc
+import weakref
+from asyncio import CancelledError as AsyncioCancelledError
 from contextvars import ContextVar
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
 from tests.server.support import CONTINUE, chunked, get, message, parse, post
@@ -242,6 +244,44 @@ class WrongTests(AsgiCase):
         self.assertEqual(self.status(self.ask(app, get())), 500)
         self.assertEqual(self.failed(), ["boom"])
 
+    def test_raisesCancelledError(self) -> None:
+        """
+        One that nobody has cancelled is a failure like any other: it has awaited what it has cancelled itself.
+        """
+        for kind in (CancelledError, AsyncioCancelledError):
+
+            async def app(scope: Scope, receive: Receive, send: Send, kind: type[BaseException] = kind) -> None:
+                raise kind("mine")
+
+            self.assertEqual(self.status(self.ask(app, get())), 500)
+            self.assertEqual(self.failed(), ["mine"])
+
+    def test_leavesNoCycle(self) -> None:
+        """
+        What a request has taken goes with it, and doesn't wait for the garbage collector.
+        """
+        variable: ContextVar[object] = ContextVar("variable")
+
+        class Kept:
+            pass
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            # The app's context goes with what has run it.
+            kept = Kept()
+            variable.set(kept)
+            self.told.append(weakref.ref(kept))
+            await deferLater(self.clock, 1)
+            await send(start())
+            await send(body())
+
+        self.addCleanup(gc.enable)
+        gc.disable()
+        peer = self.ask(app, get())
+        self.advance(1)
+        self.assertEqual(self.status(peer), 200)
+        (kept,) = self.told
+        self.assertIsNone(kept())
+
     def test_isNoCoroutine(self) -> None:
         self.assertEqual(self.status(self.ask(lambda scope, receive, send: None, get())), 500)  # type: ignore[arg-type, return-value]
         self.failed()
@@ -363,6 +403,24 @@ class RequestTests(AsgiCase):
         self.connect(get())
         self.advance(1)
         self.assertEqual(self.told, [0, 0, 5, 5])
+
+    def test_contextvarsOfAPipelinedRequest(self) -> None:
+        """
+        The second request is answered from within the first app's C{send()}, and sees nothing of that app's context.
+        """
+        variable: ContextVar[int] = ContextVar("variable", default=0)
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            self.told.append(variable.get())
+            variable.set(5)
+            await deferLater(self.clock, 1)
+            await send(start())
+            await send(body())
+
+        self.ask(app, get() + get())
+        self.advance(1)
+        self.advance(1)
+        self.assertEqual(self.told, [0, 0])
 
 
 class DisconnectTests(AsgiCase):

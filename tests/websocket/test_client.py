@@ -206,6 +206,11 @@ class ByHandTests(ClientCase):
             ("nonsense", {"fields": "Sec-WebSocket-Extensions: permessage-deflate; nonsense\r\n"}),
             ("twice", {"fields": "Sec-WebSocket-Extensions: permessage-deflate, permessage-deflate\r\n"}),
             ("no list", {"fields": "Sec-WebSocket-Extensions: ;\r\n"}),
+            ("1025", {"fields": f"Sec-WebSocket-Extensions: {'x' * 1025}\r\n"}),
+            (
+                "has not taken permessage-deflate",
+                {"fields": "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits=8\r\n"},
+            ),
         ):
             self.serve(**options)  # type: ignore[arg-type]
             error = self.assertRaises(InvalidHandshake, self.open, subprotocols=["c"])

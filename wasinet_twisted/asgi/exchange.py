@@ -12,6 +12,7 @@ from twisted.logger import Logger
 
 from ..server import Request
 from ..server.reply import Reply
+from .causes import isCancellation
 from .interfaces import App, Message, Scope
 from .running import Run, Runner
 
@@ -23,12 +24,15 @@ class Exchange(Reply):
     Runs an app over a request, and owns it until it returns. What it receives and sends is a subclass's affair.
     """
 
-    __slots__ = ("_finishing", "_pulling", "_run", "_runner", "_waiters")
+    __slots__ = ("_cancelled", "_finishing", "_pulling", "_run", "_runner", "_waiters")
 
     def __init__(self, request: Request, runner: Runner) -> None:
         super().__init__(request)
         self._runner = runner
+        # While it runs.
         self._run: Run | None = None
+        # Has the server cancelled it?
+        self._cancelled = False
         # Those who wait for something to happen: more to receive, the end of the connection or of the response.
         self._waiters: list[Any] | None = None
         # What tells of more to receive, and of the connection's end.
@@ -59,8 +63,9 @@ class Exchange(Reply):
         """
         Call the app.
         """
-        self._run = self._runner.run(self._call(app, scope), self)
+        run = self._runner.run(self._call(app, scope), self)
         if not self.done:
+            self._run = run
             self._carrier.server.runs(self._carrier, self)
 
     async def _call(self, app: App, scope: Scope) -> None:
@@ -79,7 +84,14 @@ class Exchange(Reply):
         Raise CancelledError in the app, where it waits.
         """
         if self._run is not None:
-            self._run.cancel()
+            self._cancelled = True
+            self._runner.cancel(self._run)
+
+    def wasCancelledBy(self, error: BaseException | None) -> bool:
+        """
+        Is C{error} what L{cancel} has raised? An app may raise the same by itself, if it awaits what it has cancelled.
+        """
+        return self._cancelled and error is not None and isCancellation(error)
 
     def kill(self) -> None:
         """
@@ -95,6 +107,8 @@ class Exchange(Reply):
         """
         if not self.done:
             self.done = True
+            # Which refers to this.
+            self._run = None
             self._release()
             self._carrier.server.ran(self._carrier, self)
 

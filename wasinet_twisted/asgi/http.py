@@ -83,7 +83,7 @@ class HttpExchange(Exchange):
                     "the app failed after its response to {request}", failure=Failure(error), request=self._request
                 )
         elif self.isOpen():
-            self._leftOpen(error, cancelled)
+            self._leftOpen(error)
         elif error is not None and not cancelled and not isOfTheClient(error):
             log.failure(
                 "the app failed at {request}, whose client {peer} has gone",
@@ -92,11 +92,11 @@ class HttpExchange(Exchange):
                 peer=self.peerName(),
             )
 
-    def _leftOpen(self, error: BaseException | None, cancelled: bool) -> None:
-        if cancelled:
-            # By its deadline, by the end of the server, or by itself.
+    def _leftOpen(self, error: BaseException | None) -> None:
+        if self.wasCancelledBy(error):
+            # By its deadline, or by the end of the server.
             self.fail(CancelledError(), cancelled=True)
-        elif error is not None:
+        elif error is not None and not (self._told and isCancellation(error)):
             self.fail(error)
         elif self._told:
             # It may have been its reason to answer no more.

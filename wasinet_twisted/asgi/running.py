@@ -4,6 +4,9 @@ What runs an app's coroutine: an asyncio Task where the reactor is asyncio's, el
 Libraries made for asyncio ask for the Task that they run in, so nothing less will
 do for them. All that waits in this room waits by a L{Runner}, since a Task can
 wait for Futures only.
+
+Each coroutine runs in a copy of the context in which the Runner was made (PEP 567). The context of the caller may be
+another app's: a request that was pipelined is answered from within the C{send()} of the app before.
 """
 
 from __future__ import annotations
@@ -58,6 +61,11 @@ class Runner(Protocol):
         @return: L{None}: it has ended already.
         """
 
+    def cancel(self, run: Run) -> None:
+        """
+        Raise a CancelledError in a coroutine, where it waits.
+        """
+
     def kill(self, run: Run) -> None:
         """
         End a coroutine that was cancelled and goes on, where that can be done. Its owner is told that it has ended, or
@@ -92,17 +100,28 @@ class AsyncioRunner:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._context = copy_context()
 
     def run(self, coroutine: Coroutine[Any, Any, None], owner: Ending) -> Run | None:
         """
         See L{Runner.run}.
         """
-        loop = self._loop
+        loop, context = self._loop, self._context.copy()
         if loop.get_task_factory() is not None:
-            return loop.create_task(coroutine)
+            # Not all factories take a context.
+            return context.run(loop.create_task, coroutine)
         if _EAGER:
-            return asyncio.Task(coroutine, loop=loop, eager_start=True)  # type: ignore[call-arg,unused-ignore]
-        return asyncio.Task(coroutine, loop=loop)
+            return asyncio.Task(  # type: ignore[call-arg,unused-ignore]
+                coroutine, loop=loop, eager_start=True, context=context
+            )
+        return asyncio.Task(coroutine, loop=loop, context=context)
+
+    def cancel(self, run: Run) -> None:
+        """
+        See L{Runner.cancel}.
+        """
+        # Not at once: a Task that is cancelled before its first step never takes it, and its owner is told nothing.
+        self._loop.call_soon(run.cancel)
 
     def kill(self, run: Run) -> None:
         """
@@ -157,12 +176,13 @@ class OwnRunner:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
+        self._context = copy_context()
 
     def run(self, coroutine: Coroutine[Any, Any, None], owner: Ending) -> Run | None:
         """
         See L{Runner.run}.
         """
-        context = copy_context()
+        context = self._context.copy()
         try:
             # The first step is made here: most apps have nothing to wait for, and need no task.
             awaited = context.run(coroutine.send, None)
@@ -172,6 +192,12 @@ class OwnRunner:
         task = _Owned(coroutine, owner, self._reactor, context)
         task.goOn(awaited)
         return task
+
+    def cancel(self, run: Run) -> None:
+        """
+        See L{Runner.cancel}.
+        """
+        run.cancel()
 
     def kill(self, run: Run) -> None:
         """

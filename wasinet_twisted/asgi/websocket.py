@@ -72,26 +72,26 @@ class WebSocketExchange(Exchange):
         """
         See L{Exchange.returned}.
         """
-        cancelled = error is not None and isCancellation(error)
         if self._webSocket is not None:
-            self._closeAfter(error, cancelled)
+            self._closeAfter(error)
         elif self.isOpen():
-            if cancelled:
+            if self.wasCancelledBy(error):
                 self.fail(CancelledError(), cancelled=True)
             else:
                 why = f"the app has returned without an answer; {_EXPECTED.get(self._stage)}"
                 self.fail(error or LocalProtocolError(why))
-        elif error is not None and not cancelled and not isOfTheClient(error):
+        elif error is not None and not isCancellation(error) and not isOfTheClient(error):
             self._log(error)
 
-    def _closeAfter(self, error: BaseException | None, cancelled: bool) -> None:
+    def _closeAfter(self, error: BaseException | None) -> None:
         assert self._webSocket is not None
         code = 1000
-        if cancelled:
+        if self.wasCancelledBy(error):
             code = 1012
         elif error is not None:
             code = 1011
-            if not isOfTheClient(error):
+            isClosed = self._webSocket.closeCode is not None
+            if not (isOfTheClient(error) or (isClosed and isCancellation(error))):
                 self._log(error)
         self._webSocket.close(code)
 

@@ -120,6 +120,8 @@ class Serving(Owner, Protocol):
     dateLine: bytes
     # Those that are open, by their connections.
     webSockets: dict[Any, Any]
+    # Is it about to end?
+    draining: bool
 
     def runs(self, protocol: Any, task: Any) -> None:
         """
