@@ -191,8 +191,9 @@ class LifespanTests(SynchronousTestCase):
             await receive()
             await send({"type": "lifespan.startup.complete"})
             await receive()
-            await send({"type": "lifespan.shutdown.failed", "message": self.told[-1]})
-            if more:
+            message, goesOn = self.told
+            await send({"type": "lifespan.shutdown.failed", "message": message})
+            if goesOn:
                 await receive()
             raise RuntimeError("as Starlette does")
 
@@ -201,8 +202,8 @@ class LifespanTests(SynchronousTestCase):
             ("boom", ": boom"),
             ("", ": it gives no reason"),
         ):
-            for more in (False, True):
-                self.told.append(said)
+            for goesOn in (False, True):
+                self.told[:] = said, goesOn
                 made = self.made(app)
                 self.successResultOf(made.startup())
                 with capturedLogs() as events:
