@@ -198,7 +198,7 @@ ALLOWED = {
     },
     # cryptography shows a client's certificate, if there is one.
     "asgi": {"errors", "http", "net", "server", "websocket", "twisted", "cryptography"},
-    "reactor": {"_fast", "_privates", "_speed", "twisted"},
+    "reactor": {"_fast", "_privates", "_speed", "errors", "twisted"},
     "service": {
         "__version__",
         "_privates",

@@ -10,7 +10,7 @@ from asyncio import CancelledError as AsyncioCancelledError
 from contextvars import ContextVar
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.task import deferLater
 
 from tests.server.support import CONTINUE, chunked, get, message, parse, post
@@ -450,6 +450,33 @@ class DisconnectTests(AsgiCase):
             getattr(peer, go)()
             self.assertEqual(self.told[1:], [{"type": "http.disconnect"}], go)
 
+    def test_receiveIsToldFirst(self) -> None:
+        """
+        Before C{send} raises, which has waited for the client to take enough: who listens may end who sends.
+        """
+        waits: Deferred[None] = Deferred()
+
+        async def listen(receive: Receive) -> None:
+            await receive()
+            self.told.append(await receive())
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            ensureDeferred(listen(receive))
+            await send(start())
+            await waits
+            try:
+                while True:
+                    await send(body(bytes(100_000), True))
+            except OSError as error:
+                self.told.append(error)
+
+        peer = self.ask(app, get())
+        peer.stall()
+        waits.callback(None)
+        self.assertEqual(self.told, [])
+        peer.reset()
+        self.assertEqual([type(each) for each in self.told], [dict, ClientDisconnected])
+
     def test_sendRaises(self) -> None:
         """
         An OSError, by the specification; and an app that lets it pass has not failed.
@@ -469,6 +496,8 @@ class DisconnectTests(AsgiCase):
         peer = self.ask(app, get())
         peer.reset()
         waits.callback(None)
+        self.assertEqual(self.told, [])
+        self.clock.advance(0)
         self.assertIsInstance(self.told[0], ClientDisconnected)
         self.assertIn("has gone", str(self.told[0]))
         gc.collect()

@@ -162,6 +162,54 @@ class LifespanTests(SynchronousTestCase):
         self.assertEqual(self.told, ["ended"])
         self.failureResultOf(started, StartupFailed)
 
+    def test_cancelledStartup(self) -> None:
+        """
+        Starlette reports it as a failure, with a traceback; it is not logged as one.
+        """
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            try:
+                await Deferred()
+            except BaseException:
+                await send({"type": "lifespan.startup.failed", "message": "Traceback:\n  File\nCancelledError"})
+                raise
+
+        made = self.made(app)
+        started = made.startup()
+        with capturedLogs() as events:
+            self.successResultOf(made.shutdown())
+        self.assertEqual(events, [])
+        self.failureResultOf(started, StartupFailed)
+
+    def test_shutdownFails(self) -> None:
+        """
+        It is logged once: what the app says, not what it raises then.
+        """
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            message, goesOn = self.told
+            await send({"type": "lifespan.shutdown.failed", "message": message})
+            if goesOn:
+                await receive()
+            raise RuntimeError("as Starlette does")
+
+        for said, logged in (
+            ("Traceback:\n  File\nValueError: boom\n", ":\nTraceback:\n  File\nValueError: boom"),
+            ("boom", ": boom"),
+            ("", ": it gives no reason"),
+        ):
+            for goesOn in (False, True):
+                self.told[:] = said, goesOn
+                made = self.made(app)
+                self.successResultOf(made.startup())
+                with capturedLogs() as events:
+                    self.successResultOf(made.shutdown())
+                self.assertEqual([formatEvent(event) for event in events], [f"the app's shutdown failed{logged}"])
+
     def test_failsMeanwhile(self) -> None:
         """
         It is logged, and the app is served on.

@@ -33,7 +33,7 @@ class ScopeTests(AsgiCase):
             self.scope(get("/a?b=%20&c", "X-A: 1", "x-a: \xe4", "X-A: 1")),
             {
                 "type": "http",
-                "asgi": {"version": "3.0", "spec_version": "2.5"},
+                "asgi": {"version": "3.0", "spec_version": "2.3"},
                 "http_version": "1.1",
                 "method": "GET",
                 "scheme": "http",

@@ -234,4 +234,5 @@ class WrongTests(AsgiCase):
         peer.reset()
         self.assertEqual(self.told[1], {"type": "websocket.disconnect", "code": 1006, "reason": ""})
         waits.callback(None)
+        self.clock.advance(0)
         self.assertIsInstance(self.told[2], ClientDisconnected)

@@ -38,6 +38,7 @@ class OptionsTests(SynchronousTestCase):
             (["--root-path", "shop"], "--root-path: a root path must begin with a / and not end with one, not 'shop'"),
             (["--root-path", "/shop/"], "--root-path: a root path must begin with a /"),
             (["--nonsense"], "nonsense"),
+            (["shop.asgi:app"], "'shop.asgi:app' is no option; --app names the app"),
         ):
             error = self.assertRaises(UsageError, self.parse, *arguments)
             self.assertIn(expected, str(error))

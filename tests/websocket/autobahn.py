@@ -28,10 +28,10 @@ PATIENCE = 1800.0
 # The page's table stands between these.
 BEGIN, END = "<!-- autobahn -->\n", "<!-- end of autobahn -->\n"
 
-# What is not OK, and why, by the case or by the group that ends with a dot. NON-STRICT passes; UNIMPLEMENTED didn't run.
+# What is not OK, and why: by the case, or by a group, with a dot. NON-STRICT passes; UNIMPLEMENTED was not run.
 _HINT = (
-    "client, not run: Autobahn asks for client_no_context_takeover only of clients that offer it; ours doesn't, as browsers "
-    "don't, and does as the server asks all the same (RFC 7692 section 7.1.1.2)"
+    "client, not run: Autobahn asks for client_no_context_takeover only of clients that offer it; ours doesn't, as "
+    "browsers don't, and does as the server asks all the same (RFC 7692 section 7.1.1.2)"
 )
 KNOWN = {
     "6.4.3": "text that is no UTF-8 is refused when its frame is complete, not in the middle of a frame",

@@ -154,10 +154,10 @@ def checkApp(app: object) -> None:
     """
     @raise InvalidArgument: it is no ASGI 3 app, as far as its signature tells; it says what else it looks like.
     """
+    if isApp(app):
+        return
     if not callable(app):
         raise InvalidArgument(f"an ASGI app must be callable, not {app!r:.100}")
-    if _takes(app, 3):
-        return
     if _takes(app, 1):
         hint = (
             "this one takes a scope alone, as in ASGI 2: asgiref.compatibility.guarantee_single_callable(app) wraps it"
@@ -169,6 +169,13 @@ def checkApp(app: object) -> None:
     else:
         hint = f"this one is {app!r:.100}"
     raise InvalidArgument(f"an ASGI 3 app takes (scope, receive, send); {hint}")
+
+
+def isApp(app: object) -> bool:
+    """
+    Say whether this is an ASGI 3 app, as far as its signature tells.
+    """
+    return callable(app) and _takes(app, 3)
 
 
 def _takes(app: Callable[..., Any], count: int) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from ..errors import ClientDisconnected
 from ..server import Request
 from ..server.reply import Reply
 from .causes import isCancellation
@@ -111,6 +112,14 @@ class Exchange(Reply):
             self._run = None
             self._release()
             self._carrier.server.ran(self._carrier, self)
+
+    async def disconnected(self, what: str) -> ClientDisconnected:
+        """
+        Return what a C{send()} to a client that has gone raises, at the next turn: C{receive()} tells first, and an app
+        that may end its sending then does so; an app that sends again and again keeps nobody from their turn.
+        """
+        await self._runner.turn()
+        return ClientDisconnected(what)
 
     # Those who wait
 

@@ -11,7 +11,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..errors import (
-    ClientDisconnected,
     ConnectionClosed,
     IncompleteRead,
     LocalProtocolError,
@@ -184,7 +183,7 @@ class HttpExchange(Exchange):
             # By the specification, what comes now is ignored.
             return
         if not self.isOpen():
-            raise ClientDisconnected(f"{kind} for {self._request!r}, whose client {self.peerName()} has gone")
+            raise await self.disconnected(f"{kind} for {self._request!r}, whose client {self.peerName()} has gone")
         if kind == "http.response.body" and stage in (_STARTED, _BODY):
             written = self._body(bodyOf(message), bool(message.get("more_body", False)))
         elif kind == "http.response.start" and stage == _NOTHING:
@@ -284,7 +283,7 @@ class HttpExchange(Exchange):
             else:
                 await self._runner.wait(written)
         except ConnectionClosed as error:
-            raise ClientDisconnected(f"the client of {self._request!r} has gone: {error}") from error
+            raise await self.disconnected(f"the client of {self._request!r} has gone: {error}") from error
 
     async def _file(self, path: object) -> None:
         """
@@ -296,7 +295,7 @@ class HttpExchange(Exchange):
         try:
             for piece in reading:
                 if not self.isOpen():
-                    raise ClientDisconnected(f"the client of {self._request!r} has gone")
+                    raise await self.disconnected(f"the client of {self._request!r} has gone")
                 written = self._body(piece, True)
                 if written is not None:
                     await self._taken(written)

@@ -167,7 +167,7 @@ class Lifespan:
             self._phase = _STARTING
             return {"type": "lifespan.startup"}
         while self._phase != _STOPPING:
-            if self._phase == _STOPPED:
+            if self._phase == _STOPPED or (self._phase == _FAILED and self._over is not None):
                 # There is nothing more to be told.
                 assert self._run is not None
                 self._runner.cancel(self._run)
@@ -185,13 +185,16 @@ class Lifespan:
             else:
                 self._phase = _FAILED
                 text = str(message.get("message", "")).strip()
-                if "\n" in text:
+                # An app whose startup was cancelled, by Ctrl-C say, has failed at nothing.
+                if "\n" in text and self._over is None:
                     log.error("the app's startup failed:\n{text}", text=text)
                 self._started.fail(StartupFailed(f"the app's startup failed: {lastLine(text) or 'it gives no reason'}"))
         elif kind in ("lifespan.shutdown.complete", "lifespan.shutdown.failed") and self._phase == _TOLD:
             self._phase = _STOPPED
             if kind == "lifespan.shutdown.failed":
-                log.error("the app's shutdown failed: {text}", text=str(message.get("message", "")).strip())
+                self._phase = _FAILED
+                text = str(message.get("message", "")).strip() or "it gives no reason"
+                log.error("the app's shutdown failed:{between}{text}", between="\n" if "\n" in text else " ", text=text)
         else:
             raise LocalProtocolError(f"{kind!r} has no place here")
 

@@ -14,9 +14,12 @@ from ..server import Request
 from ..server.interfaces import Carrier
 from .proxies import Client, TrustedProxies, schemeOf
 
-# The versions of the specifications: of ASGI, and of its HTTP and WebSocket messages.
+# The versions of the specifications: of ASGI, and of its HTTP and WebSocket messages. HTTP's 2.5 is there too; but from
+# 2.4 on Starlette's streams expect to hear from send() alone that the client has gone, and a stream that waits for
+# something to send, as most server-sent events do, would wait for ever. Other servers say 2.3 too.
 VERSION = "3.0"
-SPECIFICATION = "2.5"
+HTTP_SPECIFICATION = "2.3"
+WEBSOCKET_SPECIFICATION = "2.5"
 
 _TLS_VERSIONS = {"TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
 
@@ -54,20 +57,21 @@ class Scopes:
             "http.response.pathsend": {},
             "http.response.early_hint": {},
         }
-        return self._scope("http", request, "http", "https", extensions)
+        return self._scope("http", HTTP_SPECIFICATION, request, "http", "https", extensions)
 
     def webSocket(self, request: Request) -> dict[str, Any]:
         """
         Return the scope of a request for a WebSocket.
         """
-        scope = self._scope("websocket", request, "ws", "wss", {"websocket.http.response": {}})
+        extensions: dict[str, Any] = {"websocket.http.response": {}}
+        scope = self._scope("websocket", WEBSOCKET_SPECIFICATION, request, "ws", "wss", extensions)
         del scope["method"]
         offered = ",".join(request.headers.getall("Sec-WebSocket-Protocol", [])).split(",")
         scope["subprotocols"] = [name for each in offered if (name := each.strip(" \t"))]
         return scope
 
     def _scope(
-        self, kind: str, request: Request, plain: str, secure: str, extensions: dict[str, Any]
+        self, kind: str, version: str, request: Request, plain: str, secure: str, extensions: dict[str, Any]
     ) -> dict[str, Any]:
         carrier = request._protocol
         uri = request.uri
@@ -89,7 +93,7 @@ class Scopes:
             client, isSecure = self._forwarded(request, client, isSecure)
         return {
             "type": kind,
-            "asgi": {"version": VERSION, "spec_version": SPECIFICATION},
+            "asgi": {"version": VERSION, "spec_version": version},
             "http_version": request.version[5:],
             "method": request.method.upper(),
             "scheme": secure if isSecure else plain,

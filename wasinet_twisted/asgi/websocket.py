@@ -166,7 +166,7 @@ class WebSocketExchange(Exchange):
                 self._close(message)
                 return
         elif not self.isOpen():
-            raise ClientDisconnected(f"{kind} for {self._request!r}, whose client {self.peerName()} has gone")
+            raise await self.disconnected(f"{kind} for {self._request!r}, whose client {self.peerName()} has gone")
         elif kind == "websocket.accept" and stage == _NOTHING:
             await self._accept(message)
             return
@@ -196,9 +196,9 @@ class WebSocketExchange(Exchange):
         except InvalidHandshake as error:
             self.refuse(error)
             self._wake()
-            raise ClientDisconnected(f"the handshake of {self._request!r} is not valid: {error}") from error
+            raise await self.disconnected(f"the handshake of {self._request!r} is not valid: {error}") from error
         except ConnectionClosed as error:
-            raise ClientDisconnected(f"the client of {self._request!r} has gone: {error}") from error
+            raise await self.disconnected(f"the client of {self._request!r} has gone: {error}") from error
         self._stage = _OPEN
         self._wake()
 
@@ -217,7 +217,7 @@ class WebSocketExchange(Exchange):
             sent: Any = self._webSocket.send(text if data is None else data)  # type: ignore[arg-type]
             await (sent if sent.called else self._runner.wait(sent))
         except ConnectionClosed as error:
-            raise ClientDisconnected(f"the WebSocket of {self.peerName()} is closed: {error}") from error
+            raise await self.disconnected(f"the WebSocket of {self.peerName()} is closed: {error}") from error
 
     def _close(self, message: Message) -> None:
         assert self._webSocket is not None
@@ -250,4 +250,4 @@ class WebSocketExchange(Exchange):
         try:
             await (written if written.called else self._runner.wait(written))
         except ConnectionClosed as error:
-            raise ClientDisconnected(f"the client of {self._request!r} has gone: {error}") from error
+            raise await self.disconnected(f"the client of {self._request!r} has gone: {error}") from error

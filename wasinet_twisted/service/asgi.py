@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
-from ..asgi.app import MODES, SHUTDOWN_DEADLINE, AsgiApp, checkApp
+from ..asgi.app import MODES, SHUTDOWN_DEADLINE, AsgiApp, checkApp, isApp
 from ..asgi.interfaces import App
 from ..asgi.lifespan import StartupFailed
 from ..asgi.proxies import TrustedProxies
@@ -179,6 +179,8 @@ def loadAsgiApp(text: str, factory: bool) -> App:
             app = app()
         except (Exception, SystemExit) as error:
             why, files = reasonOf(error)
+            if isinstance(error, TypeError) and isApp(app):
+                why += "; it looks like an app itself, which is served without --factory"
             raise AppFailed(f"the factory {text} failed: {why}", files) from error
     try:
         checkApp(app)

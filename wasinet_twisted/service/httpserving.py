@@ -64,6 +64,13 @@ class ServingOptions(CommandOptions):
         self.arguments = list(options or ())
         super().parseOptions(options)
 
+    def parseArgs(self, *arguments: str) -> None:
+        """
+        Refuse what is no option.
+        """
+        if arguments:
+            raise UsageError(f"{arguments[0]!r} is no option; --app names the {self.example}")
+
     def opt_listen(self, endpoint: str) -> None:
         """
         Serve at this port, address (127.0.0.1:8080) or Twisted endpoint. May be repeated.
