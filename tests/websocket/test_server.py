@@ -81,6 +81,22 @@ class HandshakeTests(WebSocketCase):
             self.assertEqual(response.status, 400, fields)
             self.assertTrue(self.isAsked)
 
+    def test_refusedShortly(self) -> None:
+        """
+        The answer doesn't say again all that was sent.
+        """
+        upgrade, connection, key, version = FIELDS
+        long = "x" * 20_000
+        for asks in (
+            (upgrade, connection, key, f"Sec-WebSocket-Version: {long}"),
+            (upgrade, connection, version, f"Sec-WebSocket-Key: {long}"),
+            (*FIELDS, f"Sec-WebSocket-Protocol: ,{long}"),
+            (*FIELDS, f"Sec-WebSocket-Protocol: x, x, {long}"),
+            (*FIELDS, f"Sec-WebSocket-Extensions: {long}"),
+            (*FIELDS, f"Origin: {long}"),
+        ):
+            self.assertLess(len(self.refused(handshake(asks=asks), origins=[]).body), 300)
+
     def test_refusedVersion(self) -> None:
         upgrade, connection, key, version = FIELDS
         for versions in ((), ("Sec-WebSocket-Version: 8",), (version, version), ("Sec-WebSocket-Version: 13, 8",)):

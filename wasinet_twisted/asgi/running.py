@@ -4,9 +4,6 @@ What runs an app's coroutine: an asyncio Task where the reactor is asyncio's, el
 Libraries made for asyncio ask for the Task that they run in, so nothing less will
 do for them. All that waits in this room waits by a L{Runner}, since a Task can
 wait for Futures only.
-
-Each coroutine runs in a copy of the context in which the Runner was made (PEP 567). The context of the caller may be
-another app's: a request that was pipelined is answered from within the C{send()} of the app before.
 """
 
 from __future__ import annotations
@@ -100,21 +97,17 @@ class AsyncioRunner:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._context = copy_context()
 
     def run(self, coroutine: Coroutine[Any, Any, None], owner: Ending) -> Run | None:
         """
         See L{Runner.run}.
         """
-        loop, context = self._loop, self._context.copy()
+        loop = self._loop
         if loop.get_task_factory() is not None:
-            # Not all factories take a context.
-            return context.run(loop.create_task, coroutine)
+            return loop.create_task(coroutine)
         if _EAGER:
-            return asyncio.Task(  # type: ignore[call-arg,unused-ignore]
-                coroutine, loop=loop, eager_start=True, context=context
-            )
-        return asyncio.Task(coroutine, loop=loop, context=context)
+            return asyncio.Task(coroutine, loop=loop, eager_start=True)  # type: ignore[call-arg,unused-ignore]
+        return asyncio.Task(coroutine, loop=loop)
 
     def cancel(self, run: Run) -> None:
         """
@@ -176,13 +169,12 @@ class OwnRunner:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        self._context = copy_context()
 
     def run(self, coroutine: Coroutine[Any, Any, None], owner: Ending) -> Run | None:
         """
         See L{Runner.run}.
         """
-        context = self._context.copy()
+        context = copy_context()
         try:
             # The first step is made here: most apps have nothing to wait for, and need no task.
             awaited = context.run(coroutine.send, None)

@@ -90,8 +90,8 @@ class WebSocketExchange(Exchange):
             code = 1012
         elif error is not None:
             code = 1011
-            isClosed = self._webSocket.closeCode is not None
-            if not (isOfTheClient(error) or (isClosed and isCancellation(error))):
+            # While its own client is there, it may be another one's that has gone.
+            if self._webSocket.closeCode is None or not (isOfTheClient(error) or isCancellation(error)):
                 self._log(error)
         self._webSocket.close(code)
 

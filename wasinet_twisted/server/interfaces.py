@@ -8,6 +8,7 @@ another that imports it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..http import ServerConnection
@@ -113,6 +114,7 @@ class Serving(Owner, Protocol):
     """
 
     reactor: Any
+    context: Context
     handler: Callable[[Any], Any]
     limits: ServerLimits
     statistics: Statistics

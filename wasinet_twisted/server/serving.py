@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from typing import Any, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -61,7 +62,7 @@ class HttpServer(ConnectionFactory):
     """
 
     # What each request asks for.
-    __slots__ = ("accessLog", "dateLine", "handler", "limits", "statistics", "webSockets")
+    __slots__ = ("accessLog", "context", "dateLine", "handler", "limits", "statistics", "webSockets")
 
     def __init__(
         self,
@@ -81,6 +82,8 @@ class HttpServer(ConnectionFactory):
         self.reactor = theReactor(reactor)
         super().__init__(None, maxConnections=limits.connections, alpn=["http/1.1"], reactor=self.reactor)
         self.handler = handler
+        # Of which each call of the handler gets a copy (PEP 567).
+        self.context = copy_context()
         self.limits = limits
         self.accessLog = accessLog
         self.statistics = Statistics()
