@@ -47,10 +47,18 @@ def _ours(title: str, reactor: str) -> Candidate:
     return Candidate(title, command, ("wasinet_twisted", "twisted", "websockets"))
 
 
+def _asgi(title: str, app: str) -> Candidate:
+    listen = ("--app", app, "--lifespan", "off", "--listen", "tcp:{port}:interface=127.0.0.1")
+    command = (script("twistd"), "--nodaemon", "--pidfile=", "wasinet-asgi", *listen)
+    return Candidate(title, command, ("wasinet_twisted", "twisted", "websockets"))
+
+
 # The first is ours: the others are compared with it.
 CANDIDATES = {
     "ours": _ours("wasinet_twisted", "wasinet"),
     "epoll": _ours("wasinet_twisted, Twisted's epoll", "epoll"),
+    "asgi": _asgi("wasinet_twisted, a bare ASGI app", "benchmarks.peers.wsasgi:app"),
+    "asgi-starlette": _asgi("wasinet_twisted, Starlette", "benchmarks.peers.wsstarlette:app"),
     "uvicorn": _uvicorn("websockets"),
     "uvicorn-sansio": _uvicorn("websockets-sansio"),
     "uvicorn-wsproto": _uvicorn("wsproto"),

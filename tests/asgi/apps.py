@@ -142,7 +142,9 @@ async def events():
             await asyncio.sleep(1000)
         finally:
             print("told: events")
-    return StreamingResponse(pieces(), media_type="text/event-stream")
+    # For nginx.
+    headers = {"X-Accel-Buffering": "no"}
+    return StreamingResponse(pieces(), media_type="text/event-stream", headers=headers)
 
 @app.websocket("/items/{item}/ws")
 async def talk(socket: WebSocket, item: int, q: int = Depends(number)):
