@@ -114,6 +114,7 @@ SURFACE = {
         "TooManyRedirects",
         "fetch",
     },
+    "wasinet_twisted.asgi": {"AsgiApp", "StartupFailed"},
     "wasinet_twisted.reactor": {"EPollReactor", "install"},
     "wasinet_twisted.testing": {
         "Direction",
@@ -181,11 +182,14 @@ ALLOWED = {
         "socksio",
         "yarl",
     },
+    # cryptography shows a client's certificate, if there is one.
+    "asgi": {"errors", "http", "net", "server", "twisted", "cryptography"},
     "reactor": {"_fast", "_privates", "_speed", "twisted"},
     "service": {
         "__version__",
         "_privates",
         "_speed",
+        "asgi",
         "attrs",
         "errors",
         "http",

@@ -88,6 +88,19 @@ class MessageTooLarge(RemoteProtocolError, LimitExceeded):
     """
 
 
+class InvalidHandshake(RemoteProtocolError):
+    """
+    The opening handshake of a WebSocket is not as RFC 6455 section 4 has it, or is not allowed. A server answers with
+    C{statusHint}: 400, 403 (the origin) or 426 (the version).
+
+    @ivar fields: what the answer has beside its text.
+    """
+
+    def __init__(self, message: str, *, statusHint: int = 400, fields: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(message, statusHint=statusHint)
+        self.fields = tuple(fields)
+
+
 class ContentError(RemoteProtocolError, ValueError):
     """
     A body is not what its fields say it is.
@@ -100,6 +113,32 @@ class ConnectionClosed(WasinetError):
     the peer or the network. In the latter case C{__cause__} is Twisted's own
     reason.
     """
+
+
+class ClientDisconnected(ConnectionClosed, OSError):
+    """
+    An ASGI app sends to a client that is gone, or whose request has been refused.
+    """
+
+
+class WebSocketClosed(ConnectionClosed):
+    """
+    The WebSocket is closed, by either side, or its connection is gone.
+
+    @ivar code: the code of the Close frame that began the close (RFC 6455 section 7.4); 1005: the frame had none; 1006:
+        the connection ended without one.
+    @ivar reason: the reason in that frame.
+    """
+
+    def __init__(self, code: int, reason: str = "", message: str | None = None) -> None:
+        super().__init__(code, reason, message)
+        self.code = code
+        self.reason = reason
+        self._message = message
+
+    def __str__(self) -> str:
+        said = f": {self.reason!r}" if self.reason else ""
+        return self._message or f"the WebSocket is closed with code {self.code}{said}"
 
 
 class IncompleteRead(WasinetError):
@@ -187,6 +226,27 @@ class ProxyFailed(ConnectFailed):
         super().__init__(message, attempts)
         self.status = status
         self.replyCode = replyCode
+
+
+class WebSocketRefused(ConnectFailed):
+    """
+    A server has answered a WebSocket's opening handshake with another status than 101.
+
+    @ivar status: that status, such as 403.
+    @ivar fields: the fields of that response.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        attempts: Sequence[tuple[str, BaseException]] = (),
+        *,
+        status: int = 0,
+        fields: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        super().__init__(message, attempts)
+        self.status = status
+        self.fields = tuple(fields)
 
 
 class ListenFailed(WasinetError):

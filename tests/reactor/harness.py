@@ -1,15 +1,17 @@
 """
-Any epoll reactor, built and run within a test, and connections between it and plain sockets.
+Any epoll or asyncio reactor, built and run within a test, and connections between it and plain sockets.
 """
 
 from __future__ import annotations
 
 import socket
 import threading
+from asyncio import new_event_loop
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 from twisted.internet import reactor as _installed
 from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import ClientFactory, Protocol
@@ -23,8 +25,29 @@ Result = TypeVar("Result")
 
 LOCAL = "127.0.0.1"
 
+# What an asyncio loop does otherwise: it isn't run from within itself, and orders, logs and raises in its own way.
+onEpoll = pytest.mark.parametrize("world", ["stock", "ours"], indirect=True)
+onAsyncio = pytest.mark.parametrize("world", ["stockAsyncio", "oursAsyncio"], indirect=True)
+
 # The ways to get a connection from the reactor. The other end is a plain socket.
 KINDS = ("tcpServer", "tcpClient", "unixServer", "unixClient", "adopted", "adoptedPort")
+
+
+def asyncioReactor(kind: Callable[[Any], Any]) -> Callable[[], Any]:
+    """
+    What makes a reactor on an asyncio loop of its own.
+    """
+    return lambda: kind(new_event_loop())
+
+
+def closePollers(reactor: Any) -> None:
+    """
+    Close what a reactor that has run waits with.
+    """
+    if hasattr(reactor, "_poller"):
+        reactor._poller.close()
+    else:
+        reactor._asyncioEventloop.close()
 
 
 class World:
@@ -64,7 +87,7 @@ class World:
         self.reactor._internalReaders.clear()
         for call in self.reactor.getDelayedCalls():
             call.cancel()
-        self.reactor._poller.close()
+        closePollers(self.reactor)
         for thread in self._threads:
             thread.join(PATIENCE)
             assert not thread.is_alive()

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from twisted.internet.error import ConnectionDone
 
-from tests.reactor.harness import KINDS, LOCAL, Recording, World, readExactly
+from tests.reactor.harness import KINDS, LOCAL, Recording, World, onEpoll, readExactly
 
 # They name the reactors themselves.
 pytestmark = pytest.mark.reactorless
@@ -22,6 +22,7 @@ pytestmark = pytest.mark.reactorless
 everyKind = pytest.mark.parametrize("kind", KINDS)
 
 
+@onEpoll
 @everyKind
 def test_iterateFromWithin(world: World, kind: str) -> None:
     """
@@ -50,6 +51,7 @@ def test_iterateFromWithin(world: World, kind: str) -> None:
     assert world.protocols[0].received == [b"first", b"second"]
 
 
+@onEpoll
 @everyKind
 def test_stopFromWithin(world: World, kind: str) -> None:
     """

@@ -1,6 +1,6 @@
 """
 What stands in a transport's slots and is known to compiled code: changed, replaced and taken away by others. And what a
-turn of the loop does beside its events. On the stock reactor and on ours.
+turn of the loop does beside its events. On the stock reactors and on ours.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pytest
 from twisted.internet import abstract
 from twisted.internet.main import CONNECTION_LOST
 
-from tests.reactor.harness import LOCAL, Recording, World, readAll, readExactly
+from tests.reactor.harness import LOCAL, Recording, World, onEpoll, readAll, readExactly
 
 # They name the reactors themselves.
 pytestmark = pytest.mark.reactorless
@@ -274,6 +274,7 @@ def test_aFactoryThatDeclines(world: World) -> None:
 # A turn of the loop
 
 
+@onEpoll
 def test_timedCallsInTheirOrder(world: World) -> None:
     """
     What is due together runs in the order of its time; what a timed call asks for at once runs in the next turn.
@@ -320,6 +321,7 @@ def test_cancelledCallsAreThrownAway(world: World) -> None:
     assert left[0] < 60
 
 
+@onEpoll
 def test_whatATurnRaisesIsLogged(world: World, loggedErrors: Callable[[], list[str]]) -> None:
     reactor = world.reactor
     reactor.callLater(0, lambda: 1 / 0)
@@ -343,6 +345,7 @@ def test_crash(world: World) -> None:
     assert ran == ["later"]
 
 
+@onEpoll
 @pytest.mark.parametrize("raises", [False, True])
 def test_signalWhileItWaits(world: World, raises: bool, loggedErrors: Callable[[], list[str]]) -> None:
     """

@@ -1,5 +1,6 @@
 """
-What goes wrong most easily when writes are gathered: the order, and who is forgotten. On the stock reactor and on ours.
+What goes wrong most easily when writes are gathered: the order, and who is forgotten. Each on the stock reactors and
+on ours.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.reactor.harness import KINDS, Recording, World, readExactly
+from tests.reactor.harness import KINDS, Recording, World, onEpoll, readExactly
 
 # They name the reactors themselves.
 pytestmark = pytest.mark.reactorless
@@ -177,6 +178,7 @@ def test_whatAPeerSaidBeforeItWentIsRead(world: World, kind: str, unread: bool) 
     assert len(protocol.lost) == 1
 
 
+@onEpoll
 @pytest.mark.parametrize("raises", [False, True], ids=["iterates", "raises"])
 def test_whoEndsWhileOthersAreToSend(world: World, raises: bool, loggedErrors: Callable[[], list[str]]) -> None:
     """

@@ -1,6 +1,6 @@
 """
 What a transport promises when it reads: that what users replace is what is called, that who has paused is left alone,
-and what the log says. Each on the stock reactor and on ours.
+and what the log says. Each on the stock reactors and on ours.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 from twisted.internet import tcp
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.python import log
 from zope.interface import implementer
 
-from tests.reactor.harness import KINDS, LOCAL, Recording, World, readExactly
+from tests.reactor.harness import KINDS, LOCAL, Recording, World, onEpoll, readExactly
 
 # They name the reactors themselves.
 pytestmark = pytest.mark.reactorless
@@ -313,6 +313,7 @@ def test_nothingIsReceivedAfterTheEnd(world: World, kind: str, how: str) -> None
     assert (len(protocol.received), len(protocol.lost)) == (1, 1)
 
 
+@onEpoll
 @everyKind
 @pytest.mark.parametrize("error", [ValueError, ConnectionDone])
 def test_raisingLosesTheConnection(
@@ -375,6 +376,46 @@ def test_logContext(world: World, kind: str) -> None:
     assert len(said) == 6
     for event in said:
         assert event["system"] == event.get("connection", event["system"])
+
+
+# What dataReceived returns
+
+
+@pytest.mark.parametrize("half", [False, True], ids=["", "halfCloseable"])
+@pytest.mark.parametrize("returned", [ConnectionDone(), ConnectionLost(), "text", 0])
+@pytest.mark.filterwarnings("ignore:Returning a value other than None:DeprecationWarning")
+def test_whatDataReceivedReturns(world: World, returned: Any, half: bool) -> None:
+    """
+    Up to Twisted 26.4 it is the reason to disconnect, as if the read had ended with it; from then on it is nothing.
+    """
+    told: list[str] = []
+
+    class Returning(Recording):
+        def dataReceived(self, data: bytes) -> Any:
+            super().dataReceived(data)
+            return returned
+
+    @implementer(IHalfCloseableProtocol)
+    class HalfCloseable(Returning):
+        def readConnectionLost(self) -> None:
+            told.append("read")
+
+        def writeConnectionLost(self) -> None: ...
+
+    def peer(plain: socket.socket) -> None:
+        sayTwice(plain)
+        world.reactor.callFromThread(lambda: told.append(f"lost {len(world.protocols[0].lost)}"))
+        time.sleep(0.02)
+
+    world.talk("tcpServer", HalfCloseable if half else Returning, peer)
+    (protocol,) = world.protocols
+    if "rval" not in tcp.Connection._dataReceived.__code__.co_varnames or not returned:
+        assert (protocol.received, told) == ([b"first", b"second"], ["lost 0"])
+    elif half and isinstance(returned, ConnectionDone):
+        assert (protocol.received, told) == ([b"first"], ["read", "lost 0"])
+    else:
+        assert (protocol.received, told) == ([b"first"], ["lost 1"])
+        assert protocol.lost[0].value is returned or protocol.lost[0].check(type(returned))
 
 
 @everyKind

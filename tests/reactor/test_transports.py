@@ -1,5 +1,5 @@
 """
-What a transport promises when it writes and when it ends. Each on the stock reactor and on ours.
+What a transport promises when it writes and when it ends. Each on the stock reactors and on ours.
 """
 
 from __future__ import annotations

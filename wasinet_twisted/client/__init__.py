@@ -19,6 +19,7 @@ from .proxies import Proxy
 from .report import Report
 from .response import Response
 from .timings import Timings
+from .websocket import webSocket
 
 if TYPE_CHECKING:
     from .agent import Agent
@@ -36,6 +37,7 @@ __all__ = [
     "Timings",
     "TooManyRedirects",
     "fetch",
+    "webSocket",
 ]
 
 

@@ -4,10 +4,13 @@ A server's answers as bytes: what each message needs beside its own fields, by t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..errors import LocalProtocolError
 from .asks import offersUpgrade, takesTrailers
 from .checks import checkStatus, framingOf
 from .events import HeadersLike, RequestHead
+from .fields import Pair
 from .framing import UNTIL_CLOSE, isInterim, isTunnel
 from .messages import WasiResponse
 from .outgoing import CLOSE_LINE, KEEP_ALIVE_LINE, BodyWriter, encodeAnswerHead, encodeChunk, encodeEnd, framePieces
@@ -79,13 +82,13 @@ def interimAnswer(request: RequestHead, status: int, headers: HeadersLike) -> by
     return b"" if request.version == "HTTP/1.0" else WasiResponse(status, headers).encode()
 
 
-def refusal(status: int, reason: str, method: str, date: bytes) -> tuple[bytes, int]:
+def refusal(status: int, reason: str, method: str, date: bytes, fields: Sequence[Pair] = ()) -> tuple[bytes, int]:
     """
     Encode an error as a response of text, the last one of its connection.
 
     @return: the response, and how long its body is.
     """
-    response = WasiResponse(status, {"Content-Type": "text/plain; charset=utf-8"}, f"{reason}\n")
+    response = WasiResponse(status, [("Content-Type", "text/plain; charset=utf-8"), *fields], f"{reason}\n")
     pairs, body = response._plan(method)
     head = encodeAnswerHead(status, response.reason, pairs, date, CLOSE_LINE)
     return (head, 0) if method == "HEAD" else (head + body, len(body))

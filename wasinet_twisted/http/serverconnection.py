@@ -15,6 +15,7 @@ C{requestreceiver} (bytes in), C{answers} (bytes out), C{timing} (deadlines).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 from typing import TypeVar
 
@@ -24,6 +25,7 @@ from .asks import takesTrailers
 from .connection import KEEP, Expired
 from .events import HeadersLike, RequestHead
 from .exchange import ASKED, IDLE, OVER, REFUSED, UNREAD
+from .fields import Pair
 from .limits import DEFAULT_LIMITS, Limits
 from .messages import WasiResponse
 from .outgoing import fastResponse
@@ -133,14 +135,17 @@ class ServerConnection(RequestReceiver[R]):
         self._expects = self._expects and status != 100
         return encoded
 
-    def refuse(self, status: int, reason: str, now: float, date: bytes = b"") -> tuple[bytes, int]:
+    def refuse(
+        self, status: int, reason: str, now: float, date: bytes = b"", fields: Sequence[Pair] = ()
+    ) -> tuple[bytes, int]:
         """
         Answer what can't be served, and nothing after it.
 
+        @param fields: what the response has beside its text.
         @return: what is to be sent, a response of text; and how long its body is.
         @raise LocalProtocolError: the response has begun: only L{abort} is left.
         """
-        encoded = refusal(status, reason, "GET" if self.request is None else self.request.method, date)
+        encoded = refusal(status, reason, "GET" if self.request is None else self.request.method, date, fields)
         self.exchange.move(REFUSED)
         self._linger(now)
         return encoded

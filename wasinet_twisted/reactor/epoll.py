@@ -8,18 +8,18 @@ import errno
 from collections import deque
 from collections.abc import Callable
 from select import EPOLLIN
-from socket import AF_UNIX
 from typing import Any
 
 from twisted.internet import epollreactor
-from twisted.internet.error import UnsupportedAddressFamily
-from twisted.internet.main import CONNECTION_LOST, installReactor
+from twisted.internet.main import installReactor
 from twisted.python import context, log
 from twisted.python.log import ILogContext
 
 from .._fast import fastLines, fastPath
 from .._speed import install as installTwins
-from .transports import LEAN, Connector, Gathering, Port, Server, UNIXConnector, UNIXPort, UNIXServer
+from . import opening
+from .dispatch import callLogged, keepHeap, sendNow
+from .transports import LEAN, Gathering
 
 # How many events are dispatched before timed calls are looked at again.
 _EVENTS = 512
@@ -27,7 +27,6 @@ _EVENTS = 512
 # right after the other, they find the peer awake that the first has woken, and waking is what costs; but the first must
 # not wait for too many others' events.
 _TOGETHER = 32
-_MAPPED = 1 << 20
 # Timed calls later than in so many seconds are left to Twisted, which knows how long epoll can wait.
 _LONGEST = 1_000_000
 
@@ -65,10 +64,7 @@ class EPollReactor(epollreactor.EPollReactor):
         self.logContext: dict[str, Any] = {}
         # What log messages are told of where they come from, innermost last. Each thread has its own.
         self._contexts: list[Any] = []
-        # What is read lies at the top of the heap. glibc gives that back to the system when it is free, and asks for it
-        # anew at the next read: a third of the time of a message of 16 KiB. It does so when as much is free as twice
-        # the largest block that was ever mapped and freed (mallopt(3), M_MMAP_THRESHOLD): this one.
-        bytes(_MAPPED)
+        keepHeap()
         super().__init__()
 
     # For the transports
@@ -78,6 +74,12 @@ class EPollReactor(epollreactor.EPollReactor):
         Does epoll watch for C{transport} to become writable?
         """
         return transport.fileno() in self._writes
+
+    def isReading(self, transport: Any) -> bool:
+        """
+        Does epoll watch for what comes for C{transport}?
+        """
+        return transport.fileno() in self._reads
 
     def removeReader(self, reader: Any) -> None:
         """
@@ -190,88 +192,15 @@ class EPollReactor(epollreactor.EPollReactor):
                 self._call(transport, self._sendNow, transport)
 
     def _sendNow(self, transport: Any) -> None:
-        try:
-            why = transport.sendNow()
-            if why is CONNECTION_LOST and transport.fileno() in self._reads:
-                # What had come before is for the protocol: as when epoll tells of both.
-                transport.doRead()
-        except BaseException as error:
-            log.err()
-            why = error
-        if why:
-            self._disconnectSelectable(transport, why, False)
+        sendNow(self, transport)
 
     def _call(self, transport: Any, do: Callable[..., object], *arguments: object) -> None:
-        """
-        What C{log.callWithLogger} does.
-        """
-        contexts = self._contexts
-        contexts.append(transport)
-        try:
-            do(*arguments)
-        except KeyboardInterrupt:
-            raise
-        except BaseException:
-            log.err(system=transport.logPrefix())
-        finally:
-            contexts.pop()
+        callLogged(self._contexts, transport, do, *arguments)
 
     # IReactorTCP, IReactorUNIX, IReactorSocket
-
-    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
-        """
-        See C{IReactorTCP.listenTCP}.
-        """
-        listening = Port(port, factory, backlog, interface, self)
-        listening.startListening()
-        return listening
-
-    def connectTCP(self, host: str, port: int, factory: Any, timeout: float = 30, bindAddress: Any = None) -> Any:
-        """
-        See C{IReactorTCP.connectTCP}.
-        """
-        connector = Connector(host, port, factory, timeout, bindAddress, self)
-        connector.connect()
-        return connector
-
-    def listenUNIX(self, address: Any, factory: Any, backlog: int = 50, mode: int = 0o666, wantPID: int = 0) -> Any:
-        """
-        See C{IReactorUNIX.listenUNIX}.
-        """
-        listening = UNIXPort(address, factory, backlog, mode, self, wantPID)
-        listening.startListening()
-        return listening
-
-    def connectUNIX(self, address: Any, factory: Any, timeout: float = 30, checkPID: int = 0) -> Any:
-        """
-        See C{IReactorUNIX.connectUNIX}.
-        """
-        connector = UNIXConnector(address, factory, timeout, self, checkPID)
-        connector.connect()
-        return connector
-
-    def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: Any) -> Any:
-        """
-        See C{IReactorSocket.adoptStreamPort}.
-        """
-        if addressFamily not in self._supportedAddressFamilies:
-            raise UnsupportedAddressFamily(addressFamily)
-        if addressFamily == AF_UNIX:
-            listening = UNIXPort._fromListeningDescriptor(self, fileDescriptor, factory)
-        else:
-            listening = Port._fromListeningDescriptor(self, fileDescriptor, addressFamily, factory)
-        listening.startListening()
-        return listening
-
-    def adoptStreamConnection(self, fileDescriptor: int, addressFamily: int, factory: Any) -> Any:
-        """
-        See C{IReactorSocket.adoptStreamConnection}.
-        """
-        if addressFamily not in self._supportedAddressFamilies:
-            raise UnsupportedAddressFamily(addressFamily)
-        if addressFamily == AF_UNIX:
-            return UNIXServer._fromConnectedSocket(fileDescriptor, factory, self)
-        return Server._fromConnectedSocket(fileDescriptor, addressFamily, factory, self)
+    listenTCP, connectTCP = opening.listenTCP, opening.connectTCP
+    listenUNIX, connectUNIX = opening.listenUNIX, opening.connectUNIX
+    adoptStreamPort, adoptStreamConnection = opening.adoptStreamPort, opening.adoptStreamConnection
 
 
 def install() -> EPollReactor:

@@ -14,5 +14,16 @@ from .serving import HttpServer, serve
 from .static.handler import files
 from .statistics import Statistics
 from .status import StatusApp
+from .websocket import isWebSocket
 
-__all__ = ["AccessLog", "HttpServer", "Request", "ServerLimits", "Statistics", "StatusApp", "files", "serve"]
+__all__ = [
+    "AccessLog",
+    "HttpServer",
+    "Request",
+    "ServerLimits",
+    "Statistics",
+    "StatusApp",
+    "files",
+    "isWebSocket",
+    "serve",
+]

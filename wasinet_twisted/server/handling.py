@@ -7,7 +7,7 @@ there is no object for a request but the request itself until a handler waits.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Coroutine, Sequence
 from contextvars import Context, copy_context
 from types import CoroutineType
 from typing import Any
@@ -25,11 +25,13 @@ from ..errors import (
 from ..http import RequestHead, WasiResponse
 from ..http.asks import UNKNOWN_EXPECTATION, expectsUnknown
 from ..http.exchange import HEAD
+from ..http.fields import Pair
 from ..http.framing import isTunnel
 from ..http.messages import PieceSource
 from ..net.tasks.hints import withAsyncioHint
 from ..net.tasks.task import Task
 from .accesslog import CLIENT_CLOSED, peerOf
+from .answering import Answering
 from .interfaces import Carrier
 from .pieces import closePieces, inPieces
 from .request import Request
@@ -40,10 +42,12 @@ log = Logger()
 
 # What the statistics are told of those that are refused: few and fixed words.
 _REASONS = {
+    403: "origin",
     408: "too slow",
     413: "body too large",
     414: "target too long",
     417: "unknown expectation",
+    426: "no WebSocket",
     431: "head too large",
     501: "not served",
     503: "handler too slow",
@@ -100,7 +104,7 @@ def goOn(carrier: Carrier, request: Request, result: Any, context: Context | Non
             carrier.server.runs(carrier, run)
     elif isinstance(result, Awaitable):
         _run(carrier, Run(_wait(result), carrier, request))
-    else:
+    elif not isinstance(result, Answering):
         failed(carrier, request, invalid(result))
 
 
@@ -177,7 +181,7 @@ def failed(carrier: Carrier, request: Request, error: BaseException, cancelled: 
     elif gone and isinstance(error, ConnectionClosed | IncompleteRead):
         log.info("the handler of {request} ended: {error}", request=request, error=error)
     elif unanswered and error is request._fault:
-        refuse(carrier, getattr(error, "statusHint", 400), str(error), request)
+        refuse(carrier, getattr(error, "statusHint", 400), str(error), request, getattr(error, "fields", ()))
     elif unanswered and isinstance(error, SlowBody):
         refuse(carrier, error.statusHint, "the body came too slowly", request)
     elif error is request._fault or isinstance(error, SlowBody):
@@ -200,11 +204,12 @@ def failed(carrier: Carrier, request: Request, error: BaseException, cancelled: 
             carrier.abort()
 
 
-def refuse(carrier: Carrier, status: int, reason: str, request: Request | None) -> None:
+def refuse(carrier: Carrier, status: int, reason: str, request: Request | None, fields: Sequence[Pair] = ()) -> None:
     """
     Answer with an error, and nothing after it.
 
     @param request: what is refused; L{None} if its head could not be read.
+    @param fields: what the answer has beside its text.
     """
     if carrier.lost or carrier.closing:
         return
@@ -215,7 +220,7 @@ def refuse(carrier: Carrier, status: int, reason: str, request: Request | None) 
     else:
         since = connection.clock.since if connection.exchange.state == HEAD else now
     try:
-        encoded, size = connection.refuse(status, reason, now, server.dateLine)
+        encoded, size = connection.refuse(status, reason, now, server.dateLine, fields)
     except LocalProtocolError:
         carrier.abort()
         return
@@ -229,7 +234,7 @@ def refuse(carrier: Carrier, status: int, reason: str, request: Request | None) 
     carrier.follow()
 
 
-def brokenOff(carrier: Carrier, request: Request, sending: Task[Any] | None) -> None:
+def brokenOff(carrier: Carrier, request: Request, sending: Task[Any] | Answering | None) -> None:
     """
     There will be no more of a response: its connection is gone, or what gives its pieces has failed.
 
@@ -237,7 +242,8 @@ def brokenOff(carrier: Carrier, request: Request, sending: Task[Any] | None) -> 
     """
     carrier.inFlight = None
     carrier.server.statistics.abandoned()
-    status, sent = (sending.status, sending.sent) if isinstance(sending, Sending) else (CLIENT_CLOSED, 0)
+    sends = isinstance(sending, Sending | Answering) and sending.status
+    status, sent = (sending.status, sending.sent) if sends else (CLIENT_CLOSED, 0)  # type: ignore[union-attr]
     seconds = carrier.reactor.seconds() - carrier.connection.clock.started
     logAnswer(carrier, request, status, sent, seconds, complete=False)
 

@@ -36,6 +36,10 @@ class Carrier(Protocol):
     reactor: Any
     closing: bool
     lost: bool
+    # Has the peer ended its direction, or is the connection gone?
+    peerFinished: bool
+    # The transport, if it is over TLS.
+    tls: Any
 
     def transmit(self, data: bytes) -> None:
         """
@@ -92,6 +96,11 @@ class Carrier(Protocol):
         The peer's address.
         """
 
+    def local(self) -> IAddress:
+        """
+        Our address.
+        """
+
     def peerName(self) -> str:
         """
         The peer's address for messages.
@@ -109,13 +118,15 @@ class Serving(Owner, Protocol):
     statistics: Statistics
     accessLog: AccessLog | None
     dateLine: bytes
+    # Those that are open, by their connections.
+    webSockets: dict[Any, Any]
 
-    def runs(self, protocol: Any, task: Task[Any]) -> None:
+    def runs(self, protocol: Any, task: Any) -> None:
         """
         A task of the connection's runs.
         """
 
-    def ran(self, protocol: Any, task: Task[Any]) -> None:
+    def ran(self, protocol: Any, task: Any) -> None:
         """
         It has ended.
         """

@@ -25,6 +25,7 @@ from .direct import sendsDirectly
 from .handling import Sending, brokenOff, handle, refuse, switched
 from .interfaces import Serving
 from .request import Request
+from .websocket import handlerEnded
 
 
 class HttpProtocol(TransportProtocol):
@@ -338,12 +339,7 @@ class HttpProtocol(TransportProtocol):
         """
         if self._tunnel is None:
             return False
-        if error is None:
-            self._tunnel.close(CLOSE_TIMEOUT)
-        elif cancelled:
-            self._tunnel.abort()
-        else:
-            self._tunnel.taskFailed("the handler", error)
+        handlerEnded(self._tunnel, self.server.webSockets.get(self), error, cancelled)
         return True
 
     # The end

@@ -4,7 +4,7 @@ L{Request}: what a handler is given.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl, unquote
 
@@ -30,7 +30,10 @@ from ..http.framing import CHUNKED
 from ..http.pieces import Pieces
 from ..net import WasiTcpConn
 from ..net.tasks.awaited import turn
+from ..websocket.handle import WebSocket
+from ..websocket.limits import DEFAULT_LIMITS, WebSocketLimits
 from .interfaces import Carrier
+from .websocket import accept
 
 
 class Request(RequestHead):
@@ -280,6 +283,40 @@ class Request(RequestHead):
         @raise LocalProtocolError: the request doesn't offer that, or has been answered.
         """
         return ensureDeferred(self._takeOver(protocol, headers))
+
+    def webSocket(
+        self,
+        *,
+        subprotocols: Iterable[str] = (),
+        compression: bool = True,
+        headers: HeadersLike = (),
+        limits: WebSocketLimits = DEFAULT_LIMITS,
+        origins: Iterable[str] | None = None,
+    ) -> Deferred[WebSocket]:
+        """
+        Open a WebSocket: judge the handshake (RFC 6455 section 4.2), answer 101, and give it to the handler. When the
+        handler returns, it is closed with 1000; when the handler raises, with 1011.
+
+            ws = await request.webSocket()
+            async for message in ws:
+                await ws.send(message)
+
+        @param subprotocols: those that this server speaks, the preferred one first; the first that the client offers
+            is chosen. If it offers none of them, none is chosen.
+        @param compression: take the client's offer of permessage-deflate, if there is one (RFC 7692).
+        @param headers: what the 101 has beside the handshake's own fields, such as Set-Cookie.
+        @param limits: its L{WebSocketLimits<wasinet_twisted.websocket.WebSocketLimits>}.
+        @param origins: the origins of the pages that may open it, such as C{"https://example.org"}; L{None}: all. A
+            page of any site can open a WebSocket to this server, with this server's cookies. Clients that are no
+            browsers send no Origin, and are let in.
+        @return: fires with the L{WebSocket<wasinet_twisted.websocket.WebSocket>}.
+        @raise InvalidHandshake: the handshake is not valid, or the origin may not. Let it pass, and the client is
+            answered with 400, 403 or 426.
+        @raise InvalidArgument: one of these can't be used.
+        @raise LocalProtocolError: the request has been answered.
+        @raise NotSupported: the extra C{ws} is missing.
+        """
+        return ensureDeferred(accept(self, subprotocols, compression, headers, limits, origins))
 
     def acceptTunnel(self, headers: HeadersLike = ()) -> Deferred[WasiTcpConn]:
         """

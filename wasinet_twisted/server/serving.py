@@ -24,8 +24,8 @@ from ..net.addresses import checkTimeout
 from ..net.reactors import theReactor
 from ..net.server.endpoints import endpointOf, listenFailed
 from ..net.stream.transportprotocol import TransportProtocol
-from ..net.tasks.task import Task
 from .accesslog import AccessLog
+from .answering import Answering
 from .dates import dateLine
 from .deadlines import tick
 from .limits import DEFAULT_SERVER_LIMITS, ServerLimits, timingOf
@@ -33,10 +33,11 @@ from .protocol import HttpProtocol
 from .request import Request
 from .statistics import Statistics
 from .urls import urlOf
+from .websocket import drain as drainWebSockets
 
 log = Logger()
 
-Handler = Callable[[Request], WasiResponse | Awaitable[WasiResponse | None]]
+Handler = Callable[[Request], WasiResponse | Answering | Awaitable[WasiResponse | None]]
 
 # How often deadlines are looked at, in seconds.
 TICK = 0.5
@@ -60,7 +61,7 @@ class HttpServer(ConnectionFactory):
     """
 
     # What each request asks for.
-    __slots__ = ("accessLog", "dateLine", "handler", "limits", "statistics")
+    __slots__ = ("accessLog", "dateLine", "handler", "limits", "statistics", "webSockets")
 
     def __init__(
         self,
@@ -83,6 +84,7 @@ class HttpServer(ConnectionFactory):
         self.limits = limits
         self.accessLog = accessLog
         self.statistics = Statistics()
+        self.webSockets: dict[Any, Any] = {}
         self.draining = False
         self.ports: list[IListeningPort] = []
         # The Date field's line; it is made anew with each tick.
@@ -142,16 +144,24 @@ class HttpServer(ConnectionFactory):
             self._ticking.cancel()
             self._ticking = None
 
-    def runs(self, protocol: TransportProtocol, task: Task[Any]) -> None:
+    def runs(self, protocol: TransportProtocol, task: Any) -> None:
         """
         A handler waits for something.
         """
+        before: Any = self._served.get(protocol)
+        if isinstance(before, Answering) and not before.done:
+            # It has answered and goes on, while its connection serves the next request: it is kept apart, and counts as
+            # a connection does.
+            self.keep(before, before)  # type: ignore[arg-type]
+            self._outlived.add(before)  # type: ignore[arg-type]
         self.keep(protocol, task)
 
-    def ran(self, protocol: TransportProtocol, task: Task[Any]) -> None:
+    def ran(self, protocol: TransportProtocol, task: Any) -> None:
         """
         It has ended.
         """
+        if task in self._outlived:
+            protocol = task
         self.release(protocol, task)
         if protocol in self._outlived and self.taskOf(protocol) is None:
             self._outlived.discard(protocol)
@@ -269,7 +279,7 @@ class HttpServer(ConnectionFactory):
         """
         Stop listening, close the connections that are idle, and let the requests
         in flight be answered, also half-received ones, with C{Connection: close}.
-        What is left after C{deadline} seconds is cancelled and reset.
+        WebSockets are closed with 1012. What is left after C{deadline} seconds is cancelled and reset.
 
         @param deadline: C{ServerLimits.drain} by default.
         @return: fires when all is over, and the access log has been flushed. A log whose file is stalled is waited for
@@ -281,6 +291,7 @@ class HttpServer(ConnectionFactory):
         for protocol in self.connections:
             assert isinstance(protocol, HttpProtocol)
             protocol.drain()
+        drainWebSockets(self.webSockets)
         drained = super().drain(self.limits.drain if deadline is None else deadline)
         return closed.addCallback(lambda _: drained).addCallback(lambda _: self._flushLog())
 
