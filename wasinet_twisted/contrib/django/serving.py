@@ -15,7 +15,8 @@ from twisted.logger import STDLibLogObserver, globalLogBeginner
 from twisted.python.failure import Failure
 
 from ...asgi import AsgiApp
-from ...server import HttpServer
+from ...server import HttpServer, ServerLimits
+from ...server.limits import DEFAULT_SERVER_LIMITS
 
 # How long requests in flight may take when the server stops, and then the app's own shutdown, in seconds. Who stops it
 # waits for it: it is for development and for tests.
@@ -27,17 +28,26 @@ class AppServer:
     Runs the reactor, and a server on it.
     """
 
-    def __init__(self, app: Any, listening: socket.socket, reactor: Any, **options: Any) -> None:
+    def __init__(
+        self,
+        app: Any,
+        listening: socket.socket,
+        reactor: Any,
+        *,
+        limits: ServerLimits = DEFAULT_SERVER_LIMITS,
+        **options: Any,
+    ) -> None:
         """
         @param app: an ASGI 3 app.
         @param listening: a socket that listens. It is closed at the end.
         @param reactor: one that runs asyncio programs, and does not run yet.
+        @param limits: the server's.
         @param options: L{AsgiApp}'s.
         """
-        self._app = AsgiApp(app, **options)
+        self._app = AsgiApp(app, reactor=reactor, **options)
         self._socket = listening
         self._reactor = reactor
-        self._server = HttpServer(self._app, reactor=reactor)
+        self._server = HttpServer(self._app, limits=limits, reactor=reactor)
         self._starting: Deferred[None] | None = None
         self._stopping = False
         self._error: BaseException | None = None
@@ -52,7 +62,8 @@ class AppServer:
         """
         # To the logging of the project, instead of nowhere.
         globalLogBeginner.beginLoggingTo([STDLibLogObserver()], redirectStandardIO=False)
-        self._reactor.callWhenRunning(self._begin, ready)
+        # Not callWhenRunning: asyncio's loop runs a little later than the reactor.
+        self._reactor.callLater(0, self._begin, ready)
         try:
             self._reactor.run(installSignalHandlers=False)
         finally:
@@ -82,8 +93,9 @@ class AppServer:
 
     async def _start(self, ready: Callable[[], object] | None) -> None:
         await self._app.startup()
-        listening = AdoptedStreamServerEndpoint(self._reactor, self._socket.fileno(), self._socket.family)
-        await self._server.listenOn(listening)
+        family = self._socket.family
+        # The endpoint duplicates the descriptor, and closes the one that it was given.
+        await self._server.listenOn(AdoptedStreamServerEndpoint(self._reactor, self._socket.detach(), family))
         if ready is not None:
             ready()
 
