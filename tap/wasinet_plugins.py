@@ -19,6 +19,13 @@ wasinetHttp = ServiceMaker(
     "wasinet-http",
 )
 
+wasinetAsgi = ServiceMaker(
+    "wasinet-asgi",
+    "wasinet_twisted.service.asgi",
+    "Serve an ASGI app by HTTP/1.1 and WebSocket.",
+    "wasinet-asgi",
+)
+
 wasinetReactor = Reactor(
     "wasinet",
     "wasinet_twisted.reactor",

@@ -21,7 +21,7 @@ from zope.interface.verify import verifyObject
 
 from tests.service.test_httpoptions import parse
 from tests.support import temporaryDirectory
-from wasinet_twisted.service import http as command
+from wasinet_twisted.service import httpserving as command
 from wasinet_twisted.service import reloading
 from wasinet_twisted.service.app import AppFailed, appFiles, loadApp
 from wasinet_twisted.service.http import HttpAppService, makeService

@@ -9,21 +9,29 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
 
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, NotSupported
 from ..http import WasiResponse
 from ..net.addresses import checkTimeout
 from ..net.reactors import theReactor
-from ..server import Request
+from ..server import Request, isWebSocket
 from ..server.answering import Answering
-from .exchange import HttpExchange
+from ..websocket.limits import DEFAULT_LIMITS, WebSocketLimits
+from ..websocket.needs import needWebsockets
+from .exchange import Exchange
+from .http import HttpExchange
 from .interfaces import App
 from .lifespan import Lifespan
 from .proxies import TrustedProxies
 from .running import Runner, runnerFor
 from .scope import Scopes
+from .websocket import WebSocketExchange
 
-_MODES = ("auto", "on", "off")
+log = Logger()
+
+MODES = ("auto", "on", "off")
 
 # How long an app's shutdown may take, in seconds.
 SHUTDOWN_DEADLINE = 5.0
@@ -51,6 +59,7 @@ class AsgiApp:
         rootPath: str = "",
         lifespan: str = "auto",
         trustedProxies: Iterable[str] = (),
+        webSocketLimits: WebSocketLimits = DEFAULT_LIMITS,
         reactor: Any = None,
     ) -> None:
         """
@@ -61,14 +70,18 @@ class AsgiApp:
             C{"off"}: it is not asked.
         @param trustedProxies: whose X-Forwarded-For and X-Forwarded-Proto are honoured: addresses, networks such as
             C{"10.0.0.0/8"}, C{"unix"} for peers on Unix sockets, C{"*"} for whoever connects.
+        @param webSocketLimits: the bounds of each WebSocket. WebSockets need the extra C{ws}.
         @raise InvalidArgument: one of these can't be.
         """
         checkApp(app)
-        if lifespan not in _MODES:
-            raise InvalidArgument(f"lifespan must be one of {', '.join(_MODES)}, not {lifespan!r}")
+        if lifespan not in MODES:
+            raise InvalidArgument(f"lifespan must be one of {', '.join(MODES)}, not {lifespan!r}")
         self._app = app
         self._mode = lifespan
         self._scopes = Scopes(rootPath, TrustedProxies(trustedProxies))
+        self._webSocketLimits = webSocketLimits
+        # Is the package there that it takes? None: nobody has asked for a WebSocket yet.
+        self._webSockets: bool | None = None
         self._reactor: Any = theReactor(reactor)
         # Made when the reactor runs, and asyncio's loop with it.
         self._runner: Runner | None = None
@@ -80,20 +93,33 @@ class AsgiApp:
         """
         if request.method == "CONNECT":
             return WasiResponse(501, {"Content-Type": "text/plain"}, "CONNECT is not served here\n")
-        exchange = HttpExchange(request, self._runner or self._running())
-        exchange.start(self._app, self._scopes.http(request))
+        runner = self._runner or self._running()
+        exchange: Exchange
+        # Nearly all requests ask nothing of their connection.
+        if request._asks and isWebSocket(request) and self._speaksWebSocket():
+            exchange = WebSocketExchange(request, runner, self._webSocketLimits)
+            exchange.start(self._app, self._scopes.webSocket(request))
+        else:
+            exchange = HttpExchange(request, runner)
+            exchange.start(self._app, self._scopes.http(request))
         return exchange
 
     def startup(self) -> Deferred[None]:
         """
-        Tell the app that it is to be served. The reactor has to run.
+        Tell the app that it is to be served.
 
         @return: fires when requests may come.
         @raise StartupFailed: the app says that it can't be served.
         """
         if self._mode == "off":
             return succeed(None)
-        self._lifespan = Lifespan(self._app, self._running(), self._reactor, self._mode == "on")
+        try:
+            runner = self._running()
+        except RuntimeError:
+            # asyncio's loop runs a moment later than the reactor says that it runs, and react() calls its function
+            # before either.
+            return deferLater(self._reactor, 0, self.startup)  # type: ignore[arg-type]
+        self._lifespan = Lifespan(self._app, runner, self._reactor, self._mode == "on")
         self._scopes.state = self._lifespan.state
         return self._lifespan.startup()
 
@@ -107,6 +133,16 @@ class AsgiApp:
         checkTimeout(deadline)
         lifespan, self._lifespan = self._lifespan, None
         return succeed(None) if lifespan is None else lifespan.shutdown(deadline)
+
+    def _speaksWebSocket(self) -> bool:
+        if self._webSockets is None:
+            try:
+                needWebsockets()
+                self._webSockets = True
+            except NotSupported as error:
+                self._webSockets = False
+                log.warn("requests for WebSockets are answered as those for HTTP: {error}", error=error)
+        return self._webSockets
 
     def _running(self) -> Runner:
         if self._runner is None:

@@ -14,6 +14,7 @@ from ..http.checks import shorten
 Pair = tuple[str, str]
 
 _LENGTH = "content-length"
+_CODING = "transfer-encoding"
 
 
 def kindOf(message: Any) -> str:
@@ -29,29 +30,41 @@ def kindOf(message: Any) -> str:
     return kind
 
 
-def responseOf(message: Any) -> WasiResponse:
+def responseOf(message: Any) -> tuple[WasiResponse, str | None]:
     """
     Make a response without a body of a C{http.response.start}. The framing is the server's: a Transfer-Encoding is left
-    out, as the specification has it, and a Content-Length where there can be none.
+    out, as the specification has it.
 
+    @return: the response without its Content-Length, and that, if there is one.
     @raise LocalProtocolError: it has no status, or fields that are none. Values are judged when the response is sent.
     """
-    kind, status = message["type"], message.get("status")
+    status = message.get("status")
     # http.HTTPStatus is an int too; True is one that nobody means.
-    if not isinstance(status, int) or status is True or not 200 <= status <= 599:
-        raise LocalProtocolError(f"the status of {kind} must be a whole number from 200 to 599, not {status!r}")
+    if status.__class__ is not int and (not isinstance(status, int) or status is True):
+        raise _notAStatus(message["type"], status)
+    if not 200 <= status <= 599:
+        raise _notAStatus(message["type"], status)
     response = WasiResponse(int(status))
-    pairs = fieldsOf(message)
-    for name, _ in pairs:
-        # Nearly always there is none of the two.
-        if len(name) == 17 and name.lower() == "transfer-encoding":
-            pairs = [pair for pair in pairs if pair[0].lower() != "transfer-encoding"]
-            break
-    if status == 204:
-        # RFC 9110 section 8.6. Django sets one.
-        pairs = [pair for pair in pairs if pair[0].lower() != _LENGTH or pair[1] != "0"]
-    response._pairs = pairs
-    return response
+    given = message.get("headers", ())
+    pairs, length = response._pairs, None
+    try:
+        for rawName, rawValue in given:
+            name, value = rawName.decode("latin-1"), rawValue.decode("latin-1").strip(" \t")
+            size = len(name)
+            if size == 14 and name.lower() == _LENGTH:
+                if length is not None and length != value:
+                    # Both, for the encoder to refuse.
+                    pairs.append((name, value))
+                length = length or value
+            elif size != 17 or name.lower() != _CODING:
+                pairs.append((name, value))
+    except (TypeError, ValueError, AttributeError):
+        raise _notPairs(message["type"], given) from None
+    return response, length
+
+
+def _notAStatus(kind: str, status: object) -> LocalProtocolError:
+    return LocalProtocolError(f"the status of {kind} must be a whole number from 200 to 599, not {status!r}")
 
 
 def fieldsOf(message: Any) -> list[Pair]:
@@ -91,24 +104,13 @@ def bodyOf(message: Any) -> bytes:
     raise LocalProtocolError(f"the body of {message['type']} must be bytes, not {type(body).__name__}")
 
 
-def framedBySize(response: WasiResponse, size: int) -> None:
+def withLength(response: WasiResponse, length: str | None) -> WasiResponse:
     """
-    Leave out a Content-Length that says what the encoder would: most apps set one. One that says something else stays,
-    for the encoder to refuse.
+    Give a response its Content-Length, if it has one.
     """
-    pairs = response._pairs
-    for index, (name, value) in enumerate(pairs):
-        if len(name) == 14 and name.lower() == _LENGTH:
-            if value == str(size):
-                del pairs[index]
-            return
-
-
-def hasLength(response: WasiResponse) -> bool:
-    """
-    Does it have a Content-Length?
-    """
-    return any(name.lower() == _LENGTH for name, _ in response._pairs)
+    if length is not None:
+        response._pairs.append(("Content-Length", length))
+    return response
 
 
 def linksOf(message: Any) -> list[Pair]:

@@ -94,9 +94,12 @@ class AsyncioRunner:
         """
         See L{Runner.run}.
         """
-        if _EAGER and self._loop.get_task_factory() is None:
-            return asyncio.Task(coroutine, loop=self._loop, eager_start=True)  # type: ignore[call-arg,unused-ignore]
-        return self._loop.create_task(coroutine)
+        loop = self._loop
+        if loop.get_task_factory() is not None:
+            return loop.create_task(coroutine)
+        if _EAGER:
+            return asyncio.Task(coroutine, loop=loop, eager_start=True)  # type: ignore[call-arg,unused-ignore]
+        return asyncio.Task(coroutine, loop=loop)
 
     def kill(self, run: Run) -> None:
         """

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.interfaces import IAddress
 
 from ..errors import InvalidArgument
 from ..server import Request
@@ -41,25 +40,35 @@ class Scopes:
         @param rootPath: the path that a proxy has taken off, such as C{"/shop"}.
         @raise InvalidArgument: it is no such path.
         """
-        if rootPath and (not rootPath.startswith("/") or rootPath.endswith("/")):
-            raise InvalidArgument(f"rootPath must begin with a / and not end with one, not {rootPath!r}")
-        self._rootPath = rootPath
+        self._rootPath = checkRootPath(rootPath)
         self._rawRootPath = quote(rootPath).encode("ascii")
-        self._proxies = proxies
+        self._proxies = proxies if proxies else None
         self.state: dict[str, Any] = {}
 
     def http(self, request: Request) -> dict[str, Any]:
         """
         Return a request's scope.
         """
-        scope = self._scope("http", request, "http", "https")
-        extensions = scope["extensions"]
-        extensions["http.response.trailers"] = {}
-        extensions["http.response.pathsend"] = {}
-        extensions["http.response.early_hint"] = {}
+        extensions: dict[str, Any] = {
+            "http.response.trailers": {},
+            "http.response.pathsend": {},
+            "http.response.early_hint": {},
+        }
+        return self._scope("http", request, "http", "https", extensions)
+
+    def webSocket(self, request: Request) -> dict[str, Any]:
+        """
+        Return the scope of a request for a WebSocket.
+        """
+        scope = self._scope("websocket", request, "ws", "wss", {"websocket.http.response": {}})
+        del scope["method"]
+        offered = ",".join(request.headers.getall("Sec-WebSocket-Protocol", [])).split(",")
+        scope["subprotocols"] = [name for each in offered if (name := each.strip(" \t"))]
         return scope
 
-    def _scope(self, kind: str, request: Request, plain: str, secure: str) -> dict[str, Any]:
+    def _scope(
+        self, kind: str, request: Request, plain: str, secure: str, extensions: dict[str, Any]
+    ) -> dict[str, Any]:
         carrier = request._protocol
         uri = request.uri
         if uri[0] == "/":
@@ -72,13 +81,11 @@ class Scopes:
         if self._rootPath and path[:1] == "/":
             path = self._rootPath + path
             rawPath = self._rawRootPath + rawPath
-        peer = carrier.peer()
-        client = (peer.host, peer.port) if isinstance(peer, IPv4Address | IPv6Address) else None
+        client = _addressOf(carrier.peer())
         isSecure = carrier.tls is not None
-        extensions: dict[str, Any] = {}
         if isSecure:
             extensions["tls"] = _tls(carrier.tls.info)
-        if self._proxies and self._proxies.trustsPeer(None if client is None else client[0]):
+        if self._proxies is not None and self._proxies.trustsPeer(None if client is None else client[0]):
             client, isSecure = self._forwarded(request, client, isSecure)
         return {
             "type": kind,
@@ -99,9 +106,19 @@ class Scopes:
 
     def _forwarded(self, request: Request, client: Client | None, isSecure: bool) -> tuple[Client | None, bool]:
         headers = request.headers
+        assert self._proxies is not None
         client = self._proxies.clientOf(client, headers.getall("X-Forwarded-For", []))
         scheme = schemeOf(headers.getall("X-Forwarded-Proto", []))
         return client, isSecure if scheme is None else scheme == "https"
+
+
+def checkRootPath(path: str) -> str:
+    """
+    @raise InvalidArgument: nothing can be mounted there.
+    """
+    if path and (not path.startswith("/") or path.endswith("/") or not path.isprintable()):
+        raise InvalidArgument(f"a root path must begin with a / and not end with one, not {path!r}")
+    return path
 
 
 def _headers(request: Request) -> list[tuple[bytes, bytes]]:
@@ -124,13 +141,17 @@ def _lower(name: str) -> bytes:
     return lower
 
 
+def _addressOf(address: Any) -> Client | None:
+    # Each request asks twice: isinstance() would take twice as long.
+    kind = address.__class__
+    return (address.host, address.port) if kind is IPv4Address or kind is IPv6Address else None
+
+
 def _server(carrier: Carrier) -> tuple[str, int | None] | None:
-    address: IAddress = carrier.local()
-    if isinstance(address, IPv4Address | IPv6Address):
-        return address.host, address.port
-    if isinstance(address, UNIXAddress) and address.name:
-        return address.name.decode("utf-8", "surrogateescape"), None
-    return None
+    address = carrier.local()
+    if isinstance(address, UNIXAddress):
+        return (address.name.decode("utf-8", "surrogateescape"), None) if address.name else None
+    return _addressOf(address)
 
 
 def _tls(info: Any) -> dict[str, Any]:

@@ -120,7 +120,7 @@ class Reply(Answering):
 
     def refuse(self, error: BaseException) -> None:
         """
-        The request's body is malformed, or comes too slowly: answer that, if nothing has been answered yet.
+        The request is malformed, or its body comes too slowly: answer that, if nothing has been answered yet.
         """
         carrier = self._carrier
         if self.status:
@@ -129,7 +129,7 @@ class Reply(Answering):
         elif isinstance(error, SlowBody):
             refuse(carrier, error.statusHint, "the body came too slowly", self._request)
         else:
-            refuse(carrier, getattr(error, "statusHint", 400), str(error), self._request)
+            refuse(carrier, getattr(error, "statusHint", 400), str(error), self._request, getattr(error, "fields", ()))
 
     def fail(self, error: BaseException, cancelled: bool = False) -> None:
         """

@@ -4,6 +4,7 @@ The app that a command serves: found by its name, and what to say when it can't 
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import sys
@@ -12,6 +13,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+_HERE = os.path.join(os.path.dirname(__file__), "")
+_IMPORTLIB = importlib.__file__
 _NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 _APP = re.compile(f"({_NAME}):({_NAME})")
 
@@ -35,7 +38,7 @@ def loadApp(text: str) -> Callable[..., Any]:
     @param text: such as C{"package.module:handler"}.
     @raise AppFailed: with one line that says why not.
     """
-    return _load("app", text, "handler", "a function that takes a request")
+    return load("app", text, "handler", "a function that takes a request")
 
 
 def loadShutdown(text: str) -> Callable[..., Any]:
@@ -44,10 +47,17 @@ def loadShutdown(text: str) -> Callable[..., Any]:
 
     @raise AppFailed: with one line that says why not.
     """
-    return _load("shutdown", text, "function", "a function that takes nothing")
+    return load("shutdown", text, "function", "a function that takes nothing")
 
 
-def _load(option: str, text: str, example: str, kind: str) -> Callable[..., Any]:
+def load(option: str, text: str, example: str, kind: str) -> Callable[..., Any]:
+    """
+    Import what an option names, also from the current directory.
+
+    @param example: what stands behind the colon, for an error.
+    @param kind: what it has to be.
+    @raise AppFailed: with one line that says why not.
+    """
     match = _APP.fullmatch(text)
     if match is None:
         raise AppFailed(f"--{option} must be like package.module:{example}, not {text!r}")
@@ -58,16 +68,8 @@ def _load(option: str, text: str, example: str, kind: str) -> Callable[..., Any]
     try:
         app: Any = import_module(module)
     except (Exception, SystemExit) as error:
-        frames = [(each.filename, each.lineno) for each in traceback.extract_tb(error.__traceback__)]
-        # Without those of importing itself.
-        frames = [each for each in frames if not each[0].startswith("<frozen ") and each[0] != __file__][1:]
-        if isinstance(error, SyntaxError) and error.filename:
-            frames.append((error.filename, error.lineno))
-        what = error.msg if isinstance(error, SyntaxError) else str(error)
-        where = "".join(f" ({file}, line {line})" for file, line in frames[-1:])
-        # On one line, whatever the exception says.
-        why = " ".join(f"{type(error).__name__}: {what}".removesuffix(": ").split())
-        raise AppFailed(f"can't import the {option} {text}: {why}{where}", {file for file, _ in frames}) from error
+        why, files = reasonOf(error)
+        raise AppFailed(f"can't import the {option} {text}: {why}", files) from error
     try:
         for part in name.split("."):
             app = getattr(app, part)
@@ -77,6 +79,24 @@ def _load(option: str, text: str, example: str, kind: str) -> Callable[..., Any]
     if not callable(app):
         raise AppFailed(f"the {option} {text} must be {kind}, not {app!r:.100}")
     return app  # type: ignore[no-any-return]
+
+
+def reasonOf(error: BaseException) -> tuple[str, set[str]]:
+    """
+    Say why an app's code has failed.
+
+    @return: what was raised in the app's code, and where, on one line; and the files that it came through.
+    """
+    frames = [(each.filename, each.lineno) for each in traceback.extract_tb(error.__traceback__)]
+    # Without those of importing itself, and of what has asked for it.
+    frames = [each for each in frames if not each[0].startswith(("<frozen ", _HERE)) and each[0] != _IMPORTLIB]
+    if isinstance(error, SyntaxError) and error.filename:
+        frames.append((error.filename, error.lineno))
+    what = error.msg if isinstance(error, SyntaxError) else str(error)
+    where = "".join(f" ({file}, line {line})" for file, line in frames[-1:])
+    # On one line, whatever the exception says.
+    why = " ".join(f"{type(error).__name__}: {what}".removesuffix(": ").split())
+    return f"{why}{where}", {file for file, _ in frames}
 
 
 def appFiles() -> set[str]:

@@ -279,7 +279,13 @@ class CommandOptions(Options):
         self._checkAccessLog()
         if getattr(self, "parent", None) is not None:
             # Without twistd or twist above them, it's for whoever parses them to choose.
-            installReactor()
+            self.chooseReactor()
+
+    def chooseReactor(self) -> None:
+        """
+        Install the reactor that the command runs best on, unless another is asked for.
+        """
+        installReactor()
 
     def _checkAccessLog(self) -> None:
         path, format = self["access-log"], self["access-log-format"]

@@ -4,39 +4,16 @@ C{twistd wasinet-http}: serves an app of the user's by HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from twisted.application.service import IService
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.interfaces import IListeningPort
-from twisted.logger import Logger
-from twisted.python.usage import UsageError
 
-from ..errors import InvalidArgument
-from ..server.limits import DEFAULT_SERVER_LIMITS
-from ..server.serving import Handler, HttpServer
-from ..server.statushost import checkName
-from ..server.urls import isLoopback, urlOf
-from .app import AppFailed, appFiles, loadApp, loadShutdown
-from .command import CommandOptions, CommandService
-from .endpoints import checkEndpoint, namesOf, onLoopback
-from .limits import limitsByName, raiseDescriptors, withinDescriptors, withLimit
-from .listening import Launch
-from .reloading import WORKER_DRAIN, Reported, Supervisor, commandAgain, reported
-from .standardoutput import neverBlock
-from .stopping import SHUTDOWN_DEADLINE
-
-log = Logger()
-
-DEFAULT_LISTEN = "tcp:8080"
-
-# Of the status pages; they are for a few who look.
-STATUS_LIMITS = replace(DEFAULT_SERVER_LIMITS, connections=16, drain=1.0)
+from .app import loadApp, loadShutdown
+from .httpserving import HttpAppService, ServingOptions, serviceOf
+from .reloading import Reported
 
 
-class Options(CommandOptions):
+class Options(ServingOptions):
     """
     The options of C{wasinet-http}.
     """
@@ -56,148 +33,16 @@ class Options(CommandOptions):
             "A function of the app, async or not, called when the last request has been answered.",
         ],
     ]
-    optFlags: ClassVar = [
-        ["reload", None, "For development: start anew when a file of the app changes."],
-    ]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self["listen"] = []
-        self["status"] = []
-        self["status-host"] = []
-        self["limits"] = DEFAULT_SERVER_LIMITS
-        self.arguments: list[str] = []
-
-    def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """
-        Parse them, and keep them for C{--reload}.
-        """
-        self.arguments = list(options or ())
-        super().parseOptions(options)
-
-    def opt_listen(self, endpoint: str) -> None:
-        """
-        Serve at this port, address (127.0.0.1:8080) or Twisted endpoint. May be repeated.
-        """
-        self["listen"].append(checkEndpoint("listen", endpoint))
-
-    def opt_status(self, endpoint: str) -> None:
-        """
-        Show how the server does, at this endpoint; on 127.0.0.1 unless it names an interface. May be repeated.
-        """
-        self["status"].append(onLoopback("status", checkEndpoint("status", endpoint)))
-
-    def opt_status_host(self, name: str) -> None:
-        """
-        Let the status page answer to this host name, beside localhost and IP addresses. May be repeated.
-        """
-        try:
-            self["status-host"].append(checkName(name))
-        except InvalidArgument as error:
-            raise UsageError(f"--status-host: {error}") from None
-
-    def opt_limits(self, text: str) -> None:
-        """
-        Set a bound: name=value, such as head=5 or message.body=10000000. May be repeated.
-        """
-        try:
-            self["limits"] = withLimit(self["limits"], text)
-        except InvalidArgument as error:
-            raise UsageError(f"--limits {text}: {error}") from None
-
-    def postOptions(self) -> None:
-        """
-        The usual port, unless endpoints were named.
-        """
-        if self["app"] is None:
-            raise UsageError("--app: it must be named, as package.module:handler")
-        if self["status-host"] and not self["status"]:
-            raise UsageError("--status-host: there is no --status page that could answer to it")
-        if not self["listen"]:
-            self["listen"] = [DEFAULT_LISTEN]
-        if self["reload"]:
-            if Launch.fromOptions(self).daemon:
-                raise UsageError("--reload: it is for development, not for a daemon; run twistd with -n")
-            for endpoint in (*self["listen"], *self["status"]):
-                if "systemd:" in endpoint:
-                    raise UsageError(f"--reload: the socket of {endpoint} can't be handed on")
-        super().postOptions()
-
-
-def announceStatus(port: IListeningPort) -> None:
-    """
-    Say in the log where the status page is, and who can read it.
-    """
-    url = urlOf(port, "http")
-    address = port.getHost()
-    if isLoopback(port):
-        assert isinstance(address, IPv4Address | IPv6Address)
-        log.info(
-            "the status page is at {url}; it has no authentication; it listens on {host} only",
-            url=url,
-            host=address.host,
-        )
-    elif isinstance(address, UNIXAddress):
-        log.info("the status page is at {url}; it has no authentication; the mode of the socket protects it", url=url)
-    else:
-        log.warn("the status page is at {url}; it has no authentication; everybody who reaches it can read it", url=url)
-
-
-class HttpAppService(CommandService):
-    """
-    The app's server, its status pages, and the access log.
-    """
-
-    def __init__(
-        self,
-        options: Options,
-        handler: Handler,
-        worker: Reported | None = None,
-        *,
-        shutdown: Callable[[], Any] | None = None,
-        reactor: Any = None,
-    ) -> None:
-        """
-        @param worker: if it is restarted by a parent.
-        @param shutdown: the app's function to call at the end.
-        """
-        super().__init__(Launch.fromOptions(options), reactor=reactor)
-        self.logTo(options)
-        limits = withinDescriptors(options["limits"], raiseDescriptors(self._reactor))
-        reactorFor = None
-        if worker is not None:
-            limits = replace(limits, drain=min(limits.drain, WORKER_DRAIN))
-            worker.setServiceParent(self)
-            reactorFor = worker.reactorFor
-        if shutdown is not None:
-            self.atStop(shutdown, SHUTDOWN_DEADLINE if worker is None else WORKER_DRAIN)
-        server = HttpServer(handler, limits=limits, reactor=reactor)
-        self.serveHttp(server, options["listen"], reactorFor=reactorFor)
-        if options["status"]:
-            from ..server.status import StatusApp
-
-            hosts = [*options["status-host"], *namesOf(options["status"])]
-            page = StatusApp(server.statistics, limitsByName(limits), hosts=hosts)
-            pages = HttpServer(page, limits=STATUS_LIMITS, reactor=reactor)
-            self.serveHttp(pages, options["status"], logged=False, announce=announceStatus, reactorFor=reactorFor)
 
 
 def makeService(options: Options) -> IService:
     """
     What twistd and twist call.
     """
-    launch = Launch.fromOptions(options)
-    worker = reported() if options["reload"] else None
-    if options["reload"] and worker is None:
-        pidFile = "pidfile" in (getattr(options, "parent", None) or {})
-        command = commandAgain(options.arguments, pidFile=pidFile)
-        return Supervisor(launch, [*options["listen"], *options["status"]], command)
-    neverBlock(options)
-    try:
+
+    def make(worker: Reported | None) -> IService:
         handler = loadApp(options["app"])
         shutdown = None if options["shutdown"] is None else loadShutdown(options["shutdown"])
-    except AppFailed as error:
-        if worker is not None:
-            worker.report(error.files | appFiles())
-        launch.refuse(error)
-    return HttpAppService(options, handler, worker, shutdown=shutdown)
+        return HttpAppService(options, handler, worker, shutdown=shutdown)
+
+    return serviceOf(options, make)

@@ -79,6 +79,16 @@ class Launch:
         print(f"{self.command}: {error}", file=sys.__stderr__)
         raise SystemExit(1)
 
+    def say(self, error: object) -> None:
+        """
+        Say why the process ends, when its start is over: on the standard error; a daemon, in its log.
+        """
+        line = f"{self.command}: {error}"
+        if self.daemon:
+            log.critical("{line}", line=line)
+        else:
+            print(line, file=sys.__stderr__, flush=True)
+
     def removePidFile(self) -> None:
         """
         Remove the PID file, if it is this process's.
