@@ -149,7 +149,11 @@ class Lifespan:
             self._over.give(None)
 
     def _takesNoPart(self, error: BaseException | None) -> None:
-        why = "it has returned without an answer" if error is None else lastLine(f"{type(error).__name__}: {error}")
+        why = (
+            "it has returned without an answer"
+            if error is None
+            else f"{type(error).__name__}: {error}".partition("\n")[0]
+        )
         if self._required:
             failure = StartupFailed(f"the app's startup failed: {why}")
             failure.__cause__ = error

@@ -102,7 +102,8 @@ def schemeOf(values: list[str]) -> str | None:
 
 def _network(text: Any) -> Any:
     try:
-        network = ip_network(text)
+        # It would take numbers, too.
+        network = ip_network(text if isinstance(text, str) else "")
     except ValueError as error:
         raise InvalidArgument(
             f"a trusted proxy must be an address, a network such as 10.0.0.0/8, unix or *, not {text!r}: {error}"
