@@ -6,14 +6,49 @@ a line, and why it failed below, indented.
 from __future__ import annotations
 
 import os
+import re
+import signal
 import textwrap
+from collections.abc import Iterator
 from typing import Any
+
+import pytest
+
+# How long a test may take, in seconds: some of daphne's start dozens of servers.
+PATIENCE = 120
 
 # The best is first. A test is reported when it is set up, called and torn down: the worst of these counts.
 ENDS = ("passed", "skipped", "failed")
 
 _ends: dict[str, str] = {}
 _reasons: dict[str, list[str]] = {}
+
+
+def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
+    """
+    Leave out what is run with neither server.
+    """
+    pattern = os.environ["WASINET_SUITE_LEFT_OUT"]
+    if pattern:
+        config.hook.pytest_deselected(items=[each for each in items if re.search(pattern, each.nodeid)])
+        items[:] = [each for each in items if not re.search(pattern, each.nodeid)]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """
+    Fail a test that has no end.
+    """
+
+    def late(number: int, frame: object) -> None:
+        raise TimeoutError(f"not after {PATIENCE} s: {item.nodeid}")
+
+    signal.signal(signal.SIGALRM, late)
+    signal.alarm(PATIENCE)
+    try:
+        return (yield)
+    finally:
+        signal.alarm(0)
 
 
 def pytest_runtest_logreport(report: Any) -> None:

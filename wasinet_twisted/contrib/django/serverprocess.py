@@ -12,7 +12,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .reactors import renewReactor
-from .serving import AppServer
+from .serving import STOP_DEADLINE, AppServer
+
+# How long a process that is terminated may go on, in seconds.
+_KILL_AFTER = int(4 * STOP_DEADLINE)
 
 
 class ServerProcess(multiprocessing.Process):
@@ -68,7 +71,13 @@ class ServerProcess(multiprocessing.Process):
         listening = socket.create_server((self.host, self.port.value), backlog=128)
         self.port.value = listening.getsockname()[1]
         server = AppServer(app, listening, reactor, **self._options)
-        signal.signal(signal.SIGTERM, lambda number, frame: server.stop())
+
+        def terminated(number: int, frame: object) -> None:
+            server.stop()
+            # An app that never waits keeps the reactor from its turn: the signal's default action ends the process.
+            signal.alarm(_KILL_AFTER)
+
+        signal.signal(signal.SIGTERM, terminated)
         if self._setUp is not None:
             self._setUp()
         try:
