@@ -29,7 +29,7 @@ from tempfile import TemporaryDirectory
 from textwrap import wrap
 from typing import Any
 
-from . import client, command, connections, download, http, parser, parserreport, serverreport, tcp
+from . import asgi, client, command, connections, download, http, parser, parserreport, serverreport, tcp
 from .candidates import ROOT, Failed
 from .command import say
 from .report import rounds
@@ -79,6 +79,12 @@ PARTS = {
         "--rounds 5 --duration 2 --cases post most browser pipelined close",
         "--rounds 1 --duration 0.1 --cases post browser --candidates ours ours-pure epoll handwritten",
         **_rounds(http.HttpBenchmark()),
+    ),
+    "asgi": Part(
+        "ASGI apps",
+        "--rounds 5 --duration 2",
+        "--rounds 1 --duration 0.1 --cases bare --candidates ours ours-pure epoll uvicorn",
+        **_rounds(asgi.AsgiBenchmark()),
     ),
     "client": Part(
         "HTTP requests of a client",
@@ -162,7 +168,7 @@ def _versions(reports: dict[str, dict[str, Any]]) -> list[str]:
     Those of all candidates, each once.
     """
     found = {f"{name} {version}" for name, version in reports["parser"]["versions"].items()}
-    for name in ("tcp", "http", "client", "download", "connections"):
+    for name in ("tcp", "http", "asgi", "client", "download", "connections"):
         for candidate in reports[name]["candidates"].values():
             found.update(candidate["versions"].split(", "))
     return sorted(found, key=str.lower)

@@ -126,6 +126,12 @@ class HttpBenchmark(ServerBenchmark):
         deep = f" {CASES[case].depth} deep" if CASES[case].depth > 1 else ""
         return {**super().describe(case), "title": CASES[case].title + deep, "depth": CASES[case].depth}
 
+    def served(self, case: str, candidate: Candidate) -> Candidate:
+        """
+        Return what is started for a case.
+        """
+        return candidate
+
     def prepare(self, folder: Path, cases: Sequence[str], candidates: dict[str, Candidate], core: int) -> None:
         """
         Write the requests; see that all candidates answer them as they should.
@@ -146,7 +152,7 @@ class HttpBenchmark(ServerBenchmark):
         One run of one candidate. wrk's errors are by kind; our own load fails at the first.
         """
         load, connections = self._loads[case], self.connections(case)
-        with serving(candidate, core) as server:
+        with serving(self.served(case, candidate), core) as server:
             load.awaitReady(server)
             if load.case.exact:
                 taken = self._pingpong.run(

@@ -105,13 +105,13 @@ def _bigPost(rng: random.Random) -> Exchange:
     return _post(rng, rng.randbytes(64 * 1024))
 
 
-def _plainGet(rng: random.Random, *more: tuple[str, str]) -> Exchange:
+def plainGet(rng: random.Random, *more: tuple[str, str]) -> Exchange:
     path = f"/articles/{rng.randrange(10**5):05d}"
     return Exchange(wire("GET", path, [("Host", "www.example.com"), ("Accept", "*/*"), *more]), f"path:{path}".encode())
 
 
 def _closingGet(rng: random.Random) -> Exchange:
-    return _plainGet(rng, ("Connection", "close"))
+    return plainGet(rng, ("Connection", "close"))
 
 
 def _browserGet(rng: random.Random) -> Exchange:
@@ -124,7 +124,7 @@ CASES = {
     "post": Case("POST echo, 8 to 64 bytes, keep-alive", 4096, _smallPost, exact=True),
     "browser": Case("Browser GET, 12 fields, keep-alive", 4096, _browserGet),
     "post64k": Case("POST echo, 64 KiB, keep-alive", 64, _bigPost),
-    "pipelined": Case("GET, 2 fields, pipelined", 8192, _plainGet, depth=16),
+    "pipelined": Case("GET, 2 fields, pipelined", 8192, plainGet, depth=16),
     "close": Case("GET, 3 fields, a new connection each", 4096, _closingGet, closes=True),
     "many": Case("POST echo, 8 to 64 bytes, keep-alive", 4096, _smallPost, factor=10, exact=True),
     "most": Case("POST echo, 8 to 64 bytes, keep-alive", 4096, _smallPost, factor=100, exact=True),
@@ -144,8 +144,11 @@ class Load:
         where it is cut, a line feed, its bytes.
     """
 
-    def __init__(self, name: str, path: Path) -> None:
-        case = CASES[name]
+    def __init__(self, name: str, path: Path, case: Case | None = None) -> None:
+        """
+        @param case: by default the one of that name of L{CASES}.
+        """
+        case = case or CASES[name]
         rng = random.Random(name)
         exchanges = [case.make(rng) for _ in range(case.count)]
         self.case = case

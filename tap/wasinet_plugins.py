@@ -31,3 +31,9 @@ wasinetReactor = Reactor(
     "wasinet_twisted.reactor",
     "epoll, with writes gathered and sent without a turn of epoll.",
 )
+
+wasinetAsyncioReactor = Reactor(
+    "wasinet-asyncio",
+    "wasinet_twisted.reactor.asyncio",
+    "The same for asyncio programs: it runs an asyncio event loop.",
+)

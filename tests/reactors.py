@@ -1,6 +1,6 @@
 """
-On which reactor the tests run: C{pytest --reactor=wasinet}, C{epoll}, C{poll} or C{select} beside what pytest-twisted
-knows, C{default} and C{asyncio}.
+On which reactor the tests run: C{pytest --reactor=wasinet}, C{wasinet-asyncio}, C{epoll}, C{poll} or C{select} beside
+what pytest-twisted knows, C{default} and C{asyncio}.
 
 A plugin of pytest's, named in pyproject.toml's C{addopts}: so it is loaded before pytest-twisted's options are made.
 
@@ -24,6 +24,7 @@ MODULES = {
     "poll": "twisted.internet.pollreactor",
     "select": "twisted.internet.selectreactor",
     "wasinet": "wasinet_twisted.reactor",
+    "wasinet-asyncio": "wasinet_twisted.reactor.asyncio",
 }
 
 # What C{startup/sitecustomize.py} looks for.

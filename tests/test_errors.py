@@ -17,6 +17,7 @@ HINTS = {
     errors.RemoteProtocolError: 400,
     errors.MessageTooLarge: 400,
     errors.ContentError: 400,
+    errors.InvalidHandshake: 400,
     errors.IncompleteRead: 400,
     errors.SlowBody: 408,
 }

@@ -98,6 +98,7 @@ SURFACE = {
         "Statistics",
         "StatusApp",
         "files",
+        "isWebSocket",
         "serve",
     },
     "wasinet_twisted.client": {
@@ -112,7 +113,16 @@ SURFACE = {
         "Timeouts",
         "Timings",
         "TooManyRedirects",
+        "WebSocketRefused",
         "fetch",
+        "webSocket",
+    },
+    "wasinet_twisted.websocket": {
+        "InvalidHandshake",
+        "WebSocket",
+        "WebSocketClosed",
+        "WebSocketLimits",
+        "WebSocketRefused",
     },
     "wasinet_twisted.asgi": {"AsgiApp", "StartupFailed"},
     "wasinet_twisted.reactor": {"EPollReactor", "install"},
@@ -150,6 +160,8 @@ ALLOWED = {
         "idna",
         "service_identity",
     },
+    # websockets is imported when the first handshake is made.
+    "websocket": {"_fast", "errors", "net", "twisted", "websockets"},
     # The status page shows the version; prometheus_client is imported when somebody scrapes.
     "server": {
         "__version__",
@@ -159,6 +171,7 @@ ALLOWED = {
         "errors",
         "http",
         "net",
+        "websocket",
         "twisted",
         "zope",
         "multidict",
@@ -173,6 +186,7 @@ ALLOWED = {
         "errors",
         "http",
         "net",
+        "websocket",
         "twisted",
         "multidict",
         "zope",
@@ -183,7 +197,7 @@ ALLOWED = {
         "yarl",
     },
     # cryptography shows a client's certificate, if there is one.
-    "asgi": {"errors", "http", "net", "server", "twisted", "cryptography"},
+    "asgi": {"errors", "http", "net", "server", "websocket", "twisted", "cryptography"},
     "reactor": {"_fast", "_privates", "_speed", "twisted"},
     "service": {
         "__version__",
@@ -199,7 +213,7 @@ ALLOWED = {
         "twisted",
         "zope",
     },
-    "testing": {"_privates", "client", "errors", "net", "server", "twisted", "zope"},
+    "testing": {"_privates", "client", "errors", "net", "server", "twisted", "websocket", "zope"},
     # rich and shtab are imported when they are needed, and only then.
     "command": {"client", "errors", "http", "net", "reactor", "rich", "server", "service", "shtab", "twisted", "zope"},
     "__main__": {"command"},
@@ -418,7 +432,7 @@ class InterfaceTests(SynchronousTestCase):
         The installed file is found, and what it names exists.
         """
         found = {maker.tapname for maker in getPlugins(IServiceMaker) if maker.tapname.startswith("wasinet-")}
-        self.assertEqual(found, {"wasinet-echo", "wasinet-http"})
+        self.assertEqual(found, {"wasinet-echo", "wasinet-http", "wasinet-asgi"})
         (maker,) = [maker for maker in getPlugins(IServiceMaker) if maker.tapname == "wasinet-echo"]
         self.assertTrue(verifyObject(IServiceMaker, maker))
         self.assertTrue(verifyObject(IPlugin, maker))

@@ -5,14 +5,16 @@ What we use of Twisted and pyOpenSSL that they keep to themselves is where it wa
 from __future__ import annotations
 
 import os
+from asyncio import new_event_loop
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from OpenSSL import SSL
-from twisted.internet import endpoints, ssl, tcp, unix
+from twisted.internet import endpoints, posixbase, ssl, tcp, unix
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import DebugInfo, Deferred
 from twisted.internet.endpoints import (
     SSL4ServerEndpoint,
@@ -342,6 +344,21 @@ class BaseClassTests(SynchronousTestCase):
             self.assertTrue(hasattr(kind, "_fromConnectedSocket"), f"Twisted moved {kind}._fromConnectedSocket")
         for kind in (tcp.Port, unix.Port):
             self.assertTrue(hasattr(kind, "_fromListeningDescriptor"), f"Twisted moved {kind}._fromListeningDescriptor")
+
+    def test_asyncio(self) -> None:
+        loop = new_event_loop()
+        reactor = AsyncioSelectorReactor(loop)
+        try:
+            for name in (
+                *("_asyncioEventloop", "_disconnectSelectable", "_log", "_readers", "_supportedAddressFamilies"),
+                *("_unregisterFDInAsyncio", "_writers"),
+            ):
+                self.assertTrue(hasattr(reactor, name), f"Twisted moved {name}: see reactor/asyncio.py")
+            self.assertTrue(hasattr(posixbase, "_NO_FILEDESC"), "Twisted moved posixbase._NO_FILEDESC")
+        finally:
+            for reader in reactor.removeAll():
+                reader.connectionLost(None)
+            loop.close()
 
     def test_epoll(self) -> None:
         reactor = EPollReactor()

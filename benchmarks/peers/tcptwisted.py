@@ -14,26 +14,28 @@ from typing import Any
 from . import BACKLOG, pieces
 
 
-def _installUvloop() -> None:
-    import uvloop
-    from twisted.internet import asyncioreactor
+def _onLoop(module: str, loop: str) -> Callable[[], Any]:
+    """
+    What installs an asyncio reactor on a new loop.
+    """
 
-    loop = uvloop.new_event_loop()
-    asyncio.set_event_loop(loop)
-    asyncioreactor.install(loop)
+    def install() -> Any:
+        made = import_module(loop).new_event_loop()
+        asyncio.set_event_loop(made)
+        return import_module(module).install(made)
+
+    return install
 
 
-def _installAsyncio() -> None:
-    from twisted.internet import asyncioreactor
-
-    asyncioreactor.install(asyncio.new_event_loop())
-
+_STOCK, _OURS = "twisted.internet.asyncioreactor", "wasinet_twisted.reactor.asyncio"
 
 REACTORS: dict[str, Callable[[], Any]] = {
     "wasinet": lambda: import_module("wasinet_twisted.reactor").install(),
     "epoll": lambda: import_module("twisted.internet.epollreactor").install(),
-    "asyncio": _installAsyncio,
-    "uvloop": _installUvloop,
+    "asyncio": _onLoop(_STOCK, "asyncio"),
+    "uvloop": _onLoop(_STOCK, "uvloop"),
+    "wasinet-asyncio": _onLoop(_OURS, "asyncio"),
+    "wasinet-uvloop": _onLoop(_OURS, "uvloop"),
 }
 
 

@@ -35,6 +35,7 @@ def test_eachIsTested() -> None:
         "side_by_side",
         "tls_echo",
         "upgrade_echo",
+        "websocket_echo",
     }
 
 

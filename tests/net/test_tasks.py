@@ -330,7 +330,7 @@ class TaskTests(SynchronousTestCase):
 
         error = self.start(work()).seen[0]
         self.assertIsInstance(error, NotSupported)
-        self.assertIn("--reactor=asyncio", str(error))
+        self.assertIn("--reactor=wasinet-asyncio", str(error))
 
     def test_asyncioFuturesOnTheirLoop(self) -> None:
         async def work() -> list[Any]:

@@ -1,9 +1,11 @@
 """
-Other people's test suites, each on the stock epoll reactor and on ours, compared test by test.
+Other people's test suites, each on a stock reactor and on ours that takes its place, compared test by test.
 
     python -m tests.reactor.suites                          # all of them, some minutes
     python -m tests.reactor.suites --suite twisted.web      # one
     python -m tests.reactor.suites --names twisted.web.test.test_http.PipeliningBodyTests
+    python -m tests.reactor.suites --asyncio                # on the asyncio reactors
+    python -m tests.reactor.suites --asyncio --uvloop       # the same on uvloop's loop, which must be installed
     python -m tests.reactor.suites --markdown docs/reactor.md
 
 It needs the extra C{suites}. The status is 1 if anything that passes with the stock reactor doesn't with ours.
@@ -28,12 +30,15 @@ from tests.processes import ROOT
 
 STOCK = "twisted.internet.epollreactor"
 OURS = "wasinet_twisted.reactor"
+STOCK_ASYNCIO = "twisted.internet.asyncioreactor"
+OURS_ASYNCIO = "wasinet_twisted.reactor.asyncio"
 
 # How long a suite may take, in seconds.
 PATIENCE = 900.0
 
-# Where the table stands in a page.
+# Where a table stands in a page.
 BEGIN, END = "<!-- suites -->\n", "<!-- end of suites -->\n"
+BEGIN_ASYNCIO, END_ASYNCIO = "<!-- suites of asyncio -->\n", "<!-- end of suites of asyncio -->\n"
 
 
 @dataclass(frozen=True)
@@ -201,13 +206,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--suite", nargs="+", choices=SUITES, default=list(SUITES), help="all of them unless said")
     parser.add_argument("--names", nargs="+", help="instead: modules, classes or tests")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="put the table into this page, between its marks")
+    parser.add_argument("--asyncio", action="store_true", help="compare the asyncio reactors instead")
+    parser.add_argument("--uvloop", action="store_true", help="with --asyncio: on uvloop's loop")
     options = parser.parse_args(arguments)
-    marked = re.compile(f"(?<={re.escape(BEGIN)}).*(?={re.escape(END)})", re.DOTALL)
+    if options.uvloop and not options.asyncio:
+        parser.error("--uvloop is for --asyncio")
+    loop = ":uvloop" if options.uvloop else ""
+    both = (STOCK_ASYNCIO + loop, OURS_ASYNCIO + loop) if options.asyncio else (STOCK, OURS)
+    begin, end = (BEGIN_ASYNCIO, END_ASYNCIO) if options.asyncio else (BEGIN, END)
+    marked = re.compile(f"(?<={re.escape(begin)}).*(?={re.escape(end)})", re.DOTALL)
     # Who has named the wrong page learns so before the tests have run.
     if options.markdown is not None and not (
         options.markdown.is_file() and len(marked.findall(options.markdown.read_text())) == 1
     ):
-        parser.error(f"{options.markdown} has no place between {BEGIN.strip()} and {END.strip()}")
+        parser.error(f"{options.markdown} has no place between {begin.strip()} and {end.strip()}")
 
     if options.names:
         chosen = {" ".join(options.names): Suite("", tuple(options.names))}
@@ -217,7 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(HEAD, end="", flush=True)
     for title, suite in chosen.items():
         # One after the other: some tests have the machine's time in view, or a port of their own.
-        stock, ours = run(STOCK, suite.names), run(OURS, suite.names)
+        stock, ours = (run(which, suite.names) for which in both)
         release = suite.distribution and f"{suite.distribution} {version(suite.distribution)}"
         line = row(title, release, stock, ours)
         print(line, end="", flush=True)

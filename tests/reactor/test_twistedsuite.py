@@ -1,5 +1,5 @@
 """
-Twisted's own reactor tests: nothing that passes with the stock epoll reactor may fail with ours. And that the
+Twisted's own reactor tests: nothing that passes with a stock reactor may fail with ours. And that the
 comparison, of these and of other people's suites, notices what it is there for.
 """
 
@@ -19,6 +19,17 @@ def test_whatPassesThereAlsoPassesHere() -> None:
     stock, ours = suites.run(suites.STOCK), suites.run(suites.OURS)
     assert len(stock.ends) > 300
     # Some fail with every reactor, where the tests run as root.
+    assert suites.faults(stock, ours) == []
+    assert ours.ends.keys() == stock.ends.keys()
+
+
+def test_theSameForAsyncio() -> None:
+    """
+    Of what takes a moment there too: what has to do with connections and the loop.
+    """
+    names = [f"twisted.internet.test.test_{name}" for name in ("core", "fdset", "newtls", "tcp", "threads", "unix")]
+    stock, ours = suites.run(suites.STOCK_ASYNCIO, names), suites.run(suites.OURS_ASYNCIO, names)
+    assert len(stock.ends) > 200
     assert suites.faults(stock, ours) == []
     assert ours.ends.keys() == stock.ends.keys()
 
@@ -78,3 +89,26 @@ def test_theCommand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
     runs[suites.OURS] = "a passed\n"
     assert suites.main(["--names", "x"]) == 1
     assert "b: passed, and with ours missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("loop", ["", ":uvloop"])
+def test_theCommandForAsyncio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
+    """
+    It compares those, and has a table of its own in the page.
+    """
+    asked: list[str] = []
+    monkeypatch.setattr(suites, "run", lambda reactor, names: asked.append(reactor) or suites.parse(STOCK))
+    page = tmp_path / "page.md"
+    epolls = f"{suites.BEGIN}epoll's\n{suites.END}"
+    page.write_text(f"{epolls}{suites.BEGIN_ASYNCIO}old\n{suites.END_ASYNCIO}after\n")
+    options = ["--asyncio", *(["--uvloop"] if loop else [])]
+    assert suites.main([*options, "--names", "x", "--markdown", str(page)]) == 0
+    assert asked == [suites.STOCK_ASYNCIO + loop, suites.OURS_ASYNCIO + loop]
+    assert page.read_text().startswith(f"{epolls}{suites.BEGIN_ASYNCIO}| suite |")
+    assert "old" not in page.read_text()
+
+
+def test_uvloopWithoutAsyncio(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        suites.main(["--uvloop"])
+    assert "--uvloop is for --asyncio" in capsys.readouterr().err

@@ -10,12 +10,13 @@ tests are run.
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 import tempfile
 import textwrap
 from typing import Any, TextIO
+
+from tests.reactor.building import choose
 
 # Of twisted.internet.test: what asks something of a reactor, in a moment.
 MODULES = (
@@ -26,10 +27,11 @@ MODULES = (
 
 def main(reactor: str, results: str, names: list[str]) -> None:
     """
-    @param reactor: the module that has C{install} and C{EPollReactor}.
+    @param reactor: the module that has C{install} and C{EPollReactor} or C{AsyncioSelectorReactor}; the latter with
+        C{:uvloop} behind runs on a loop of uvloop's.
     @param results: the file that gets the lines. Tests may print what they like.
     """
-    importlib.import_module(reactor).install()
+    built = choose(reactor)
 
     # What imports the reactor comes after it.
     from twisted.internet import reactor as installed
@@ -71,8 +73,8 @@ def main(reactor: str, results: str, names: list[str]) -> None:
             super().addUnexpectedSuccess(test, todo)
             self._say(test, "passed")
 
-    assert type(installed).__module__.startswith(reactor), installed
-    reactormixins.ReactorBuilder._reactors = [f"{reactor}.EPollReactor"]  # type: ignore[attr-defined]
+    assert type(installed).__module__.startswith(reactor.partition(":")[0]), installed
+    reactormixins.ReactorBuilder._reactors = [built]  # type: ignore[attr-defined]
     suite = runner.TestLoader().loadByNames(
         names or [f"twisted.internet.test.test_{module}" for module in MODULES], recurse=True
     )

@@ -35,7 +35,7 @@ def parse(*arguments: str) -> Options:
 class OptionsTests(SynchronousTestCase):
     def setUp(self) -> None:
         # Under trial there is none at this point, and it isn't for a test to choose one for all that follow.
-        self.patch(command, "installReactor", lambda: None)
+        self.patch(command, "installReactor", lambda **_: None)
 
     def refused(self, *arguments: str) -> str:
         """

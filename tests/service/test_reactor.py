@@ -4,13 +4,15 @@ Which reactor the commands run on: ours, unless another was asked for, or the sy
 
 from __future__ import annotations
 
+import os
 import resource
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.processes import freePort, run, running, script, talk
+from tests.processes import freePort, listening, run, running, script, talk, waitUntil
 from tests.service.support import COMMANDS, POST, TWIST, TWISTD, at, body, ended, serving, write
 
 # Each chooses one, or leaves that to the command.
@@ -26,11 +28,13 @@ def handler(request):
 """
 
 OURS = "wasinet_twisted.reactor.epoll"
+FOR_ASYNCIO = "wasinet_twisted.reactor.asyncio"
 BY_NAME = {
     "epoll": "twisted.internet.epollreactor",
     "select": "twisted.internet.selectreactor",
     "asyncio": "twisted.internet.asyncioreactor",
     "wasinet": OURS,
+    "wasinet-asyncio": FOR_ASYNCIO,
 }
 
 WITHOUT_EPOLL = "import runpy, select, sys; del select.epoll; "
@@ -73,6 +77,51 @@ def test_theDefaultThatIsNamed(tmp_path: Path, command: list[str]) -> None:
     assert asking(tmp_path, withReactor(command, "default")) == BY_NAME["epoll"]
 
 
+@COMMANDS
+def test_forAsyncio(tmp_path: Path, command: list[str]) -> None:
+    """
+    What twistd or twist has been told before the command's name holds all the same.
+    """
+    assert asking(tmp_path, command, "--asyncio") == FOR_ASYNCIO
+    assert asking(tmp_path, withReactor(command, "select"), "--asyncio") == BY_NAME["select"]
+
+
+def test_anAppThatAwaitsAsyncio(tmp_path: Path) -> None:
+    """
+    It is served with --asyncio; without, the log says how.
+    """
+    app = (
+        "import asyncio\nfrom wasinet_twisted.http import WasiResponse\nasync def handler(request):\n"
+        "    return WasiResponse(body=await asyncio.sleep(0.001, 'slept'))\n"
+    )
+    write(tmp_path, app)
+    with serving(tmp_path, "--asyncio", command=TWISTD) as (process, port):
+        assert body(talk(port, POST)) == b"slept"
+    with serving(tmp_path, command=TWISTD) as (process, port):
+        assert b" 500 " in talk(port, POST)
+        process.waitForOutput("wasinet-http --asyncio")
+
+
+def test_aDaemonForAsyncio(tmp_path: Path) -> None:
+    """
+    It forks after the reactor and its loop were made.
+    """
+    port = freePort()
+    pidFile = tmp_path / "pid"
+    options = [f"--pidfile={pidFile}", f"--logfile={tmp_path / 'log'}"]
+    command = [script("twistd"), *options, "wasinet-echo", "--asyncio", "--tcp", at(port)]
+    started = run(command, tmp_path)
+    ended(started, 0)
+    waitUntil(lambda: listening(port), "listening")
+    try:
+        for _ in range(3):
+            assert talk(port, b"WasmEdge") == b"echo:WasmEdge"
+    finally:
+        os.kill(int(pidFile.read_text()), signal.SIGTERM)
+        waitUntil(lambda: not pidFile.exists(), "its end")
+    assert f"reactor class: {FOR_ASYNCIO}.AsyncioSelectorReactor." in (tmp_path / "log").read_text()
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -86,6 +135,7 @@ def test_noEpoll(tmp_path: Path, command: list[str]) -> None:
     Not on Linux.
     """
     assert asking(tmp_path, command) == "twisted.internet.pollreactor"
+    assert asking(tmp_path, command, "--asyncio") == BY_NAME["asyncio"]
 
 
 @COMMANDS
@@ -94,6 +144,7 @@ def test_whileDeveloping(tmp_path: Path, command: list[str]) -> None:
     The worker that C{--reload} starts runs on the same.
     """
     assert asking(tmp_path, command, "--reload") == OURS
+    assert asking(tmp_path, command, "--reload", "--asyncio") == FOR_ASYNCIO
     assert asking(tmp_path, withReactor(command, "select"), "--reload") == BY_NAME["select"]
 
 

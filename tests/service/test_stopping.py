@@ -115,7 +115,7 @@ class ServiceTests(SynchronousTestCase):
         """
         What is in flight may need what it closes.
         """
-        self.patch(command, "installReactor", lambda: None)
+        self.patch(command, "installReactor", lambda **_: None)
         reactor = MemoryReactorClock()
         answer: Deferred[WasiResponse] = Deferred()
         called = []

@@ -15,8 +15,10 @@ from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerE
 from twisted.internet.task import Clock
 
 from wasinet_twisted import http, net, serve, testing
+from wasinet_twisted.client import webSocket
 from wasinet_twisted.errors import InvalidResponse, SlowBody, WasinetError
 from wasinet_twisted.server import HttpServer, Request
+from wasinet_twisted.websocket import WebSocket, WebSocketLimits
 
 
 async def reads(conn: net.WasiTcpConn) -> None:
@@ -114,6 +116,19 @@ async def servesHttp(endpoint: IStreamServerEndpoint) -> None:
     errors: list[type[WasinetError]] = [InvalidResponse, SlowBody]
     assert_type(SlowBody.statusHint, int)
     print(errors)
+
+
+async def opensWebSockets(request: Request) -> None:
+    ws = await request.webSocket(subprotocols=["chat"], limits=WebSocketLimits(message=1000))
+    assert_type(ws, WebSocket)
+    async for message in ws:
+        assert_type(message, str | bytes)
+        await ws.send(message)
+    assert_type(ws.closeCode, int | None)
+    asked = await webSocket("ws://x/", headers={"Origin": "https://x"})
+    assert_type(await asked.receive(), str | bytes)
+    assert_type(await asked.ping(), float)
+    await asked.close(1000, "bye")
 
 
 def tests() -> None:

@@ -74,6 +74,8 @@ class HttpExchange(Exchange):
         """
         See L{Exchange.returned}.
         """
+        if error is None and self._stage == _COMPLETE:
+            return
         cancelled = error is not None and isCancellation(error)
         if self._stage == _COMPLETE:
             if error is not None and not cancelled:
@@ -176,8 +178,8 @@ class HttpExchange(Exchange):
         @raise ClientDisconnected: the client has gone.
         @raise LocalProtocolError: the message is none, or has no place here. Nothing has been sent.
         """
-        kind = kindOf(message)
         stage = self._stage
+        kind = kindOf(message)
         if stage == _COMPLETE:
             # By the specification, what comes now is ignored.
             return

@@ -25,7 +25,7 @@ def kindOf(message: Any) -> str:
         kind = message["type"]
     except (TypeError, KeyError, IndexError):
         kind = None
-    if not isinstance(kind, str):
+    if kind.__class__ is not str:
         raise LocalProtocolError(f"send() takes a dict with the str 'type', not {shorten(message)}")
     return kind
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Coroutine
+from contextvars import Context, copy_context
 from typing import Any, Protocol
 
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
@@ -50,9 +51,11 @@ class Runner(Protocol):
     Runs coroutines, and has them wait.
     """
 
-    def run(self, coroutine: Coroutine[Any, Any, None], owner: Ending) -> Run:
+    def run(self, coroutine: Coroutine[Any, Any, None], owner: Ending) -> Run | None:
         """
         Run a coroutine that raises nothing.
+
+        @return: L{None}: it has ended already.
         """
 
     def kill(self, run: Run) -> None:
@@ -90,7 +93,7 @@ class AsyncioRunner:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
 
-    def run(self, coroutine: Coroutine[Any, Any, None], owner: Ending) -> Run:
+    def run(self, coroutine: Coroutine[Any, Any, None], owner: Ending) -> Run | None:
         """
         See L{Runner.run}.
         """
@@ -139,8 +142,8 @@ class _Owned(Task[None]):
 
     __slots__ = ("_owner",)
 
-    def __init__(self, coroutine: Coroutine[Any, Any, None], owner: Ending, reactor: Any) -> None:
-        super().__init__(coroutine, reactor)
+    def __init__(self, coroutine: Coroutine[Any, Any, None], owner: Ending, reactor: Any, context: Context) -> None:
+        super().__init__(coroutine, reactor, context)
         self._owner = owner
 
     def ended(self) -> None:
@@ -155,12 +158,19 @@ class OwnRunner:
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
 
-    def run(self, coroutine: Coroutine[Any, Any, None], owner: Ending) -> Run:
+    def run(self, coroutine: Coroutine[Any, Any, None], owner: Ending) -> Run | None:
         """
         See L{Runner.run}.
         """
-        task = _Owned(coroutine, owner, self._reactor)
-        task.start()
+        context = copy_context()
+        try:
+            # The first step is made here: most apps have nothing to wait for, and need no task.
+            awaited = context.run(coroutine.send, None)
+        except StopIteration:
+            owner.ended()
+            return None
+        task = _Owned(coroutine, owner, self._reactor, context)
+        task.goOn(awaited)
         return task
 
     def kill(self, run: Run) -> None:

@@ -4,13 +4,13 @@ An HTTP/1.1 client: C{fetch}, and the pool of connections behind it.
     response = await fetch("http://example.org/")
     text = await response.text()
 
-L{Agent} is the same with the face of C{twisted.web}'s, for treq.
+L{webSocket} opens a WebSocket. L{Agent} is fetch() with the face of C{twisted.web}'s, for treq.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ProxyFailed, TooManyRedirects
+from ..errors import ProxyFailed, TooManyRedirects, WebSocketRefused
 from .decoding import DecodingLimits
 from .fetching import fetch
 from .limits import ClientLimits, Timeouts
@@ -36,6 +36,7 @@ __all__ = [
     "Timeouts",
     "Timings",
     "TooManyRedirects",
+    "WebSocketRefused",
     "fetch",
     "webSocket",
 ]

@@ -1,5 +1,5 @@
 """
-A faster epoll reactor, for any Twisted program.
+A faster epoll reactor, for Twisted programs; L{wasinet_twisted.reactor.asyncio} is the one for those that need asyncio.
 
     from wasinet_twisted import reactor
     reactor.install()

@@ -62,9 +62,13 @@ class Batch:
         # What sending calls, such as a producer, runs in the context of the code that wrote, as callbacks of the loop
         # do: not in that of the connection that was the first to write.
         self._waiting.append((transport, copy_context()))
+        self._ask()
+
+    def _ask(self) -> None:
         if not self._asked:
-            self._asked = True
+            # It raises in the wrong thread, if the loop is in debug mode.
             self._loop.call_soon(self._sendAll)
+            self._asked = True
 
     def _sendAll(self) -> None:
         waiting, send = self._waiting, self._send
@@ -72,15 +76,17 @@ class Batch:
         self._asked = False
         try:
             for _ in range(len(waiting)):
+                if not waiting:
+                    # Something has run the loop from within.
+                    break
                 transport, context = waiting.popleft()
                 # It may have sent, or ended, since.
                 if transport.dirty:
                     context.run(send, transport)
         finally:
-            # An exception went through.
-            if waiting and not self._asked:
-                self._asked = True
-                self._loop.call_soon(self._sendAll)
+            if waiting:
+                # An exception went through.
+                self._ask()
 
 
 class AsyncioSelectorReactor(asyncioreactor.AsyncioSelectorReactor):

@@ -4,8 +4,6 @@ C{twistd wasinet-asgi}: serves an ASGI app of the user's.
 
 from __future__ import annotations
 
-import select
-import sys
 from typing import Any, ClassVar
 
 from twisted.application.service import IService
@@ -92,17 +90,11 @@ class Options(ServingOptions):
             raise UsageError(f"--root-path: {error}") from None
         super().postOptions()
 
-    def chooseReactor(self) -> None:
+    def isForAsyncio(self) -> bool:
         """
-        Install a reactor on asyncio's event loop, which these apps need, unless another is asked for.
+        These apps always need asyncio's event loop.
         """
-        if "twisted.internet.reactor" in sys.modules:
-            return
-        if hasattr(select, "epoll"):
-            from ..reactor.asyncio import install
-        else:
-            from twisted.internet.asyncioreactor import install
-        install()
+        return True
 
 
 class AsgiService(HttpAppService):

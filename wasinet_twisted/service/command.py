@@ -250,6 +250,9 @@ class CommandOptions(Options):
         ["access-log", None, None, "Write a line for each HTTP request to this file, or to the standard output (-)."],
         ["access-log-format", None, None, "combined, as Apache has it (the default), or json, an object a line."],
     ]
+    optFlags: ClassVar = [
+        ["asyncio", None, "Run on the reactor for asyncio programs: the app may use asyncio and its libraries."],
+    ]
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """
@@ -279,13 +282,13 @@ class CommandOptions(Options):
         self._checkAccessLog()
         if getattr(self, "parent", None) is not None:
             # Without twistd or twist above them, it's for whoever parses them to choose.
-            self.chooseReactor()
+            installReactor(forAsyncio=self.isForAsyncio())
 
-    def chooseReactor(self) -> None:
+    def isForAsyncio(self) -> bool:
         """
-        Install the reactor that the command runs best on, unless another is asked for.
+        Does what the command runs need an asyncio event loop? A command whose apps always do says so here.
         """
-        installReactor()
+        return bool(self["asyncio"])
 
     def _checkAccessLog(self) -> None:
         path, format = self["access-log"], self["access-log-format"]
@@ -297,18 +300,34 @@ class CommandOptions(Options):
             raise UsageError("--access-log: a daemon has no standard output; give a file, or run twistd with -n")
 
 
-def installReactor() -> None:
+def installReactor(*, forAsyncio: bool = False) -> None:
     """
-    Install the reactor of this package, unless there is one already or epoll is missing: then twistd and twist install
-    Twisted's default.
+    Install a reactor of this package, unless there is one already.
 
-    @raise UsageError: it can't be imported.
+    Where epoll is missing, twistd and twist install Twisted's default later; for asyncio programs, Twisted's
+    C{AsyncioSelectorReactor} is installed here.
+
+    @param forAsyncio: is it to run an asyncio event loop?
+    @raise UsageError: the reactor can't be imported.
     """
     # twistd and twist install what --reactor names while they parse it, which is before they come to the command.
-    if "twisted.internet.reactor" not in sys.modules and hasattr(select, "epoll"):
-        try:
-            from ..reactor import install
-        except ImportError as error:
-            # Its compiled twin can't be used, and WASINET_SPEED=yes.
-            raise UsageError(str(error)) from error
-        install()
+    if "twisted.internet.reactor" in sys.modules:
+        return
+    if not hasattr(select, "epoll"):
+        if forAsyncio:
+            from twisted.internet.asyncioreactor import install as installTwisteds
+
+            installTwisteds()
+        return
+    try:
+        if forAsyncio:
+            from ..reactor.asyncio import install as installAsyncio
+
+            installAsyncio()
+        else:
+            from ..reactor import install as installEpoll
+
+            installEpoll()
+    except ImportError as error:
+        # Its compiled twin can't be used, and WASINET_SPEED=yes.
+        raise UsageError(str(error)) from error

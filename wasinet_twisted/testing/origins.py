@@ -9,11 +9,12 @@ from typing import Any
 from twisted.internet.defer import DeferredList
 from twisted.internet.task import Clock
 
-from ..client import Pool, Response, fetch
+from ..client import Pool, Response, fetch, webSocket
 from ..errors import InvalidArgument
 from ..server import HttpServer, ServerLimits, serve
 from ..server.limits import DEFAULT_SERVER_LIMITS
 from ..server.serving import Handler
+from ..websocket import WebSocket
 from .listening import MemoryListener
 from .time import Timed
 from .wires import WINDOW
@@ -91,13 +92,27 @@ class MemoryOrigin(Timed):
         @raise AssertionError: there was none in that time.
         @raise WasinetError: what C{fetch} raises.
         """
-        if pool is None:
-            if self._shared is None:
-                self._shared = self.pool()
-            pool = self._shared
         if isinstance(url, str) and url.startswith("/"):
             url = ORIGIN + url
-        return self.run(fetch(url, pool=pool, **options), atMost)
+        return self.run(fetch(url, pool=pool or self._pool(), **options), atMost)
+
+    def webSocket(self, url: Any, *, pool: Pool | None = None, atMost: float = 60.0, **options: Any) -> WebSocket:
+        """
+        Open a WebSocket, and let time pass until it is open.
+
+        @param url: a URL, or a path of C{ws://origin.test}.
+        @param options: as all others, as L{fetch} has it; what else L{webSocket<wasinet_twisted.client.webSocket>}
+            takes.
+        @raise WasinetError: what C{webSocket} raises.
+        """
+        if isinstance(url, str) and url.startswith("/"):
+            url = ORIGIN.replace("http", "ws", 1) + url
+        return self.run(webSocket(url, pool=pool or self._pool(), **options), atMost)
+
+    def _pool(self) -> Pool:
+        if self._shared is None:
+            self._shared = self.pool()
+        return self._shared
 
     def close(self) -> None:
         """

@@ -57,6 +57,7 @@ class FrameReader:
     What comes from the peer.
 
     @ivar failed: has something come that is not valid?
+    @ivar more: may there be another frame for L{next}?
     """
 
     __slots__ = (
@@ -73,6 +74,7 @@ class FrameReader:
         "_size",
         "_utf8",
         "failed",
+        "more",
     )
 
     def __init__(self, isServer: bool, deflate: Deflate | None, limits: WebSocketLimits) -> None:
@@ -90,16 +92,16 @@ class FrameReader:
         self._message: bytearray | None = None
         self._isText = self._packed = False
         self._utf8: Any = None
-        self.failed = False
+        self.failed = self.more = False
 
     def feed(self, data: bytes) -> None:
         """
         Bytes have come.
         """
-        if self._at >= len(self._data):
+        self.more = True
+        if not self._data:
             # As nearly always, all before has been read.
             self._data = data
-            self._at = 0
             return
         if self._later is None:
             self._later = [self._data[self._at :]]
@@ -107,26 +109,44 @@ class FrameReader:
         self._later.append(data)
         self._size += len(data)
 
+    def whole(self, data: bytes) -> str | bytes | None:
+        """
+        Bytes have come: are they a message, no more and no less?
+
+        @return: the message; L{None}: they aren't, or there is something before them. Then L{feed} them.
+        """
+        if self._data or self._message is not None:
+            return None
+        plain = plainMessage(data, 0, self._isServer, self._limits)
+        return plain[0] if plain is not None and plain[1] == len(data) else None
+
     def next(self) -> str | bytes | Control | Failed | None:
         """
-        Return a message, a control frame, or what is wrong; L{None}: more has to come, or another call to be made, see
-        L{hasMore}. A call reads one frame.
+        Read one frame.
+
+        @return: a message, a control frame, or what is wrong; L{None}: this was none of these; C{more} says whether
+            there is another one.
         """
         if self._later is not None:
             if self._size < self._due:
+                self.more = False
                 return None
             self._data, self._at, self._due = b"".join(self._later), 0, 0
             self._later = None
         data, at = self._data, self._at
         if self._message is None:
-            found = plainMessage(data, at, self._isServer, self._limits)
-            if found is not None:
-                message, self._at = found
+            plain = plainMessage(data, at, self._isServer, self._limits)
+            if plain is not None:
+                message, self._at = plain
+                self._look()
                 return message
         if self.failed or len(data) - at < max(self._due, 2):
+            self.more = False
             return None
         try:
-            return self._next()
+            found = self._next()
+            self._look()
+            return found
         except ProtocolError as error:
             return self._fail(PROTOCOL_ERROR, str(error))
         except UnicodeDecodeError as error:
@@ -135,17 +155,18 @@ class FrameReader:
             limits = self._limits
             return self._fail(TOO_BIG, f"a message has {limits.message} bytes at the most, a frame {limits.frame}")
 
-    def hasMore(self) -> bool:
+    def _look(self) -> None:
         """
-        Return whether something has come that L{next} has not looked at.
+        Is there more? What is left may be the beginning of a frame: the next call says.
         """
-        if self.failed:
-            return False
-        have = self._size if self._later is not None else len(self._data) - self._at
-        return have >= max(self._due, 2)
+        if self._at == len(self._data):
+            # An idle connection keeps nothing.
+            self._data, self._at, self.more = b"", 0, False
+        else:
+            self.more = not self._due
 
     def _fail(self, code: int, reason: str) -> Failed:
-        self.failed = True
+        self.failed, self.more = True, False
         self._data, self._at, self._later, self._message = b"", 0, None, None
         return Failed(code, reason)
 
@@ -157,9 +178,8 @@ class FrameReader:
         if opcode >= CLOSE:
             if opcode != CLOSE:
                 return Control(int(opcode), bytes(data))
+            # It may come between the fragments of a message, whose rest nobody will read.
             close = Close.parse(bytes(data))
-            if self._message is not None:
-                raise ProtocolError("a Close frame inside a message")
             return Control(CLOSE, bytes(data), int(close.code), close.reason)
         message = self._message
         if opcode != CONTINUATION:

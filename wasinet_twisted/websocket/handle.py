@@ -14,7 +14,7 @@ from ..errors import BusyError, InvalidArgument, WebSocketClosed
 from ..net.reactors import callFromCollector
 from ..net.tasks.awaited import Awaited
 from ..net.tls.info import TlsInfo
-from .codes import checkClose
+from .codes import GOING_AWAY, INTERNAL_ERROR, checkClose
 
 if TYPE_CHECKING:
     from .session import Session
@@ -68,8 +68,10 @@ class WebSocket:
         @raise WebSocketClosed: the WebSocket is closed, and all messages before have been received.
         @raise BusyError: somebody else waits for one.
         """
+        return self._receive(Awaited(self._cancelReceive))
+
+    def _receive(self, receiver: Awaited[Message]) -> Awaited[Message]:
         session = self._session
-        receiver: Awaited[Message] = Awaited(self._cancelReceive)
         if session.receiver is not None:
             receiver.fail(BusyError(f"somebody else waits for a message of {self!r}"))
         else:
@@ -149,11 +151,8 @@ class WebSocket:
         """
         return self
 
-    async def __anext__(self) -> Message:
-        try:
-            return await self.receive()
-        except WebSocketClosed:
-            raise StopAsyncIteration from None
+    def __anext__(self) -> Awaited[Message]:
+        return self._receive(_Next(self._cancelReceive))
 
     async def __aenter__(self) -> Self:
         """
@@ -167,9 +166,9 @@ class WebSocket:
         if kind is None or issubclass(kind, WebSocketClosed):
             await self.close()
         elif issubclass(kind, CancelledError | GeneratorExit):
-            self._session.close(1001, "")
+            self._session.close(GOING_AWAY, "")
         else:
-            self._session.close(1011, "")
+            self._session.close(INTERNAL_ERROR, "")
 
     def __repr__(self) -> str:
         code = self._session.code
@@ -179,12 +178,23 @@ class WebSocket:
     def __del__(self) -> None:
         session = getattr(self, "_session", None)
         if session is not None and session.code is None:
-            callFromCollector(session.conn._protocol.reactor, session.forgotten)
+            callFromCollector(session.conn._protocol.reactor, session.close, GOING_AWAY, "")
 
     def _cancelReceive(self, receiver: Any) -> None:
         if self._session.receiver is receiver:
             self._session.receiver = None
         receiver.fail(CancelledError())
+
+
+class _Next(Awaited[Message]):
+    """
+    What C{async for} awaits: a close ends it.
+    """
+
+    __slots__ = ()
+
+    def fail(self, error: BaseException) -> None:
+        super().fail(StopAsyncIteration() if isinstance(error, WebSocketClosed) else error)
 
 
 def _toMessage(message: Any) -> Message:

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IDelayedCall
 from ..errors import WasinetError
 from ..net.stream.protocol import ConnectionProtocol
 from ..net.tasks.awaited import Awaited, again
-from .codes import PING, PONG
+from .codes import INTERNAL_ERROR, PING, PONG
 from .limits import WebSocketLimits
 
 
@@ -28,9 +28,9 @@ class Pinged(Protocol):
         Send a ping or a pong.
         """
 
-    def unanswered(self, seconds: float) -> None:
+    def fail(self, code: int, reason: str) -> None:
         """
-        The peer has not answered in time.
+        The peer can't be gone on with.
         """
 
 
@@ -150,7 +150,7 @@ class Pings:
             self._timer = self._reactor.callLater(interval, self._look)
             return
         self._timer = None
-        self._session.unanswered(timeout)
+        self._session.fail(INTERNAL_ERROR, f"no pong in {timeout:g} s")
 
 
 def _giveUp(waiting: Any) -> None:

@@ -12,16 +12,17 @@ from twisted.python.failure import Failure
 
 from ..errors import ConnectionClosed, LimitExceeded, NotSupported, WebSocketClosed
 from ..net.stream.handle import WasiTcpConn
-from ..net.tasks.awaited import IMMEDIATE, Awaited
-from .codes import ABNORMAL, CLOSE, GOING_AWAY, INTERNAL_ERROR, PING, PONG, shortened
+from ..net.tasks.awaited import IMMEDIATE, Awaited, Done
+from .codes import ABNORMAL, CLOSE, PING, PONG, shortened
 from .frames import Control, Failed, FrameReader, FrameWriter
 from .handshake import Agreed
 from .limits import WebSocketLimits
 from .messages import Messages
 from .pings import Pings
 
-# So many frames are read before others have their turn: some 2 ms.
+# So many frames are read before others have their turn, some 2 ms; a long message counts as one more for each 4 KiB.
 TURN = 256
+_COUNTS = 4096
 # How much is read at a time, in bytes.
 _READ = 65536
 # The states: messages go both ways; we have sent a Close frame; both have, or one of them has failed the other; over.
@@ -52,7 +53,6 @@ class Session:
         "_pings",
         "_protocol",
         "_reader",
-        "_reading",
         "_turns",
         "_watched",
         "_writer",
@@ -85,8 +85,8 @@ class Session:
         self.holding = False
         # How many calls in a row have been answered at once.
         self._turns = 0
-        self._reading = False
-        self._later: IDelayedCall | None = None
+        # What has come behind the handshake waits for those who receive: who opens a WebSocket is told first.
+        self._later: IDelayedCall | None = self._protocol.reactor.callLater(0, self._goOn)
         self._deadline: IDelayedCall | None = None
         # Who is told when it is over.
         self.onClose: Any = None
@@ -94,7 +94,6 @@ class Session:
         self._byUs = self._watched = False
         self._pings = Pings(self, self._protocol, limits)
         self._pings.start()
-        self._read()
 
     # Bytes in. It is resumed as a task is.
 
@@ -102,17 +101,17 @@ class Session:
         """
         Bytes have come; C{b""}: no more will.
         """
-        if not data:
-            self._over()
-            return
-        self._pings.heard = True
-        if self.state < ENDING:
-            self._reader.feed(data)
-            self._pump()
-        if not (self.holding or self._reading or self._later is not None):
-            self._read()
+        receiver = self.receiver
+        message = None if receiver is None or self._messages.held else self._reader.whole(data)
+        if message is not None:
+            # As nearly always.
+            self._pings.heard = True
+            self._give(receiver, message)  # type: ignore[arg-type]
+        else:
+            self._take(data)
+        self._read()
 
-    def throw(self, error: BaseException) -> None:
+    def throw(self, _: BaseException) -> None:
         """
         The connection is gone.
         """
@@ -122,45 +121,47 @@ class Session:
         """
         Read on, as long as there is something at once.
         """
-        if self._reading:
+        while not (self.holding or self._later is not None or self.state == OVER):
+            # What it gives is answered as a task's await is: the quickest way.
+            waiting: Any = self.conn.read(_READ)
+            if not waiting.called:
+                waiting.task = self
+                return
+            if waiting.result.__class__ is bytes:
+                self._take(waiting.result)
+            else:
+                waiting.addErrback(lambda _: self._over())
+
+    def _take(self, data: bytes) -> None:
+        if not data:
+            self._over()
             return
-        self._reading = True
-        try:
-            while not (self.holding or self._later is not None or self.state == OVER):
-                # What it gives is answered as a task's await is: the quickest way.
-                waiting: Any = self.conn.read(_READ)
-                if not waiting.called:
-                    waiting.task = self
-                    return
-                data = waiting.result
-                if data.__class__ is not bytes:
-                    waiting.addErrback(lambda _: self._over())
-                    return
-                self.resume(data)
-                if not data:
-                    return
-        finally:
-            self._reading = False
+        self._pings.heard = True
+        if self.state < ENDING:
+            self._reader.feed(data)
+            self._pump()
 
     def _pump(self) -> None:
         """
         Read frames: as many as others can wait for, and as nobody has to be held back for.
         """
         reader = self._reader
-        for _ in range(TURN):
+        left = TURN
+        while left > 0:
+            left -= 1
             found = reader.next()
             if found is None:
-                if not reader.hasMore():
-                    self.holding = False
-                    return
+                pass
             elif found.__class__ is Control:
                 self._control(found)
             elif found.__class__ is Failed:
                 self.fail(found.code, found.reason)
-            elif self.state == OPEN and self._arrived(found):  # type: ignore[arg-type]
-                self._hold()
-                return
-            if self.state >= ENDING:
+            elif self.state == OPEN:
+                left -= len(found) // _COUNTS
+                if self._arrived(found):  # type: ignore[arg-type]
+                    self._hold()
+                    return
+            if self.state >= ENDING or not reader.more:
                 return
         self._later = self._protocol.reactor.callLater(0, self._goOn)
 
@@ -185,24 +186,26 @@ class Session:
         @return: is it the last that may, until somebody receives?
         """
         receiver = self.receiver
-        if receiver is None:
+        if receiver is None or self._messages.held:
             return self._messages.add(message)
+        self._give(receiver, message)
+        return self.state == OPEN and self._messages.full
+
+    def _give(self, receiver: Awaited[str | bytes], message: str | bytes) -> None:
         self.receiver = None
         self._turns = 0
         receiver.give(message)
-        return self.state == OPEN and self._messages.full
 
     def _control(self, frame: Control) -> None:
         if frame.opcode == PING:
             self._pings.answer(frame.payload)
         elif frame.opcode == PONG:
             self._pings.answered(frame.payload)
-        elif self.state == OPEN:
-            self._note(frame.code, frame.reason)
-            # RFC 6455 section 5.5.1.
-            self._send(self._writer.control(CLOSE, frame.payload))
-            self._end()
         else:
+            if self.state == OPEN:
+                self._note(frame.code, frame.reason)
+                # RFC 6455 section 5.5.1.
+                self._send(self._writer.control(CLOSE, frame.payload))
             self._end()
 
     # Messages
@@ -240,10 +243,7 @@ class Session:
             receiver.failQuietly(self.closed())
 
     def _letGoOn(self) -> None:
-        """
-        Let the peer go on, if it is held back.
-        """
-        if self.holding and self._later is None and not self._reading:
+        if self.holding and self._later is None:
             self._later = self._protocol.reactor.callLater(0, self._goOn)
 
     def send(self, message: str | bytes) -> Deferred[None]:
@@ -256,10 +256,11 @@ class Session:
             gone: Awaited[None] = Awaited()
             self._protocol.soon(gone, self.closed())
             return gone
-        written = self.conn.write(self._writer.message(message))
-        if not written.called:
+        written: Any = self.conn.write(self._writer.message(message))
+        if written.__class__ is not Done:
             written.addErrback(self._notSent)
-        return written
+            written.silence()
+        return written  # type: ignore[no-any-return]
 
     def _notSent(self, failure: Failure) -> None:
         failure.trap(ConnectionClosed, LimitExceeded)
@@ -337,20 +338,6 @@ class Session:
         self._protocol.abort()
         self._over()
 
-    def forgotten(self) -> None:
-        """
-        Nobody holds the WebSocket any more.
-        """
-        self.close(GOING_AWAY, "")
-
-    def unanswered(self, seconds: float) -> None:
-        """
-        The peer has not answered a ping.
-        """
-        if self.state != OPEN:
-            return
-        self.fail(INTERNAL_ERROR, f"no pong in {seconds:g} s")
-
     def _note(self, code: int, reason: str) -> None:
         if self.code is None:
             self.code, self.reason = code, reason
@@ -401,19 +388,12 @@ class Session:
             onClose()
 
     def _tell(self) -> None:
-        """
-        Tell those who wait.
-        """
-        receiver, self.receiver = self.receiver, None
-        if receiver is not None:
+        receiver = self.receiver
+        if receiver is not None and not self._messages.held:
+            self.receiver = None
             receiver.fail(self.closed())
         self._pings.closed(self.closed())
 
     def _closeWithin(self) -> None:
         if self._deadline is None:
-            self._deadline = self._protocol.reactor.callLater(self._limits.closeTimeout, self._late)
-
-    def _late(self) -> None:
-        self._deadline = None
-        self._protocol.abort()
-        self._over()
+            self._deadline = self._protocol.reactor.callLater(self._limits.closeTimeout, self.abort)

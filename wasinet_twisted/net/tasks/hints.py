@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 
-HINT = "await it on Twisted's asyncio reactor (twistd --reactor=asyncio)"
+HINT = "await it on a reactor for asyncio programs (twistd --reactor=wasinet-asyncio; wasinet-http --asyncio)"
 
 # As asyncio, Python 3.11 to 3.14, says it.
 _LACKS_A_LOOP = ("no running event loop", "no current event loop")
