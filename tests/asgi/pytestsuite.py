@@ -58,8 +58,7 @@ SUITES = {
     "daphne": Suite(
         "daphne",
         "daphne",
-        ("tests/test_http_protocol.py", "tests/test_http_request.py", "tests/test_http_response.py")
-        + ("tests/test_websocket.py",),
+        tuple(f"tests/test_{part}.py" for part in ("http_protocol", "http_request", "http_response", "websocket")),
         "suitedaphne",
     ),
     "uvicorn http": Suite(
@@ -83,8 +82,10 @@ SUITES = {
         "gunicorn, asgi worker",
         tuple(
             f"{COMPLIANCE}/test_{part}.py"
-            for part in ("http_compliance", "websocket_compliance", "streaming_compliance", "lifespan_compliance")
-            + ("framework_integration", "concurrency")
+            for part in (
+                *("http_compliance", "websocket_compliance", "streaming_compliance", "lifespan_compliance"),
+                *("framework_integration", "concurrency"),
+            )
         ),
         "suitegunicorn",
         ("pytest_asyncio.plugin", "anyio"),

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +23,7 @@ from pathlib import Path
 from tests.asgi.differences import DIFFERENCES
 from tests.asgi.pytestsuite import SUITES
 from tests.reactor import suites
-from tests.reactor.suites import BEGIN, END, Run, differences, faults
+from tests.reactor.suites import BEGIN, END, Run, differences, faults, regressions
 
 HEAD = """| suite | release | tests | with its own server: passed / failed / skipped | with ours | different |
 | --- | --- | --: | --: | --: | --: |
@@ -72,12 +73,22 @@ def row(title: str, stock: Run, ours: Run) -> str:
     )
 
 
-def told(name: str, stock: Run, ours: Run) -> str:
+def told(names: Sequence[str], stock: Run, ours: Run) -> str:
     """
-    How a test ended with each, in words.
+    How tests ended with each, in words; the cases of a test together.
     """
-    short = name.rpartition("/")[2].partition("::")[2]
-    return f"`{short}` ({stock.ends.get(name, 'missing')}, ours {ours.ends.get(name, 'missing')})"
+    cases = Counter(
+        (
+            re.sub(r"\[.*\]", "", name).rpartition("::")[2],
+            stock.ends.get(name, "missing"),
+            ours.ends.get(name, "missing"),
+        )
+        for name in names
+    )
+    return ", ".join(
+        f"`{test}` ({f'{count} cases, ' if count > 1 else ''}{before}, ours {after})"
+        for (test, before, after), count in cases.items()
+    )
 
 
 def compared(title: str, stock: Run, ours: Run) -> tuple[str, list[str]]:
@@ -89,16 +100,20 @@ def compared(title: str, stock: Run, ours: Run) -> tuple[str, list[str]]:
     reasons = DIFFERENCES.get(title, {})
     named, unexplained, stale = explained(reasons, differences(stock, ours))
     lines = [
-        f"- {title}: {', '.join(told(name, stock, ours) for name in names)}: {reasons[pattern]}\n"
-        for pattern, names in named.items()
-        if names
+        f"- {title}: {told(names, stock, ours)}: {reasons[pattern]}\n" for pattern, names in named.items() if names
     ]
     expected = {name for names in named.values() for name in names}
     # What is explained is no fault; all else that ends worse is, as are the runs that didn't end.
     rest = Run({name: end for name, end in stock.ends.items() if name not in expected}, {}, stock.complete)
     wrong = faults(rest, ours)
-    wrong += [f"better with ours, and nobody says why: {told(name, stock, ours)}" for name in unexplained]
+    worse = regressions(rest, ours)
+    wrong += [
+        f"better with ours, and nobody says why: {told([name], stock, ours)}"
+        for name in unexplained
+        if name not in worse
+    ]
     wrong += [f"differences.py has a reason for what is not different: {pattern}" for pattern in stale]
+    lines += [f"- {title}, left out with both: `{pattern}`: {why}\n" for pattern, why in SUITES[title].leftOut]
     return "".join(lines), wrong
 
 

@@ -1,13 +1,13 @@
 """
 A plugin of pytest's that puts our server in the place of daphne's in daphne's tests.
 
-The tests send no Host field, and compare what an app is told with what they have sent. RFC 9112 section 3.2 has a server
-refuse such requests, and ours does; so the client sends one, and the app isn't told of it. The tests take no other keys of
-a scope than they know; those that the specification has as optional, and daphne lacks, are taken out.
+The tests send no Host field, and compare what an app is told with what they have sent. RFC 9112 section 3.2 has a
+server refuse such requests, and ours does; so the client sends one, and the app isn't told of it. The tests take no
+other keys of a scope than they know; those that the specification has as optional, and daphne lacks, are taken out.
 
-The tests' app receives in an endless loop, and relies on daphne's C{receive()} for an end of it: once it has told of the
-disconnect, that returns no more. Ours says so again. A server that goes on for a moment after the test would write into
-the next test's files: it is killed.
+The tests' app receives in an endless loop, and relies on daphne's C{receive()} for an end of it: once it has told of
+the disconnect, that returns no more. Ours says so again. A server that goes on for a moment after the test would write
+into the next test's files: it is killed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,13 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+
+import daphne.testing
+from hypothesis import Phase, settings
+
+# A test that fails need not find out how little it takes: each try starts a server. Both servers get the same requests.
+settings.register_profile("suite", phases=[Phase.explicit, Phase.generate], derandomize=True)
+settings.load_profile("suite")
 
 HOST = b"added.invalid"
 
@@ -102,8 +109,8 @@ def process(host: str, get_application: Any, kwargs: dict[str, Any], setup: Any,
     return made
 
 
+# On a busy machine either takes more than the suite's 2 s.
+daphne.testing.BaseDaphneTestingInstance.startup_timeout = 20
 if os.environ["WASINET_SUITE_SERVER"] == "ours":
-    import daphne.testing
-
     http.client.HTTPConnection = HostSending  # type: ignore[misc]
     daphne.testing.DaphneProcess = process

@@ -5,6 +5,7 @@ a line, and why it failed below, indented.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import signal
@@ -77,3 +78,6 @@ def pytest_sessionfinish(session: Any, exitstatus: int) -> None:
     """
     if exitstatus == 1:
         session.exitstatus = 0
+    # Python would wait for servers that a failed test has left.
+    for process in multiprocessing.active_children():
+        process.kill()

@@ -90,12 +90,10 @@ if os.environ["WASINET_SUITE_SERVER"] == "ours":
         limits = WebSocketLimits(
             message=config.ws_max_size,
             frame=config.ws_max_size,
-            pingInterval=config.ws_ping_interval,
-            pingTimeout=config.ws_ping_timeout,
+            pingInterval=config.ws_ping_interval or None,
+            pingTimeout=config.ws_ping_timeout or None,
         )
-        return AsgiApp(
-            app, rootPath=config.root_path, lifespan=lifespan, webSocketLimits=limits, reactor=on
-        )
+        return AsgiApp(app, rootPath=config.root_path, lifespan=lifespan, webSocketLimits=limits, reactor=on)
 
     class Server:
         """
@@ -131,6 +129,8 @@ if os.environ["WASINET_SUITE_SERVER"] == "ours":
             if not self._ended:
                 self._ended = True
                 await self._server.drain(1.0).asFuture(loop)
+                # As uvicorn does. The client in the same loop has to see the end of its connection too.
+                await asyncio.sleep(0.1)
                 await self._app.shutdown(1.0).asFuture(loop)
 
         def run(self, sockets: Any = None) -> None:
@@ -220,7 +220,10 @@ if os.environ["WASINET_SUITE_SERVER"] == "ours":
             self._app = asgiApp(config, self._call, self._clock, "off")
             self._app._scopes.state = app_state
             self._server = HttpServer(
-                self._app, limits=ServerLimits(idle=float(config.timeout_keep_alive)), reactor=self._clock
+                self._app,
+                # Uvicorn's bound: a test sends more than that.
+                limits=ServerLimits(idle=float(config.timeout_keep_alive), buffered=64 * 1024),
+                reactor=self._clock,
             )
             self._link = Link(self._clock)
             self.scope: dict[str, Any] = {}
@@ -268,6 +271,14 @@ if os.environ["WASINET_SUITE_SERVER"] == "ours":
             """
             self._server.drain()
             self._settle()
+
+        @property
+        def timeout_keep_alive_task(self) -> object:
+            """
+            What closes the connection when it is idle for long: something, while it is idle.
+            """
+            connections = list(self._server.connections)
+            return object() if connections and connections[0].connection.isBetween() else None
 
         def _settle(self) -> None:
             settle(self._clock)

@@ -4,7 +4,6 @@ L{DevelopmentServer}: what C{runserver} runs instead of Django's WSGI server.
 
 from __future__ import annotations
 
-import atexit
 import signal
 import socket
 import threading
@@ -20,14 +19,17 @@ from .serving import STOP_DEADLINE, AppServer
 # Django's own has a few; browsers open several connections at once.
 _BACKLOG = 128
 
+# What runs beside the reloader.
+_inThreads: list[AppServer] = []
+
 
 class DevelopmentServer:
     """
     Stands where C{django.core.management.commands.runserver} makes a
     C{django.core.servers.basehttp.WSGIServer}: it is made with the address, is given the app, and serves.
 
-    With the autoreloader it serves in a thread beside the reloader's, which ends the process when a file has changed, or
-    at Ctrl-C.
+    With the autoreloader it serves in a thread beside the reloader's, which ends the process when a file has changed,
+    or at Ctrl-C.
 
     @ivar server_port: the port, also where 0 was asked for.
     """
@@ -58,7 +60,7 @@ class DevelopmentServer:
         """
         Serve.
 
-        @raise KeyboardInterrupt: Ctrl-C has ended it. With the autoreloader, its thread is told.
+        @raise KeyboardInterrupt: Ctrl-C has ended it. With the autoreloader, L{endInThreads} ends it.
         @raise CommandError: the app's startup failed.
         """
         server = AppServer(RequestLog(self._app), self._socket, asyncioReactor())
@@ -66,7 +68,7 @@ class DevelopmentServer:
             if threading.current_thread() is threading.main_thread():
                 _untilSignalled(server)
             else:
-                atexit.register(_endAtExit, server)
+                _inThreads.append(server)
                 server.run()
         except StartupFailed as error:
             raise CommandError(str(error)) from error
@@ -100,9 +102,11 @@ def _untilSignalled(server: AppServer) -> None:
         raise KeyboardInterrupt
 
 
-def _endAtExit(server: AppServer) -> None:
+def endInThreads() -> None:
     """
-    The reloader's thread has ended, and with it the process ends: let the app have its shutdown before.
+    End the server beside the reloader, and let the app have its shutdown: the process is about to end. Not by atexit:
+    at that time Python's pools of threads, in which Django runs views, take nothing more.
     """
-    server.stop()
-    server.waitForEnd(3 * STOP_DEADLINE)
+    for server in _inThreads:
+        server.stop()
+        server.waitForEnd(3 * STOP_DEADLINE)

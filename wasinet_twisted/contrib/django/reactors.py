@@ -25,8 +25,8 @@ def asyncioReactor() -> Any:
         return _install()
     if not isinstance(installed, asyncioreactor.AsyncioSelectorReactor):
         raise NotSupported(
-            f"the process already has Twisted's {type(installed).__name__}, which runs no asyncio programs. Put "
-            "wasinet_twisted.contrib.django first in INSTALLED_APPS, and import twisted.internet.reactor in functions only"
+            f"the process already has Twisted's {type(installed).__name__}, which runs no asyncio programs: put "
+            "wasinet_twisted.contrib.django first in INSTALLED_APPS, and import twisted.internet.reactor in functions"
         )
     return installed
 

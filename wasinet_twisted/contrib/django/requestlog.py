@@ -153,4 +153,6 @@ def _now() -> str:
     The local time as Django's development server writes it.
     """
     now = time.localtime()
-    return f"{now.tm_mday:02}/{_MONTHS[now.tm_mon - 1]}/{now.tm_year:04} {now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02}"
+    return (
+        f"{now.tm_mday:02}/{_MONTHS[now.tm_mon - 1]}/{now.tm_year:04} {now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02}"
+    )

@@ -19,7 +19,7 @@ from wasinet_twisted import __version__
 from wasinet_twisted.errors import NotSupported
 
 from ...applications import defaultApplication
-from ...developing import DevelopmentServer
+from ...developing import DevelopmentServer, endInThreads
 from ...reactors import asyncioReactor
 
 
@@ -61,6 +61,15 @@ class Command(RunserverCommand):
         except NotSupported as error:
             raise CommandError(str(error)) from error
         super().handle(*args, **options)
+
+    def run(self, **options: Any) -> None:
+        """
+        Run the server, beside the autoreloader unless that is switched off.
+        """
+        try:
+            super().run(**options)
+        finally:
+            endInThreads()
 
     def get_handler(self, *args: Any, **options: Any) -> Any:
         """
