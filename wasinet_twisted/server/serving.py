@@ -5,7 +5,6 @@ L{HttpServer} and L{serve}: listening, draining, and the clock that all connecti
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from typing import Any, cast
@@ -29,6 +28,7 @@ from .accesslog import AccessLog
 from .answering import Answering
 from .dates import dateLine
 from .deadlines import tick
+from .idlers import Idlers
 from .limits import DEFAULT_SERVER_LIMITS, ServerLimits, timingOf
 from .protocol import HttpProtocol
 from .request import Request
@@ -97,10 +97,7 @@ class HttpServer(ConnectionFactory):
         # Connections whose peer has gone and whose handler still runs. They count as open until it ends: who connects,
         # asks and goes could have any number of handlers run otherwise.
         self._outlived: set[TransportProtocol] = set()
-        # Those that were idle when somebody looked last, the longest first; when that was, and was it in this tick?
-        self._idlers: deque[HttpProtocol] = deque()
-        self._lookedAt = 0.0
-        self._looked = False
+        self._idlers = Idlers()
 
     def newProtocol(self) -> TransportProtocol:
         """
@@ -182,23 +179,7 @@ class HttpServer(ConnectionFactory):
         """
         There are as many connections as may be: the one that has been idle longest makes room.
         """
-        if not self._closeOneIdle() and not self._looked:
-            # Once a tick: to look at each connection for each accept would cost more than to serve it.
-            self._looked = True
-            self._lookedAt = self.reactor.seconds()
-            idle = [each for each in self._served if isinstance(each, HttpProtocol) and _isIdle(each, self._lookedAt)]
-            self._idlers = deque(sorted(idle, key=_idleSince))
-            self._closeOneIdle()
-
-    def _closeOneIdle(self) -> bool:
-        while self._idlers:
-            protocol = self._idlers.popleft()
-            # One that has served a request meanwhile is not the one that has been idle longest.
-            if _idleSince(protocol) <= self._lookedAt and _isIdle(protocol, self.reactor.seconds()):
-                protocol.connection.closeIdle(self.reactor.seconds())
-                protocol.follow()
-                return True
-        return False
+        self._idlers.closeOne(self._served, self.reactor.seconds())
 
     def begin(self) -> None:
         """
@@ -220,10 +201,9 @@ class HttpServer(ConnectionFactory):
         for protocol in self.connections:
             assert isinstance(protocol, HttpProtocol)
             tick(protocol, now)
-        self._looked = False
-        if not self.isFull():
-            self._idlers.clear()
-        else:
+        full = self.isFull()
+        self._idlers.ticked(full)
+        if full:
             # When the last of them came, none may have been idle.
             self.full()
 
@@ -300,14 +280,6 @@ class HttpServer(ConnectionFactory):
 
     def _flushLog(self) -> Deferred[None] | None:
         return None if self.accessLog is None else self.accessLog.flush()
-
-
-def _isIdle(protocol: HttpProtocol, now: float) -> bool:
-    return not protocol.closing and protocol.connection.isIdle(now)
-
-
-def _idleSince(protocol: HttpProtocol) -> float:
-    return protocol.connection.clock.since
 
 
 def serve(
