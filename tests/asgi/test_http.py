@@ -231,6 +231,27 @@ class WrongTests(AsgiCase):
             self.assertIn(expected, self.failed()[0])
             self.assertReset(peer)
 
+    def test_anEndThatIsNone(self) -> None:
+        """
+        A last piece that is too short is not counted as sent: what the app sends then would pass for the whole, and the
+        next response for the rest of this one.
+        """
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send(start(200, (b"content-length", b"6")))
+            await send(body(b"abc", more=True))
+            with self.assertRaises(LocalProtocolError):
+                await send(body(b"de"))
+            await send(body(last))
+
+        for last in (b"def", b"f"):
+            peer = self.ask(app, get(), get())
+            if len(last) == 3:
+                self.assertEqual([each.body for each in parse(peer.take())], [b"abcdef", b"abcdef"])
+            else:
+                self.assertIn("Content-Length is 6", self.failed()[0])
+                self.assertReset(peer)
+
     def test_returnsWithoutAResponse(self) -> None:
         for messages in ([], [start()]):
             peer = self.ask(self.sending(*messages), get())
