@@ -10,14 +10,14 @@ DIFFERENCES: dict[str, dict[str, str]] = {
         "ours gives what has come, and a small body at once",
         "test_root_path": "a client that sends the field `Daphne-Root-Path` sets daphne's `root_path`; "
         "with ours the option `--root-path` does, and no client",
-        "test_x_forwarded_for|test_xff": "the test takes `client` as a list only, and the port from `X-Forwarded-Port`; ours "
-        "is a tuple, with the address that `X-Forwarded-For` names",
+        "test_x_forwarded_for|test_xff": "the test takes `client` as a list only, and the port from "
+        "`X-Forwarded-Port`; ours is a tuple, with the address that `X-Forwarded-For` names",
         r"test_http_response\.py::\w+::test_headers$": "the test compares all fields of a response, "
         "with `Server: daphne`; ours has Date and Content-Length",
         "test_headers_type|test_status_code_required": "what an app must not send raises ValueError in daphne; ours "
         "raises LocalProtocolError, and its message differs",
-        "TestHeaderValueInjection": "of six bytes five are refused by both; ours takes 0x85 in a field's value, which is "
-        "obs-text (RFC 9110 section 5.5) and ends no line; daphne splits text there, and so refuses it",
+        "TestHeaderValueInjection": "of six bytes five are refused by both; ours takes 0x85 in a field's value, which "
+        "is obs-text (RFC 9110 section 5.5) and ends no line; daphne splits text there, and so refuses it",
         "test_application_checker": "the test takes daphne's server apart, by its private names",
     },
     "uvicorn http": {

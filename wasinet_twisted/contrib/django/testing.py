@@ -92,9 +92,9 @@ class ChannelsLiveServerTestCase(TransactionTestCase):
                     f'give it a file, DATABASES["{connection.alias}"]["TEST"]["NAME"]'
                 )
         super().setUpClass()
-        cls._allowedHost = modify_settings(ALLOWED_HOSTS={"append": cls.host})
-        cls._allowedHost.enable()
-        cls.addClassCleanup(cls._allowedHost.disable)
+        allowed = modify_settings(ALLOWED_HOSTS={"append": cls.host})
+        allowed.enable()
+        cls.addClassCleanup(allowed.disable)
         process = cls.ProtocolServerProcess(
             cls.host,
             partial(_application, cls.static_wrapper if cls.serve_static else None),

@@ -84,7 +84,7 @@ class Command(RunserverCommand):
         """
         Say what is served, and where. Before Django 5.2 its own lines say so.
         """
-        host = f"[{self.addr}]" if self._raw_ipv6 else "0.0.0.0" if self.addr == "0" else self.addr
+        host = f"[{self.addr}]" if ":" in self.addr else "0.0.0.0" if self.addr == "0" else self.addr
         stop = "CTRL-BREAK" if sys.platform == "win32" else "CONTROL-C"
         self.stdout.write(
             f"{datetime.now():%B %d, %Y - %X}\n"
