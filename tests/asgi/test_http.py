@@ -49,6 +49,16 @@ class ResponseTests(AsgiCase):
         (response,) = parse(self.ask(app, get()).take())
         self.assertEqual((response.getHeader("Content-Length"), response.body), ("4", b"abcd"))
 
+    def test_theLastOfItsConnection(self) -> None:
+        """
+        The app's own Connection: close is sent once.
+        """
+        for sent in ((body(b"x"),), (body(b"x", True), body())):
+            peer = self.ask(self.sending(start(200, (b"connection", b"close")), *sent), get())
+            (response,) = parse(peer.take())
+            self.assertEqual(response.headers.getall("Connection"), ["close"])
+            self.assertClosed(peer)
+
     def test_theServersFraming(self) -> None:
         """
         By the specification, a Transfer-Encoding of the app's is ignored.
@@ -523,6 +533,43 @@ class DisconnectTests(AsgiCase):
         self.assertIn("has gone", str(self.told[0]))
         gc.collect()
         self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_whoGoesOnAsking(self) -> None:
+        """
+        An app that receives, or sends to where everything is taken, on and on keeps nobody from their turn.
+        """
+
+        async def receives(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            await receive()
+            self.clock.callLater(0, self.told.append, "others")
+            for _ in range(1000):
+                self.told.append(await receive())
+
+        async def sends(scope: Scope, receive: Receive, send: Send) -> None:
+            await send(start())
+            self.clock.callLater(0, self.told.append, "others")
+            for _ in range(1000):
+                await send(body(b"x", True))
+                self.told.append("sent")
+
+        async def goesOn(scope: Scope, receive: Receive, send: Send) -> None:
+            await send(start())
+            await send(body())
+            self.clock.callLater(0, self.told.append, "others")
+            for _ in range(1000):
+                await send(body())
+                self.told.append("sent")
+
+        for app, method in ((receives, "GET"), (sends, "HEAD"), (goesOn, "GET")):
+            self.told.clear()
+            peer = self.ask(app)
+            peer.send(message(method))
+            if app is receives:
+                peer.reset()
+            self.clock.advance(0)
+            self.assertLess(self.told.index("others"), 100)
+        self.failed()
 
     def test_whileSending(self) -> None:
         """

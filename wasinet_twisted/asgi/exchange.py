@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from ..errors import ClientDisconnected
+from ..errors import ClientDisconnected, ConnectionClosed
 from ..server import Request
 from ..server.reply import Reply
 from .causes import isCancellation
@@ -25,7 +25,7 @@ class Exchange(Reply):
     Runs an app over a request, and owns it until it returns. What it receives and sends is a subclass's affair.
     """
 
-    __slots__ = ("_cancelled", "_finishing", "_pulling", "_run", "_runner", "_waiters")
+    __slots__ = ("_cancelled", "_finishing", "_pulling", "_run", "_runner", "_told", "_waiters")
 
     def __init__(self, request: Request, runner: Runner) -> None:
         super().__init__(request)
@@ -34,6 +34,8 @@ class Exchange(Reply):
         self._run: Run | None = None
         # Has the server cancelled it?
         self._cancelled = False
+        # Has the app been told of the end?
+        self._told = False
         # Those who wait for something to happen: more to receive, the end of the connection or of the response.
         self._waiters: list[Any] | None = None
         # What tells of more to receive, and of the connection's end.
@@ -120,6 +122,28 @@ class Exchange(Reply):
         """
         await self._runner.turn()
         return ClientDisconnected(what)
+
+    async def taken(self, written: Any) -> None:
+        """
+        Wait until the client has taken enough of what has been sent.
+
+        @param written: what a write has returned.
+        @raise ClientDisconnected: the client has gone.
+        """
+        try:
+            await (written if written.called else self._runner.wait(written))
+        except ConnectionClosed as error:
+            raise await self.disconnected(f"the client of {self._request!r} has gone: {error}") from error
+
+    async def gone(self, message: Message) -> Message:
+        """
+        Return the message that tells of the end; at the next turn if the app has had it before, as one that goes on
+        asking would keep others from their turn.
+        """
+        if self._told:
+            await self._runner.turn()
+        self._told = True
+        return message
 
     # Those who wait
 
