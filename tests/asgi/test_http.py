@@ -724,6 +724,28 @@ class LifeTests(AsgiCase):
         self.assertTrue(self.server.isFull())
         self.waits.callback(None)
 
+    def test_countsOnOneConnection(self) -> None:
+        """
+        When there are as many as may be, the connection that brings more is closed.
+        """
+        for pipelined in (True, False):
+            self.told.clear()
+            self.waits = Deferred()
+            self.app(self.behind, limits={"connections": 5})
+            peer = self.connect(*[get("/first") * 20] if pipelined else ())
+            for _ in range(0 if pipelined else 20):
+                if not peer.gone:
+                    peer.send(get("/first"))
+                    self.advance(0.1)
+            self.advance(5)
+            self.assertClosed(peer)
+            self.assertEqual(len(self.server.tasks), len(parse(peer.take())))
+            self.assertLessEqual(len(self.server.tasks), 7)
+            self.assertFalse(self.server.gate.isOpen())
+            self.waits.callback(None)
+            self.assertEqual(len(self.server.tasks), 0)
+            self.assertTrue(self.server.gate.isOpen())
+
     def test_deadline(self) -> None:
         """
         C{ServerLimits.handler} holds for apps as well.

@@ -154,7 +154,13 @@ class HttpServer(ConnectionFactory):
             # a connection does.
             self.keep(before, before)  # type: ignore[arg-type]
             self._outlived.add(before)  # type: ignore[arg-type]
-        self.keep(protocol, task)
+            self.keep(protocol, task)
+            if self.count(0):
+                # One connection could have any number of them go on otherwise: it is to be closed.
+                assert isinstance(protocol, HttpProtocol)
+                protocol.drain()
+        else:
+            self.keep(protocol, task)
 
     def ran(self, protocol: TransportProtocol, task: Any) -> None:
         """
