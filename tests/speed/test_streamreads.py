@@ -184,7 +184,7 @@ class ReadTests(Case):
         told: list[Any] = []
         self.conn.start(handler()).addErrback(told.append)
         self.protocol.dataReceived(b"x")
-        self.assertIn("await it on Twisted's asyncio reactor", str(told[0].value))
+        self.assertIn("await it on a reactor for asyncio programs", str(told[0].value))
 
     def test_aCancellationThatCameWhileItRan(self) -> None:
         async def handler() -> None:
