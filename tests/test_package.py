@@ -198,6 +198,8 @@ ALLOWED = {
     },
     # cryptography shows a client's certificate, if there is one.
     "asgi": {"errors", "http", "net", "server", "websocket", "twisted", "cryptography"},
+    # It is imported by Django projects only.
+    "contrib": {"__version__", "asgi", "django", "errors", "reactor", "server", "twisted"},
     "reactor": {"_fast", "_privates", "_speed", "twisted"},
     "service": {
         "__version__",

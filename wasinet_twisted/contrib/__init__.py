@@ -1,0 +1,3 @@
+"""
+What joins the server to other people's frameworks. Each part needs its framework, and nothing else imports it.
+"""
