@@ -200,7 +200,7 @@ ALLOWED = {
     "asgi": {"errors", "http", "net", "server", "websocket", "twisted", "cryptography"},
     # It is imported by Django projects only.
     "contrib": {"__version__", "asgi", "django", "errors", "reactor", "server", "twisted"},
-    "reactor": {"_fast", "_privates", "_speed", "twisted"},
+    "reactor": {"_fast", "_privates", "_speed", "errors", "twisted"},
     "service": {
         "__version__",
         "_privates",

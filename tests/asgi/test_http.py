@@ -5,10 +5,12 @@ The messages of an HTTP request: their order, what they hold, and what becomes o
 from __future__ import annotations
 
 import gc
+import weakref
+from asyncio import CancelledError as AsyncioCancelledError
 from contextvars import ContextVar
 from typing import Any
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.task import deferLater
 
 from tests.server.support import CONTINUE, chunked, get, message, parse, post
@@ -46,6 +48,16 @@ class ResponseTests(AsgiCase):
         app = self.sending(start(200, (b"content-length", b"4")), body(b"ab", True), body(b"cd"))
         (response,) = parse(self.ask(app, get()).take())
         self.assertEqual((response.getHeader("Content-Length"), response.body), ("4", b"abcd"))
+
+    def test_theLastOfItsConnection(self) -> None:
+        """
+        The app's own Connection: close is sent once.
+        """
+        for sent in ((body(b"x"),), (body(b"x", True), body())):
+            peer = self.ask(self.sending(start(200, (b"connection", b"close")), *sent), get())
+            (response,) = parse(peer.take())
+            self.assertEqual(response.headers.getall("Connection"), ["close"])
+            self.assertClosed(peer)
 
     def test_theServersFraming(self) -> None:
         """
@@ -229,6 +241,27 @@ class WrongTests(AsgiCase):
             self.assertIn(expected, self.failed()[0])
             self.assertReset(peer)
 
+    def test_anEndThatIsNone(self) -> None:
+        """
+        A last piece that is too short is not counted as sent: what the app sends then would pass for the whole, and the
+        next response for the rest of this one.
+        """
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send(start(200, (b"content-length", b"6")))
+            await send(body(b"abc", more=True))
+            with self.assertRaises(LocalProtocolError):
+                await send(body(b"de"))
+            await send(body(last))
+
+        for last in (b"def", b"f"):
+            peer = self.ask(app, get(), get())
+            if len(last) == 3:
+                self.assertEqual([each.body for each in parse(peer.take())], [b"abcdef", b"abcdef"])
+            else:
+                self.assertIn("Content-Length is 6", self.failed()[0])
+                self.assertReset(peer)
+
     def test_returnsWithoutAResponse(self) -> None:
         for messages in ([], [start()]):
             peer = self.ask(self.sending(*messages), get())
@@ -241,6 +274,44 @@ class WrongTests(AsgiCase):
 
         self.assertEqual(self.status(self.ask(app, get())), 500)
         self.assertEqual(self.failed(), ["boom"])
+
+    def test_raisesCancelledError(self) -> None:
+        """
+        One that nobody has cancelled is a failure like any other: it has awaited what it has cancelled itself.
+        """
+        for kind in (CancelledError, AsyncioCancelledError):
+
+            async def app(scope: Scope, receive: Receive, send: Send, kind: type[BaseException] = kind) -> None:
+                raise kind("mine")
+
+            self.assertEqual(self.status(self.ask(app, get())), 500)
+            self.assertEqual(self.failed(), ["mine"])
+
+    def test_leavesNoCycle(self) -> None:
+        """
+        What a request has taken goes with it, and doesn't wait for the garbage collector.
+        """
+        variable: ContextVar[object] = ContextVar("variable")
+
+        class Kept:
+            pass
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            # The app's context goes with what has run it.
+            kept = Kept()
+            variable.set(kept)
+            self.told.append(weakref.ref(kept))
+            await deferLater(self.clock, 1)
+            await send(start())
+            await send(body())
+
+        self.addCleanup(gc.enable)
+        gc.disable()
+        peer = self.ask(app, get())
+        self.advance(1)
+        self.assertEqual(self.status(peer), 200)
+        (kept,) = self.told
+        self.assertIsNone(kept())
 
     def test_isNoCoroutine(self) -> None:
         self.assertEqual(self.status(self.ask(lambda scope, receive, send: None, get())), 500)  # type: ignore[arg-type, return-value]
@@ -364,6 +435,24 @@ class RequestTests(AsgiCase):
         self.advance(1)
         self.assertEqual(self.told, [0, 0, 5, 5])
 
+    def test_contextvarsOfAPipelinedRequest(self) -> None:
+        """
+        The second request is answered from within the first app's C{send()}, and sees nothing of that app's context.
+        """
+        variable: ContextVar[int] = ContextVar("variable", default=0)
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            self.told.append(variable.get())
+            variable.set(5)
+            await deferLater(self.clock, 1)
+            await send(start())
+            await send(body())
+
+        self.ask(app, get() + get())
+        self.advance(1)
+        self.advance(1)
+        self.assertEqual(self.told, [0, 0])
+
 
 class DisconnectTests(AsgiCase):
     """
@@ -444,6 +533,43 @@ class DisconnectTests(AsgiCase):
         self.assertIn("has gone", str(self.told[0]))
         gc.collect()
         self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_whoGoesOnAsking(self) -> None:
+        """
+        An app that receives, or sends to where everything is taken, on and on keeps nobody from their turn.
+        """
+
+        async def receives(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            await receive()
+            self.clock.callLater(0, self.told.append, "others")
+            for _ in range(1000):
+                self.told.append(await receive())
+
+        async def sends(scope: Scope, receive: Receive, send: Send) -> None:
+            await send(start())
+            self.clock.callLater(0, self.told.append, "others")
+            for _ in range(1000):
+                await send(body(b"x", True))
+                self.told.append("sent")
+
+        async def goesOn(scope: Scope, receive: Receive, send: Send) -> None:
+            await send(start())
+            await send(body())
+            self.clock.callLater(0, self.told.append, "others")
+            for _ in range(1000):
+                await send(body())
+                self.told.append("sent")
+
+        for app, method in ((receives, "GET"), (sends, "HEAD"), (goesOn, "GET")):
+            self.told.clear()
+            peer = self.ask(app)
+            peer.send(message(method))
+            if app is receives:
+                peer.reset()
+            self.clock.advance(0)
+            self.assertLess(self.told.index("others"), 100)
+        self.failed()
 
     def test_whileSending(self) -> None:
         """
@@ -597,6 +723,28 @@ class LifeTests(AsgiCase):
         peer.send(get("/first") + get("/second"))
         self.assertTrue(self.server.isFull())
         self.waits.callback(None)
+
+    def test_countsOnOneConnection(self) -> None:
+        """
+        When there are as many as may be, the connection that brings more is closed.
+        """
+        for pipelined in (True, False):
+            self.told.clear()
+            self.waits = Deferred()
+            self.app(self.behind, limits={"connections": 5})
+            peer = self.connect(*[get("/first") * 20] if pipelined else ())
+            for _ in range(0 if pipelined else 20):
+                if not peer.gone:
+                    peer.send(get("/first"))
+                    self.advance(0.1)
+            self.advance(5)
+            self.assertClosed(peer)
+            self.assertEqual(len(self.server.tasks), len(parse(peer.take())))
+            self.assertLessEqual(len(self.server.tasks), 7)
+            self.assertFalse(self.server.gate.isOpen())
+            self.waits.callback(None)
+            self.assertEqual(len(self.server.tasks), 0)
+            self.assertTrue(self.server.gate.isOpen())
 
     def test_deadline(self) -> None:
         """

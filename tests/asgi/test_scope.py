@@ -124,7 +124,7 @@ class ProxiesTests(SynchronousTestCase):
     def test_entries(self) -> None:
         for forwarded, expected in (
             ("1.1.1.1", ("1.1.1.1", 0)),
-            ("1.1.1.1:80", ("1.1.1.1", 80)),
+            ("1.1.1.1:65535", ("1.1.1.1", 65535)),
             ("[2001:db9::1]:80", ("2001:db9::1", 80)),
             ("[2001:db9::1]", ("2001:db9::1", 0)),
             ("2001:DB9::1", ("2001:db9::1", 0)),
@@ -141,9 +141,21 @@ class ProxiesTests(SynchronousTestCase):
         """
         They end the list: what stands before has been passed on by nobody who is known.
         """
-        for bad in ("", "unknown", "_hidden", "1.1.1", "1.1.1.1:a", "[::1", "[::1]x", "1.1.1.1:123456"):
+        for bad in (
+            "",
+            "unknown",
+            "_hidden",
+            "1.1.1",
+            "1.1.1.1:a",
+            "[::1",
+            "[::1]x",
+            "1.1.1.1:123456",
+            "1.1.1.1:65536",
+        ):
             self.assertEqual(self.client(f"1.1.1.1, {bad}"), self.PEER, bad)
             self.assertEqual(self.client(f"1.1.1.1, {bad}, 10.0.0.1"), ("10.0.0.1", 0), bad)
+        for bad in ('fe80::1%" <script>', "[fe80::1%eth0]:80", "fe80::1%eth0"):
+            self.assertEqual(self.client(bad), self.PEER, bad)
         for bad in ("٣.1.1.1", "1.1.1.1:٣", "1" * 100_000, "1.1.1.1\x0b"):
             self.assertEqual(self.client(bad), self.PEER, bad[:20])
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from wasinet_twisted.asgi import AsgiApp
@@ -121,7 +121,16 @@ class WebSocketTests(SynchronousTestCase):
             await returns(scope, receive, send)
             raise ValueError("boom")
 
-        for app, code, logged in ((returns, 1000, 0), (raises, 1011, 1)):
+        async def fails(scope: Scope, receive: Receive, send: Send) -> None:
+            # It has sent to another one.
+            await returns(scope, receive, send)
+            raise ClientDisconnected("another one has gone")
+
+        async def cancelsItself(scope: Scope, receive: Receive, send: Send) -> None:
+            await returns(scope, receive, send)
+            raise CancelledError
+
+        for app, code, logged in ((returns, 1000, 0), (raises, 1011, 1), (fails, 1011, 1), (cancelsItself, 1011, 1)):
             origin, ws = self.opened(app)
             origin.run(ws.whenClosed())
             self.assertEqual(ws.closeCode, code)

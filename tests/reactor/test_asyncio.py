@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from zope.interface import implementer
 from tests.processes import ROOT, waitUntil
 from tests.reactor.conftest import REACTORS
 from tests.reactor.harness import LOCAL, Recording, World, onAsyncio, readExactly
+from wasinet_twisted.errors import NotSupported
+from wasinet_twisted.reactor.asyncio import inTask
 
 # They name the reactors themselves.
 pytestmark = pytest.mark.reactorless
@@ -439,3 +442,115 @@ main(run())
         "b'asked  deferred task future timeout thread fromFuture asFuture'",
         "(200, b'inner inner inner anyio')",
     ]
+
+
+@onEachLoop
+def test_inATaskOfAsyncios(loop: str) -> None:
+    """
+    A handler that is run in a Task awaits Deferreds, Futures, and what looks for its Task; it is cancelled as one.
+    """
+    program = """
+import aiohttp, anyio
+from wasinet_twisted import fetch, net
+from wasinet_twisted.http import WasiResponse
+from wasinet_twisted.reactor.asyncio import inTask
+from wasinet_twisted.server import serve
+from twisted.internet.defer import CancelledError, fail, succeed
+
+@inTask
+async def answers(request):
+    if request.uri == "/inner":
+        return WasiResponse(body=b"inner")
+    if request.uri == "/ends":
+        try:
+            await deferLater(reactor, 60)
+        except asyncio.CancelledError:
+            # It is waited for.
+            await asyncio.sleep(0.01)
+            got.append(b"ended")
+            raise
+    await succeed(None)
+    got.append(await deferLater(reactor, 0.001, lambda: b"deferred"))
+    for failing in (fail(OSError("failed")), deferLater(reactor, 0, failsLater)):
+        try:
+            await failing
+        except OSError as error:
+            got.append(str(error).encode())
+    try:
+        async with asyncio.timeout(0.001):
+            await deferLater(reactor, 60)
+    except TimeoutError:
+        got.append(b"timeout")
+    with anyio.move_on_after(0.001):
+        await net.connect("127.0.0.1", server.local().port, reactor=reactor).addCallback(lambda conn: conn.read())
+    async with aiohttp.ClientSession() as session, session.get(f"http://{where}/inner") as response:
+        got.append(await response.read())
+    async with anyio.create_task_group() as group:
+        group.start_soon(anyio.sleep, 0)
+        got.append(await (await fetch(f"http://{where}/inner")).bytes())
+    return WasiResponse(body=b" ".join(got))
+
+def failsLater():
+    raise OSError("later")
+
+async def run():
+    global got, server, where
+    got = []
+    server = serve(answers, "tcp:0:interface=127.0.0.1")
+    where = f"127.0.0.1:{server.local().port}"
+    print(await (await fetch(f"http://{where}/")).bytes())
+    got.clear()
+    conn = await net.connect("127.0.0.1", server.local().port)
+    conn.write("GET /ends HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+    await deferLater(reactor, 0.05)
+    await server.drain(0)
+    conn.abort()
+    print(got, [each for each in asyncio.all_tasks() if not each.done()])
+    raising = inTask(raises)()
+    try:
+        await raising
+    except ValueError as error:
+        print(error)
+    forgotten = inTask(lambda: deferred())()
+    forgotten.cancel()
+    try:
+        await forgotten
+    except CancelledError:
+        print("cancelled before it began")
+
+async def raises():
+    raise ValueError("raised")
+
+async def deferred():
+    await deferLater(reactor, 60)
+
+main(run())
+"""
+    assert printed(program, loop).splitlines() == [
+        "b'deferred failed later timeout inner inner'",
+        "[b'ended'] []",
+        "raised",
+        "cancelled before it began",
+    ]
+
+
+def test_noLoopForTheTask() -> None:
+    """
+    Without asyncio's loop it says what to take.
+    """
+
+    async def function() -> None:
+        raise AssertionError("it has run")
+
+    def call() -> str:
+        try:
+            inTask(function)()
+        except NotSupported as error:
+            return str(error)
+        raise AssertionError("it was taken")
+
+    # A reactor that runs a loop runs in this thread.
+    with ThreadPoolExecutor(1) as threads:
+        said = threads.submit(call).result()
+    assert "test_noLoopForTheTask.<locals>.function" in said
+    assert said.endswith("no asyncio event loop runs; take a reactor that runs one (twistd --reactor=wasinet-asyncio)")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import gc
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -119,6 +120,63 @@ class ReturnTests(MemoryServerCase):
 
     def test_aMappingForTheBody(self) -> None:
         self.assertHint(lambda: WasiResponse(body={"a": 1}), "; json.dumps() makes JSON", error=LocalProtocolError)
+
+
+class ContextTests(MemoryServerCase):
+    """
+    PEP 567: what a handler has set is seen by itself alone.
+    """
+
+    def test_pipelined(self) -> None:
+        """
+        A request is answered by what another handler calls, in its context; so the next one on the connection comes.
+        """
+        variable: ContextVar[str] = ContextVar("variable", default="nobody")
+        waits: Deferred[None] = Deferred()
+        seen: list[str] = []
+
+        async def handler(request: Request) -> WasiResponse:
+            seen.append(variable.get())
+            variable.set(request.uri)
+            if request.uri == "/waits":
+                await waits
+                seen.append(variable.get())
+            elif request.uri == "/fires":
+                waits.callback(None)
+            return WasiResponse()
+
+        self.serve(handler)
+        first = self.connect(get("/waits") + get("/next"))
+        second = self.connect(get("/fires"))
+        self.assertEqual(seen, ["nobody", "nobody", "/waits", "nobody"])
+        self.assertEqual([len(parse(peer.take())) for peer in (first, second)], [2, 1])
+
+    def test_plainFunctions(self) -> None:
+        variable: ContextVar[str] = ContextVar("variable", default="nobody")
+        seen: list[str] = []
+
+        async def inner(request: Request) -> WasiResponse:
+            seen.append(variable.get())
+            return WasiResponse()
+
+        def plain(request: Request) -> Any:
+            seen.append(variable.get())
+            variable.set(request.uri)
+            return {"/a": WasiResponse, "/b": lambda: inner(request), "/c": lambda: Wrapped(inner(request))}[
+                request.uri
+            ]()
+
+        class Wrapped:
+            def __init__(self, coroutine: Any) -> None:
+                self.coroutine = coroutine
+
+            def __await__(self) -> Any:
+                return self.coroutine.__await__()
+
+        self.serve(plain)
+        peer = self.connect(get("/a") + get("/b") + get("/c"))
+        self.assertEqual(seen, ["nobody", "nobody", "/b", "nobody", "/c"])
+        self.assertEqual(len(parse(peer.take())), 3)
 
 
 class LateTests(MemoryServerCase):

@@ -21,7 +21,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from pathlib import Path
 from typing import Any
 
@@ -351,6 +351,33 @@ def test_eachHandlerHasItsContext() -> None:
     assert seen == ["outside", "outside"]
     assert variable.get() == "outside"
     assert all(sent.endswith(b"/a") for sent in transport.sent)
+
+
+def test_theContextIsNotThatOfWhoCalls() -> None:
+    """
+    On an asyncio loop bytes come in the context of the handler that has let them flow again.
+    """
+    variable: ContextVar[str] = ContextVar("variable", default="outside")
+    seen = []
+
+    async def handler(request: Request) -> WasiResponse:
+        seen.append(variable.get())
+        return WasiResponse()
+
+    def plain(request: Request) -> WasiResponse:
+        seen.append(variable.get())
+        variable.set("mine")
+        return WasiResponse()
+
+    def asAnother(made: Any) -> None:
+        variable.set("another's")
+        made.dataReceived(GET)
+        assert variable.get() == "another's"
+
+    for each in (handler, plain):
+        made, _ = connection(each)
+        copy_context().run(asAnother, made)
+    assert seen == ["outside", "outside"]
 
 
 def test_aSignalInTheHandler() -> None:

@@ -2,7 +2,7 @@
 The two sides that Autobahn's cases are run against: an echo server, and a client that runs the cases of a server.
 
     python -m tests.websocket.echo serve            # prints its port
-    python -m tests.websocket.echo ask PORT         # asks ws://127.0.0.1:PORT/ for its cases, and runs each
+    python -m tests.websocket.echo ask PORT COUNT   # asks ws://127.0.0.1:PORT/ for its cases, and runs COUNT at a time
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from wasinet_twisted.websocket import WebSocket, WebSocketLimits
 
 # Its longest messages have 16 MiB.
 LIMITS = WebSocketLimits(message=16 * 1024 * 1024, frame=16 * 1024 * 1024)
-# Some cases wait for seconds.
-TOGETHER = 8
 
 
 async def echo(ws: WebSocket) -> None:
@@ -41,13 +39,13 @@ async def handler(request: Request) -> None:
     await echo(await request.webSocket(limits=LIMITS))
 
 
-async def ask(port: int) -> None:
+async def ask(port: int, count: int) -> None:
     """
     Run all cases of a fuzzing server.
     """
     base = f"ws://127.0.0.1:{port}"
     async with await webSocket(f"{base}/getCaseCount", limits=LIMITS) as ws:
-        count = int(await ws.receive())
+        cases = int(await ws.receive())
 
     async def case(number: int) -> None:
         try:
@@ -56,18 +54,18 @@ async def ask(port: int) -> None:
         except WasinetError as error:
             print(f"case {number}: {error!r}", file=sys.stderr)
 
-    together = DeferredSemaphore(TOGETHER)
-    await gatherResults([together.run(lambda n=n: ensureDeferred(case(n))) for n in range(1, count + 1)])
+    together = DeferredSemaphore(count)
+    await gatherResults([together.run(lambda n=n: ensureDeferred(case(n))) for n in range(1, cases + 1)])
     async with await webSocket(f"{base}/updateReports?agent=wasinet_twisted"):
         pass
 
 
-async def main(reactor: Any, what: str, port: str = "0") -> None:
+async def main(reactor: Any, what: str, port: str = "0", count: str = "1") -> None:
     """
     As the module has it.
     """
     if what == "ask":
-        await ask(int(port))
+        await ask(int(port), int(count))
         return
     server = serve(handler, "tcp:0:interface=127.0.0.1")
     print(server.local().port, flush=True)

@@ -1,7 +1,7 @@
 """
 Autobahn's cases, by Kosoku, which has an asyncio loop of its own: results on the standard output, as JSON.
 
-    python -m tests.websocket.kosokucase server PORT [CASE ...]     # against a server
+    python -m tests.websocket.kosokucase server PORT TOGETHER [CASE ...]     # against a server
     python -m tests.websocket.kosokucase client [CASE ...]          # against the client that comes to its port
 """
 
@@ -14,9 +14,6 @@ from typing import Any
 
 from kosoku import FailureError, run_fuzzingclient, run_fuzzingserver
 
-# Some cases wait for seconds.
-TOGETHER = 8
-
 
 async def main(role: str, *arguments: str) -> None:
     """
@@ -25,8 +22,9 @@ async def main(role: str, *arguments: str) -> None:
     results: Any
     try:
         if role == "server":
-            port, *cases = arguments
-            results = await run_fuzzingclient(f"ws://127.0.0.1:{port}", cases=cases or None, concurrency=TOGETHER)
+            port, together, *cases = arguments
+            url = f"ws://127.0.0.1:{port}"
+            results = await run_fuzzingclient(url, cases=cases or None, concurrency=int(together))
         else:
             async with run_fuzzingserver(cases=list(arguments) or None, port=0) as server:
                 print(server.port, flush=True)

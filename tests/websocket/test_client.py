@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gc
 import re
+import zlib
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -205,6 +206,11 @@ class ByHandTests(ClientCase):
             ("nonsense", {"fields": "Sec-WebSocket-Extensions: permessage-deflate; nonsense\r\n"}),
             ("twice", {"fields": "Sec-WebSocket-Extensions: permessage-deflate, permessage-deflate\r\n"}),
             ("no list", {"fields": "Sec-WebSocket-Extensions: ;\r\n"}),
+            ("1025", {"fields": f"Sec-WebSocket-Extensions: {'x' * 1025}\r\n"}),
+            (
+                "has not taken permessage-deflate",
+                {"fields": "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits=8\r\n"},
+            ),
         ):
             self.serve(**options)  # type: ignore[arg-type]
             error = self.assertRaises(InvalidHandshake, self.open, subprotocols=["c"])
@@ -212,6 +218,23 @@ class ByHandTests(ClientCase):
             self.tearDown()
         self.serve(fields="Sec-WebSocket-Extensions: permessage-deflate\r\n")
         self.assertRaises(InvalidHandshake, self.open, compression=False)
+
+    def test_noContextTakeover(self) -> None:
+        """
+        A server may ask for it without an offer (RFC 7692 section 7.1.1.2): each message is compressed on its own.
+        """
+        self.serve(fields="Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover\r\n")
+        ws = self.open()
+        for _ in range(2):
+            ws.send(b"a" * 100)
+        self.listener.clock.pump([0] * 5)
+        ws.abort()
+        sent = self.answered
+        for _ in range(2):
+            size = sent[1] & 0x7F
+            packed = bytes(byte ^ sent[2 + at % 4] for at, byte in enumerate(sent[6 : 6 + size]))
+            self.assertEqual(zlib.decompressobj(wbits=-15).decompress(packed + b"\0\0\xff\xff"), b"a" * 100)
+            sent = sent[6 + size :]
 
     def test_cut(self) -> None:
         for ends in ("abort", "close"):

@@ -4,8 +4,12 @@ The server's side, in memory: the handshake, messages, the close, limits and hos
 
 from __future__ import annotations
 
+import gc
 import sys
+import weakref
 import zlib
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -16,7 +20,7 @@ from wasinet_twisted.client import webSocket
 from wasinet_twisted.errors import BusyError, InvalidArgument, InvalidHandshake, NotSupported, WebSocketClosed
 from wasinet_twisted.http import WasiResponse
 from wasinet_twisted.server import Request, isWebSocket
-from wasinet_twisted.websocket import WebSocket, WebSocketLimits
+from wasinet_twisted.websocket import WebSocket, WebSocketLimits, deflate
 
 from .support import ACCEPT, FIELDS, KEY, WebSocketCase, close, frame, handshake, text
 
@@ -69,12 +73,29 @@ class HandshakeTests(WebSocketCase):
             (FIELDS, ("Sec-WebSocket-Protocol: a,",)),
             (FIELDS, ("Sec-WebSocket-Protocol: a, a",)),
             (FIELDS, ("Sec-WebSocket-Extensions: ;",)),
+            (FIELDS, ("Sec-WebSocket-Extensions: x" + " " * 500, "Sec-WebSocket-Extensions: x" + ",y" * 512)),
             (FIELDS, ("Sec-WebSocket-Extensions: permessage-deflate; a=",)),
             (FIELDS, ("Origin: https://a.example", "Origin: https://b.example")),
         ):
             response = self.refused(handshake(*fields, asks=asks))
             self.assertEqual(response.status, 400, fields)
             self.assertTrue(self.isAsked)
+
+    def test_refusedShortly(self) -> None:
+        """
+        The answer doesn't say again all that was sent.
+        """
+        upgrade, connection, key, version = FIELDS
+        long = "x" * 20_000
+        for asks in (
+            (upgrade, connection, key, f"Sec-WebSocket-Version: {long}"),
+            (upgrade, connection, version, f"Sec-WebSocket-Key: {long}"),
+            (*FIELDS, f"Sec-WebSocket-Protocol: ,{long}"),
+            (*FIELDS, f"Sec-WebSocket-Protocol: x, x, {long}"),
+            (*FIELDS, f"Sec-WebSocket-Extensions: {long}"),
+            (*FIELDS, f"Origin: {long}"),
+        ):
+            self.assertLess(len(self.refused(handshake(asks=asks), origins=[]).body), 300)
 
     def test_refusedVersion(self) -> None:
         upgrade, connection, key, version = FIELDS
@@ -285,6 +306,28 @@ class MessageTests(WebSocketCase):
         peer = self.open(fields=("Sec-WebSocket-Extensions: permessage-deflate",), compression=False)
         self.assertNotIn("Extensions", self.head)
 
+    def test_windows(self) -> None:
+        """
+        An offer with a window that zlib can't make is declined, also where C{websockets} would take it, as 13 does.
+        """
+        asked = "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=8"
+        taken = SimpleNamespace(
+            remote_no_context_takeover=False,
+            local_no_context_takeover=True,
+            remote_max_window_bits=12,
+            local_max_window_bits=8,
+        )
+        for options in (
+            {},
+            {"return_value": ([], taken)},
+            {"side_effect": ValueError("Invalid initialization option")},
+        ):
+            with patch.object(deflate._server, "process_request_params", **options) if options else nullcontext():
+                peer = self.open(fields=(asked,))
+            self.assertNotIn("Extensions", self.head)
+            peer.send(text("a"))
+            self.assertEqual(self.take(peer), [(1, b"a")])
+
     def test_cuts(self) -> None:
         """
         However they are cut, the same messages come.
@@ -334,6 +377,22 @@ class MessageTests(WebSocketCase):
             peer.send(sent * 4000)
             self.assertGreaterEqual(len(turns) - before, 4000 // 256)
             peer.take()
+
+    def test_turnsWhileClosing(self) -> None:
+        """
+        The same for messages that nobody will receive, 400 KiB from 400 bytes each: they are decompressed all the same.
+        """
+        turns: list[object] = []
+        callLater = self.clock.callLater
+        peer = self.open(limits=QUIET, fields=("Sec-WebSocket-Extensions: permessage-deflate",))
+        self.opened[0].close()
+        self.patch(self.clock, "callLater", lambda *asked: turns.append(asked[1]) or callLater(*asked))
+        deflate = zlib.compressobj(wbits=-15)
+        packed = [deflate.compress(bytes(400 * 1024)) + deflate.flush(zlib.Z_SYNC_FLUSH) for _ in range(40)]
+        peer.send(b"".join(frame(2, each[:-4], rsv=4) for each in packed))
+        peer.settle()
+        self.assertEqual(self.opened[0]._session.state, 1)
+        self.assertGreaterEqual(len(turns), 40 // 3)
 
     def test_pongsAreBounded(self) -> None:
         """
@@ -516,6 +575,52 @@ class CloseTests(WebSocketCase):
         peer.send(close(1000))
         self.assertEqual(results, [0.5, 0.5, -1.0])
 
+    def test_pingWhileNobodyReceives(self) -> None:
+        """
+        A peer that is held back, and goes: whoever waits for its pong is told, and whoever asks for the next one.
+        """
+        results: list[object] = []
+
+        async def handler(ws: WebSocket) -> None:
+            ws.ping().addErrback(lambda failure: failure.trap(WebSocketClosed) and results.append(-1.0))
+            await waits
+            with self.assertRaises(WebSocketClosed):
+                await ws.ping()
+
+        waits: Deferred[None] = Deferred()
+        peer = self.open(handler, *[text("x")] * 40, limits=QUIET)
+        peer.reset()
+        self.clock.advance(1)
+        self.assertEqual(results, [-1.0])
+        waits.callback(None)
+        self.assertEqual(self.ended, [None])
+
+    def test_pingsThatNobodyAnswers(self) -> None:
+        """
+        A peer that sends now and then, and no pong, doesn't make them gather.
+        """
+        peer = self.open(limits=WebSocketLimits(pingInterval=10, pingTimeout=20))
+        pings = self.opened[0]._session._pings
+        for _ in range(50):
+            self.clock.advance(10)
+            peer.send(frame(PONG, b"unasked"))
+            self.clock.advance(10)
+        self.assertGreater(pings._count, 10)
+        self.assertEqual(len(pings._waiting or ()), 1)
+
+    def test_sendWhileNobodyReceives(self) -> None:
+        """
+        What waits to be sent is too much, which resets the connection: a send() that is not awaited doesn't raise.
+        """
+        waits: Deferred[None] = Deferred()
+        peer = self.open(lambda ws: waits, *[text("x")] * 40, limits=QUIET)
+        peer.stall()
+        for _ in range(18):
+            sent = self.opened[0].send(bytes(1024 * 1024))
+        self.failureResultOf(sent, WebSocketClosed)
+        self.flushLoggedErrors()
+        waits.callback(None)
+
     def test_abort(self) -> None:
         async def handler(ws: WebSocket) -> None:
             await ws.receive()
@@ -558,6 +663,30 @@ class CloseTests(WebSocketCase):
         self.clock.advance(0)
         self.successResultOf(drained)
 
+    def test_openedWhileDraining(self) -> None:
+        """
+        A request for a WebSocket that was in flight opens one that is closed with 1012 at once.
+        """
+        waits: Deferred[None] = Deferred()
+        codes: list[int | None] = []
+
+        async def handle(request: Request) -> None:
+            await waits
+            ws = await request.webSocket()
+            async for _ in ws:
+                self.fail("it is closed")
+            codes.append(ws.closeCode)
+
+        self.serve(handle)
+        peer = self.connect(handshake())
+        drained = self.server.drain(20)
+        waits.callback(None)
+        self.assertEqual(codes, [1012])
+        self.assertTrue(peer.take().endswith(b"\x88\x11\x03\xf4service restart"))
+        peer.send(close(1012))
+        self.clock.advance(0)
+        self.successResultOf(drained)
+
     def test_drainDeadline(self) -> None:
         """
         A peer that doesn't answer, and a handler that takes no notice, are not waited for.
@@ -587,6 +716,26 @@ class CloseTests(WebSocketCase):
         peer.settle()
         self.assertTrue(peer.take().endswith(close(1001, masked=False)))
         waits.callback(None)
+
+    def test_forgetsCompression(self) -> None:
+        """
+        What compression takes goes with the connection, whatever keeps the handle, and without the garbage collector.
+        """
+        self.addCleanup(gc.enable)
+        gc.disable()
+        for end in (
+            lambda peer: peer.send(close(1000)),
+            lambda peer: peer.reset(),
+            lambda peer: self.opened[-1].abort(),
+        ):
+            peer = self.open(fields=("Sec-WebSocket-Extensions: permessage-deflate",))
+            peer.send(text("a"))
+            kept = weakref.ref(self.opened[-1]._session._writer._deflate.extensions()[0])  # type: ignore[union-attr]
+            end(peer)
+            self.clock.advance(0.1)
+            # The traceback of the exception has the frames in it.
+            self.ended.clear()
+            self.assertIsNone(kept())
 
     def test_statistics(self) -> None:
         peer = self.open()

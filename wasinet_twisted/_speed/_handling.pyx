@@ -26,7 +26,7 @@ include "serveslots.pxi"
 
 cdef extern from "Python.h":
     bint PyCoro_CheckExact(object o)
-    object PyContext_CopyCurrent()
+    object PyContext_Copy(object context)
     int PyContext_Enter(object context) except -1
     int PyContext_Exit(object context) except -1
     int PyIter_Send(object coroutine, object value, PyObject** result)
@@ -75,17 +75,19 @@ cdef int handle(object self, object request) except -1:
     slot_set(request, FAULT, None)
     _add(_of(server, STATISTICS, "statistics"), Statistics, REQUESTS, "requests", 1)
     slot_set(self, IN_FLIGHT, request)
-    context = awaited = None
+    context = PyContext_Copy(_of(server, CONTEXT, "context"))
+    awaited = None
+    PyContext_Enter(context)
     try:
-        result = _of(server, HANDLER, "handler")(request)
-        if PyCoro_CheckExact(result):
-            # The first step is made here: most handlers have nothing to wait for, and need no task.
-            context = PyContext_CopyCurrent()
-            PyContext_Enter(context)
-            how = PyIter_Send(result, None, &sent)
+        try:
+            result = _of(server, HANDLER, "handler")(request)
+            if PyCoro_CheckExact(result):
+                # The first step is made here: most handlers have nothing to wait for, and need no task.
+                how = PyIter_Send(result, None, &sent)
+                if how == PYGEN_ERROR:
+                    raise_again()
+        finally:
             PyContext_Exit(context)
-            if how == PYGEN_ERROR:
-                raise_again()
     except StopIteration as stop:
         # A plain function has raised it: a coroutine can't.
         ended = True

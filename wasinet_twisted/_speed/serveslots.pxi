@@ -73,6 +73,7 @@ cdef Py_ssize_t VERSION = _at(Request, "version"), REQUEST_METHOD = _at(Request,
 cdef Py_ssize_t BEGUN = _at(Request, "_begun"), FAULT = _at(Request, "_fault"), PROTOCOL = _at(Request, "_protocol")
 cdef Py_ssize_t STATUS = _at(WasiResponse, "status")
 # Of the server, and of what it has counted.
+cdef Py_ssize_t CONTEXT = _at(HttpServer, "context")
 cdef Py_ssize_t HANDLER = _at(HttpServer, "handler"), DATE_LINE = _at(HttpServer, "dateLine")
 cdef Py_ssize_t STATISTICS = _at(HttpServer, "statistics"), ACCESS_LOG = _at(HttpServer, "accessLog")
 cdef Py_ssize_t REQUESTS = _at(Statistics, "requests"), RECEIVED = _at(Statistics, "bytesReceived")

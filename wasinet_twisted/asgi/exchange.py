@@ -10,9 +10,10 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from ..errors import ClientDisconnected
+from ..errors import ClientDisconnected, ConnectionClosed
 from ..server import Request
 from ..server.reply import Reply
+from .causes import isCancellation
 from .interfaces import App, Message, Scope
 from .running import Run, Runner
 
@@ -24,12 +25,17 @@ class Exchange(Reply):
     Runs an app over a request, and owns it until it returns. What it receives and sends is a subclass's affair.
     """
 
-    __slots__ = ("_finishing", "_pulling", "_run", "_runner", "_waiters")
+    __slots__ = ("_cancelled", "_finishing", "_pulling", "_run", "_runner", "_told", "_waiters")
 
     def __init__(self, request: Request, runner: Runner) -> None:
         super().__init__(request)
         self._runner = runner
+        # While it runs.
         self._run: Run | None = None
+        # Has the server cancelled it?
+        self._cancelled = False
+        # Has the app been told of the end?
+        self._told = False
         # Those who wait for something to happen: more to receive, the end of the connection or of the response.
         self._waiters: list[Any] | None = None
         # What tells of more to receive, and of the connection's end.
@@ -60,8 +66,9 @@ class Exchange(Reply):
         """
         Call the app.
         """
-        self._run = self._runner.run(self._call(app, scope), self)
+        run = self._runner.run(self._call(app, scope), self)
         if not self.done:
+            self._run = run
             self._carrier.server.runs(self._carrier, self)
 
     async def _call(self, app: App, scope: Scope) -> None:
@@ -80,7 +87,14 @@ class Exchange(Reply):
         Raise CancelledError in the app, where it waits.
         """
         if self._run is not None:
-            self._run.cancel()
+            self._cancelled = True
+            self._runner.cancel(self._run)
+
+    def wasCancelledBy(self, error: BaseException | None) -> bool:
+        """
+        Is C{error} what L{cancel} has raised? An app may raise the same by itself, if it awaits what it has cancelled.
+        """
+        return self._cancelled and error is not None and isCancellation(error)
 
     def kill(self) -> None:
         """
@@ -96,6 +110,8 @@ class Exchange(Reply):
         """
         if not self.done:
             self.done = True
+            # Which refers to this.
+            self._run = None
             self._release()
             self._carrier.server.ran(self._carrier, self)
 
@@ -106,6 +122,28 @@ class Exchange(Reply):
         """
         await self._runner.turn()
         return ClientDisconnected(what)
+
+    async def taken(self, written: Any) -> None:
+        """
+        Wait until the client has taken enough of what has been sent.
+
+        @param written: what a write has returned.
+        @raise ClientDisconnected: the client has gone.
+        """
+        try:
+            await (written if written.called else self._runner.wait(written))
+        except ConnectionClosed as error:
+            raise await self.disconnected(f"the client of {self._request!r} has gone: {error}") from error
+
+    async def gone(self, message: Message) -> Message:
+        """
+        Return the message that tells of the end; at the next turn if the app has had it before, as one that goes on
+        asking would keep others from their turn.
+        """
+        if self._told:
+            await self._runner.turn()
+        self._told = True
+        return message
 
     # Those who wait
 

@@ -11,7 +11,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..errors import (
-    ConnectionClosed,
     IncompleteRead,
     LocalProtocolError,
     RemoteProtocolError,
@@ -50,7 +49,6 @@ class HttpExchange(Exchange):
         "_length",
         "_response",
         "_stage",
-        "_told",
         "_trailers",
         "_turnDue",
     )
@@ -62,8 +60,6 @@ class HttpExchange(Exchange):
         self._response: WasiResponse | None = None
         self._length: str | None = None
         self._trailers: list[tuple[str, str]] | None = None
-        # Has the app been told that the client has gone?
-        self._told = False
         # Has it had the whole body? Have others to have their turn before the next piece?
         self._bodyTold = self._turnDue = False
 
@@ -82,7 +78,7 @@ class HttpExchange(Exchange):
                     "the app failed after its response to {request}", failure=Failure(error), request=self._request
                 )
         elif self.isOpen():
-            self._leftOpen(error, cancelled)
+            self._leftOpen(error)
         elif error is not None and not cancelled and not isOfTheClient(error):
             log.failure(
                 "the app failed at {request}, whose client {peer} has gone",
@@ -91,11 +87,11 @@ class HttpExchange(Exchange):
                 peer=self.peerName(),
             )
 
-    def _leftOpen(self, error: BaseException | None, cancelled: bool) -> None:
-        if cancelled:
-            # By its deadline, by the end of the server, or by itself.
+    def _leftOpen(self, error: BaseException | None) -> None:
+        if self.wasCancelledBy(error):
+            # By its deadline, or by the end of the server.
             self.fail(CancelledError(), cancelled=True)
-        elif error is not None:
+        elif error is not None and not (self._told and isCancellation(error)):
             self.fail(error)
         elif self._told:
             # It may have been its reason to answer no more.
@@ -113,7 +109,7 @@ class HttpExchange(Exchange):
         Return the next piece of the body, or wait until the client goes or the response is complete.
         """
         if self._stage == _COMPLETE or not self.isOpen():
-            return self._gone()
+            return await self.gone({"type": "http.disconnect"})
         if self._bodyTold:
             return await self._whenGone()
         request = self._request
@@ -144,17 +140,13 @@ class HttpExchange(Exchange):
                 self._bodyTold = True
                 return {"type": "http.request", "body": b"", "more_body": False}
             await self._until(self._pull)
-        return self._gone()
+        return await self.gone({"type": "http.disconnect"})
 
     async def _whenGone(self) -> Message:
         carrier = self._carrier
         while self._stage != _COMPLETE and self.isOpen() and not carrier.peerFinished:
             await self._until(self._listen)
-        return self._gone()
-
-    def _gone(self) -> Message:
-        self._told = True
-        return {"type": "http.disconnect"}
+        return await self.gone({"type": "http.disconnect"})
 
     def _pull(self) -> None:
         # One for all who wait: an app may give one receive() up, and call the next.
@@ -181,6 +173,7 @@ class HttpExchange(Exchange):
         kind = kindOf(message)
         if stage == _COMPLETE:
             # By the specification, what comes now is ignored.
+            await self._runner.turn()
             return
         if not self.isOpen():
             raise await self.disconnected(f"{kind} for {self._request!r}, whose client {self.peerName()} has gone")
@@ -209,7 +202,7 @@ class HttpExchange(Exchange):
         else:
             raise LocalProtocolError(f"{kind!r} has no place here: {self._expectation()}")
         if written is not None:
-            await self._taken(written)
+            await self.taken(written)
 
     def _body(self, body: bytes, more: bool) -> Awaited[None] | None:
         """
@@ -276,15 +269,6 @@ class HttpExchange(Exchange):
             raise
         self._release()
 
-    async def _taken(self, written: Awaited[None]) -> None:
-        try:
-            if written.called:
-                await written
-            else:
-                await self._runner.wait(written)
-        except ConnectionClosed as error:
-            raise await self.disconnected(f"the client of {self._request!r} has gone: {error}") from error
-
     async def _file(self, path: object) -> None:
         """
         Send a file as the body.
@@ -298,7 +282,7 @@ class HttpExchange(Exchange):
                     raise await self.disconnected(f"the client of {self._request!r} has gone")
                 written = self._body(piece, True)
                 if written is not None:
-                    await self._taken(written)
+                    await self.taken(written)
         finally:
             reading.close()
         self._body(b"", False)

@@ -111,7 +111,7 @@ class Lifespan:
     def _cancel(self) -> None:
         self._timer = self._reactor.callLater(_GRACE, self._force)
         assert self._run is not None
-        self._run.cancel()
+        self._runner.cancel(self._run)
 
     def _force(self) -> None:
         log.error("the app's lifespan did not end when it was cancelled")
@@ -170,7 +170,7 @@ class Lifespan:
             if self._phase == _STOPPED or (self._phase == _FAILED and self._over is not None):
                 # There is nothing more to be told.
                 assert self._run is not None
-                self._run.cancel()
+                self._runner.cancel(self._run)
             waiter = self._waiter = self._runner.waiter()
             await waiter
         self._phase = _TOLD

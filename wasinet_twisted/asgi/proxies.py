@@ -20,6 +20,7 @@ Client = tuple[str, int]
 # So many proxies a request may pass, and more have never been seen. An address costs 2 us.
 _MOST_HOPS = 32
 _LONGEST_HOP = 64
+_LAST_PORT = 65535
 
 # Beside addresses and networks: whoever connects; whoever connects by a Unix socket.
 ANYBODY = "*"
@@ -128,7 +129,8 @@ def _addressIn(entry: str) -> Client | None:
     """
     @param entry: an address, also as C{192.0.2.1:80}, C{[2001:db8::1]} or C{[2001:db8::1]:80}.
     """
-    if len(entry) > _LONGEST_HOP or not entry.isascii():
+    if len(entry) > _LONGEST_HOP or not entry.isascii() or "%" in entry:
+        # A zone means something on the proxy's machine only, and nearly any text would be one.
         return None
     host, port = entry, ""
     if entry.startswith("["):
@@ -139,6 +141,6 @@ def _addressIn(entry: str) -> Client | None:
     elif entry.count(":") == 1:
         host, _, port = entry.partition(":")
     address = _plain(host)
-    if address is None or (port and not (port.isdigit() and len(port) <= 5)):
+    if address is None or (port and not (port.isdigit() and len(port) <= 5 and int(port) <= _LAST_PORT)):
         return None
     return str(address), int(port or 0)

@@ -58,6 +58,11 @@ class Runner(Protocol):
         @return: L{None}: it has ended already.
         """
 
+    def cancel(self, run: Run) -> None:
+        """
+        Raise a CancelledError in a coroutine, where it waits.
+        """
+
     def kill(self, run: Run) -> None:
         """
         End a coroutine that was cancelled and goes on, where that can be done. Its owner is told that it has ended, or
@@ -103,6 +108,13 @@ class AsyncioRunner:
         if _EAGER:
             return asyncio.Task(coroutine, loop=loop, eager_start=True)  # type: ignore[call-arg,unused-ignore]
         return asyncio.Task(coroutine, loop=loop)
+
+    def cancel(self, run: Run) -> None:
+        """
+        See L{Runner.cancel}.
+        """
+        # Not at once: a Task that is cancelled before its first step never takes it, and its owner is told nothing.
+        self._loop.call_soon(run.cancel)
 
     def kill(self, run: Run) -> None:
         """
@@ -172,6 +184,12 @@ class OwnRunner:
         task = _Owned(coroutine, owner, self._reactor, context)
         task.goOn(awaited)
         return task
+
+    def cancel(self, run: Run) -> None:
+        """
+        See L{Runner.cancel}.
+        """
+        run.cancel()
 
     def kill(self, run: Run) -> None:
         """

@@ -72,26 +72,26 @@ class WebSocketExchange(Exchange):
         """
         See L{Exchange.returned}.
         """
-        cancelled = error is not None and isCancellation(error)
         if self._webSocket is not None:
-            self._closeAfter(error, cancelled)
+            self._closeAfter(error)
         elif self.isOpen():
-            if cancelled:
+            if self.wasCancelledBy(error):
                 self.fail(CancelledError(), cancelled=True)
             else:
                 why = f"the app has returned without an answer; {_EXPECTED.get(self._stage)}"
                 self.fail(error or LocalProtocolError(why))
-        elif error is not None and not cancelled and not isOfTheClient(error):
+        elif error is not None and not isCancellation(error) and not isOfTheClient(error):
             self._log(error)
 
-    def _closeAfter(self, error: BaseException | None, cancelled: bool) -> None:
+    def _closeAfter(self, error: BaseException | None) -> None:
         assert self._webSocket is not None
         code = 1000
-        if cancelled:
+        if self.wasCancelledBy(error):
             code = 1012
         elif error is not None:
             code = 1011
-            if not isOfTheClient(error):
+            # While its own client is there, it may be another one's that has gone.
+            if self._webSocket.closeCode is None or not (isOfTheClient(error) or isCancellation(error)):
                 self._log(error)
         self._webSocket.close(code)
 
@@ -115,13 +115,14 @@ class WebSocketExchange(Exchange):
         carrier = self._carrier
         while self._webSocket is None:
             if self._stage == _DENIED or not self.isOpen() or carrier.peerFinished:
-                return {"type": "websocket.disconnect", "code": _ABNORMAL, "reason": ""}
+                return await self.gone({"type": "websocket.disconnect", "code": _ABNORMAL, "reason": ""})
             await self._until(self._listen)
         while self._received is None:
             await self._until(self._pull)
         received = self._received
-        if received["type"] != "websocket.disconnect":
-            self._received = None
+        if received["type"] == "websocket.disconnect":
+            return await self.gone(received)
+        self._received = None
         return received
 
     def _pull(self) -> None:
@@ -214,10 +215,10 @@ class WebSocketExchange(Exchange):
         if not (isinstance(text, str) if data is None else isinstance(data, bytes | bytearray | memoryview)):
             raise LocalProtocolError("the text of websocket.send must be str, and its bytes must be bytes")
         try:
-            sent: Any = self._webSocket.send(text if data is None else data)  # type: ignore[arg-type]
-            await (sent if sent.called else self._runner.wait(sent))
+            sent = self._webSocket.send(text if data is None else data)  # type: ignore[arg-type]
         except ConnectionClosed as error:
             raise await self.disconnected(f"the WebSocket of {self.peerName()} is closed: {error}") from error
+        await self.taken(sent)
 
     def _close(self, message: Message) -> None:
         assert self._webSocket is not None
@@ -247,7 +248,4 @@ class WebSocketExchange(Exchange):
             self.end(body)
             self._release()
             return
-        try:
-            await (written if written.called else self._runner.wait(written))
-        except ConnectionClosed as error:
-            raise await self.disconnected(f"the client of {self._request!r} has gone: {error}") from error
+        await self.taken(written)

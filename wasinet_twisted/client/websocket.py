@@ -23,7 +23,7 @@ from .limits import Timeouts
 from .planning import Plan
 from .pool import Pool
 from .response import Response
-from .urls import Target, parseUrl
+from .urls import Origin, Target, parseUrl
 
 _scheme = re.compile(r"(ws|wss)(?=:)", re.IGNORECASE)
 _HTTP = {"ws": "http", "wss": "https"}
@@ -85,7 +85,8 @@ def webSocket(
     target = parseUrl(_toHttp(url))
     if target.origin.scheme == "http":
         # RFC 6455 section 4.1: a proxy is asked for a tunnel, in the clear, too; most would take Upgrade for theirs.
-        target = Target(target.origin._replace(scheme="ws"), target.path, target.host, None, target.userinfo)
+        origin = Origin("ws", target.origin.host, target.origin.port)
+        target = Target(origin, target.path, target.host, None, target.userinfo)
     plan = Plan(pool, timeouts, 0, toProxy(proxy), unixSocket, False, None)
     fetching = plan.begin(target, "GET", fields, NO_BODY, False)
     return ensureDeferred(_open(fetching, key, names, compression, limits))

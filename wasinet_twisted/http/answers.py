@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import LocalProtocolError
-from .asks import offersUpgrade, takesTrailers
+from .asks import CLOSE, asksOf, offersUpgrade, takesTrailers
 from .checks import checkStatus, framingOf
 from .events import HeadersLike, RequestHead
 from .fields import Pair
@@ -23,6 +23,11 @@ def persistence(request: RequestHead, goesOn: bool) -> bytes:
     if not goesOn:
         return CLOSE_LINE
     return KEEP_ALIVE_LINE if request.version == "HTTP/1.0" else b""
+
+
+def _ownPersistence(response: WasiResponse, request: RequestHead, goesOn: bool) -> bytes:
+    # One that says by itself that it is the last needs no second line.
+    return b"" if not goesOn and asksOf(response.fields()) & CLOSE else persistence(request, goesOn)
 
 
 def checkFinal(response: WasiResponse, request: RequestHead) -> None:
@@ -49,7 +54,7 @@ def wholeAnswer(response: WasiResponse, request: RequestHead, goesOn: bool, date
     if response._trailers and not takesTrailers(request._asks, request.version):
         # It has chunks, else it would have been refused. RFC 9110 section 6.5.1.
         rest = encodeChunk(response.body) + encodeEnd()
-    head = encodeAnswerHead(response.status, response.reason, pairs, date, persistence(request, goesOn))
+    head = encodeAnswerHead(response.status, response.reason, pairs, date, _ownPersistence(response, request, goesOn))
     return head if request.method == "HEAD" else head + rest
 
 
@@ -67,7 +72,7 @@ def beginAnswer(response: WasiResponse, request: RequestHead, goesOn: bool, date
     length = framePieces(pairs, framing, request.version, isRequest=False)
     # Without a length and without chunks, the end of the connection is the end of the body.
     goesOn = goesOn and length != UNTIL_CLOSE
-    head = encodeAnswerHead(response.status, response.reason, pairs, date, persistence(request, goesOn))
+    head = encodeAnswerHead(response.status, response.reason, pairs, date, _ownPersistence(response, request, goesOn))
     return head, BodyWriter(length, silent=request.method == "HEAD")
 
 

@@ -109,17 +109,24 @@ class ServerConnection(RequestReceiver[R]):
         self.clock.pieceAt = now
         return head
 
-    def end(self, now: float, trailers: HeadersLike = ()) -> bytes:
+    def end(self, now: float, trailers: HeadersLike = (), piece: bytes = b"") -> bytes:
         """
         End the body that L{begin} has announced.
 
         @param trailers: left out for a client that doesn't take them, and without chunks.
-        @raise LocalProtocolError: there was less than the Content-Length, a
-            trailer is not valid, or nothing has been announced. L{abort} then.
+        @param piece: the last of the body.
+        @raise LocalProtocolError: there was less than the Content-Length, or more; a trailer is not valid; or nothing
+            has been announced. Nothing has changed: the piece is not part of the body.
         """
         writer, request = self._announced(), self.request
         assert request is not None
-        encoded = writer.end(trailers if takesTrailers(request._asks, request.version) else ())
+        size = writer.size
+        try:
+            encoded = writer.data(piece) + writer.end(trailers if takesTrailers(request._asks, request.version) else ())
+        except Exception:
+            # Else what is sent instead would pass for the whole.
+            writer.size = size
+            raise
         self._responseEnds(now)
         return encoded
 

@@ -26,6 +26,7 @@ from twisted.python.context import theContextTracker
 from twisted.python.log import ILogContext
 
 from . import opening
+from .both import inTask as inTask
 from .dispatch import callLogged, keepHeap, sendNow
 from .transports import LEAN, Gathering
 

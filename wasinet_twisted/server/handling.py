@@ -8,7 +8,7 @@ there is no object for a request but the request itself until a handler waits.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Coroutine, Sequence
-from contextvars import Context, copy_context
+from contextvars import Context
 from types import CoroutineType
 from typing import Any
 
@@ -69,13 +69,15 @@ def handle(carrier: Carrier, request: Request) -> None:
         # RFC 9110 section 10.1.1
         refuse(carrier, 417, "the only expectation known is 100-continue", request)
         return
-    context = awaited = None
+    # Not the present one, which may be that of another handler: of the one that has answered the request before this
+    # one just now, or that has let the connection's bytes flow again on an asyncio loop.
+    context = server.context.copy()
+    awaited = None
     ended = False
     try:
-        result: Any = server.handler(request)
+        result: Any = context.run(server.handler, request)
         if result.__class__ is CoroutineType:
             # The first step is made here: most handlers have nothing to wait for, and need no task.
-            context = copy_context()
             awaited = context.run(result.send, None)
     except StopIteration as stop:
         ended = True
@@ -89,21 +91,21 @@ def handle(carrier: Carrier, request: Request) -> None:
         goOn(carrier, request, result, context, awaited)
 
 
-def goOn(carrier: Carrier, request: Request, result: Any, context: Context | None, awaited: Any) -> None:
+def goOn(carrier: Carrier, request: Request, result: Any, context: Context, awaited: Any) -> None:
     """
     Go on with a handler that has given no response yet.
 
     @param result: its coroutine, or what else it has given.
-    @param context: the one in which the coroutine has made its first step, if it has ...
-    @param awaited: ... and what it awaits.
+    @param context: the one in which it has been called, and the coroutine has made its first step.
+    @param awaited: what the coroutine awaits.
     """
-    if context is not None:
+    if result.__class__ is CoroutineType:
         run = Run(result, carrier, request, context)
         run.goOn(awaited)
         if not run.done:
             carrier.server.runs(carrier, run)
     elif isinstance(result, Awaitable):
-        _run(carrier, Run(_wait(result), carrier, request))
+        _run(carrier, Run(_wait(result), carrier, request, context))
     elif not isinstance(result, Answering):
         failed(carrier, request, invalid(result))
 

@@ -8,6 +8,7 @@ another that imports it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..http import ServerConnection
@@ -113,6 +114,7 @@ class Serving(Owner, Protocol):
     """
 
     reactor: Any
+    context: Context
     handler: Callable[[Any], Any]
     limits: ServerLimits
     statistics: Statistics
@@ -120,6 +122,8 @@ class Serving(Owner, Protocol):
     dateLine: bytes
     # Those that are open, by their connections.
     webSockets: dict[Any, Any]
+    # Is it about to end?
+    draining: bool
 
     def runs(self, protocol: Any, task: Any) -> None:
         """

@@ -100,7 +100,7 @@ class Reply(Answering):
         """
         carrier, request = self._carrier, self._request
         connection, now = carrier.connection, carrier.reactor.seconds()
-        encoded = connection.data(piece, now) + connection.end(now, trailers)
+        encoded = connection.end(now, trailers, piece)
         self.sent += len(piece)
         # Not awaited: that this is the end is to be known at once.
         carrier.transmit(encoded)

@@ -5,8 +5,8 @@ L{HttpServer} and L{serve}: listening, draining, and the clock that all connecti
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from typing import Any, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -28,6 +28,7 @@ from .accesslog import AccessLog
 from .answering import Answering
 from .dates import dateLine
 from .deadlines import tick
+from .idlers import Idlers
 from .limits import DEFAULT_SERVER_LIMITS, ServerLimits, timingOf
 from .protocol import HttpProtocol
 from .request import Request
@@ -61,7 +62,7 @@ class HttpServer(ConnectionFactory):
     """
 
     # What each request asks for.
-    __slots__ = ("accessLog", "dateLine", "handler", "limits", "statistics", "webSockets")
+    __slots__ = ("accessLog", "context", "dateLine", "handler", "limits", "statistics", "webSockets")
 
     def __init__(
         self,
@@ -81,6 +82,8 @@ class HttpServer(ConnectionFactory):
         self.reactor = theReactor(reactor)
         super().__init__(None, maxConnections=limits.connections, alpn=["http/1.1"], reactor=self.reactor)
         self.handler = handler
+        # Of which each call of the handler gets a copy (PEP 567).
+        self.context = copy_context()
         self.limits = limits
         self.accessLog = accessLog
         self.statistics = Statistics()
@@ -94,10 +97,7 @@ class HttpServer(ConnectionFactory):
         # Connections whose peer has gone and whose handler still runs. They count as open until it ends: who connects,
         # asks and goes could have any number of handlers run otherwise.
         self._outlived: set[TransportProtocol] = set()
-        # Those that were idle when somebody looked last, the longest first; when that was, and was it in this tick?
-        self._idlers: deque[HttpProtocol] = deque()
-        self._lookedAt = 0.0
-        self._looked = False
+        self._idlers = Idlers()
 
     def newProtocol(self) -> TransportProtocol:
         """
@@ -154,7 +154,13 @@ class HttpServer(ConnectionFactory):
             # a connection does.
             self.keep(before, before)  # type: ignore[arg-type]
             self._outlived.add(before)  # type: ignore[arg-type]
-        self.keep(protocol, task)
+            self.keep(protocol, task)
+            if self.count(0):
+                # One connection could have any number of them go on otherwise: it is to be closed.
+                assert isinstance(protocol, HttpProtocol)
+                protocol.drain()
+        else:
+            self.keep(protocol, task)
 
     def ran(self, protocol: TransportProtocol, task: Any) -> None:
         """
@@ -179,23 +185,7 @@ class HttpServer(ConnectionFactory):
         """
         There are as many connections as may be: the one that has been idle longest makes room.
         """
-        if not self._closeOneIdle() and not self._looked:
-            # Once a tick: to look at each connection for each accept would cost more than to serve it.
-            self._looked = True
-            self._lookedAt = self.reactor.seconds()
-            idle = [each for each in self._served if isinstance(each, HttpProtocol) and _isIdle(each, self._lookedAt)]
-            self._idlers = deque(sorted(idle, key=_idleSince))
-            self._closeOneIdle()
-
-    def _closeOneIdle(self) -> bool:
-        while self._idlers:
-            protocol = self._idlers.popleft()
-            # One that has served a request meanwhile is not the one that has been idle longest.
-            if _idleSince(protocol) <= self._lookedAt and _isIdle(protocol, self.reactor.seconds()):
-                protocol.connection.closeIdle(self.reactor.seconds())
-                protocol.follow()
-                return True
-        return False
+        self._idlers.closeOne(self._served, self.reactor.seconds())
 
     def begin(self) -> None:
         """
@@ -217,10 +207,9 @@ class HttpServer(ConnectionFactory):
         for protocol in self.connections:
             assert isinstance(protocol, HttpProtocol)
             tick(protocol, now)
-        self._looked = False
-        if not self.isFull():
-            self._idlers.clear()
-        else:
+        full = self.isFull()
+        self._idlers.ticked(full)
+        if full:
             # When the last of them came, none may have been idle.
             self.full()
 
@@ -297,14 +286,6 @@ class HttpServer(ConnectionFactory):
 
     def _flushLog(self) -> Deferred[None] | None:
         return None if self.accessLog is None else self.accessLog.flush()
-
-
-def _isIdle(protocol: HttpProtocol, now: float) -> bool:
-    return not protocol.closing and protocol.connection.isIdle(now)
-
-
-def _idleSince(protocol: HttpProtocol) -> float:
-    return protocol.connection.clock.since
 
 
 def serve(

@@ -81,6 +81,8 @@ async def accept(
         webSockets = carrier.server.webSockets
         webSockets[carrier] = session
         session.onClose = lambda: webSockets.pop(carrier, None)
+        if carrier.server.draining:
+            drain({carrier: session})
     return WebSocket(session)
 
 

@@ -19,6 +19,10 @@ from websockets.headers import build_extension, parse_extension
 from ..errors import InvalidHandshake
 
 _NAME = PerMessageDeflate.name
+# How long a Sec-WebSocket-Extensions is read, in characters: a browser's has 60, and 32 KB of commas would take 30 ms.
+_LONGEST = 1024
+# zlib can't compress with a window of 8 bits; older versions of websockets find that out by a ValueError.
+_LEAST_BITS = 9
 # As C{websockets} has them by default: some 40 KB a connection instead of 300, for little worse a compression.
 _SETTINGS = {"memLevel": 5}
 _server = ServerPerMessageDeflateFactory(
@@ -53,6 +57,12 @@ class Deflate:
             self._extensions = [PerMessageDeflate(*self._parameters)]
         return self._extensions
 
+    def forget(self) -> None:
+        """
+        Nothing more is compressed, or decompressed.
+        """
+        self._extensions = None
+
 
 def agree(values: Sequence[str], compression: bool) -> tuple[str | None, Deflate | None]:
     """
@@ -67,8 +77,10 @@ def agree(values: Sequence[str], compression: bool) -> tuple[str | None, Deflate
             continue
         try:
             accepted, extension = _server.process_request_params(parameters, [])
-        except NegotiationError:
+        except (NegotiationError, ValueError):
             # RFC 7692 section 5.1: an offer that can't be taken is declined; there may be another one.
+            continue
+        if extension.local_max_window_bits < _LEAST_BITS:
             continue
         return build_extension([(_NAME, accepted)]), Deflate(extension)
     return None, None
@@ -94,13 +106,19 @@ def answered(values: Sequence[str], compression: bool) -> Deflate | None:
         if deflate is not None:
             raise InvalidHandshake(f"the server has taken the extension {name!r} twice")
         try:
-            deflate = Deflate(_client.process_response_params(parameters, []))
-        except NegotiationError as error:
+            extension = _client.process_response_params(parameters, [])
+        except (NegotiationError, ValueError) as error:
             raise InvalidHandshake(f"the server has not taken {name} as it was offered: {error}") from None
+        if extension.local_max_window_bits < _LEAST_BITS:
+            raise InvalidHandshake(f"the server has not taken {name} as it was offered: zlib has no such window")
+        deflate = Deflate(extension)
     return deflate
 
 
 def _parse(values: Sequence[str]) -> list[Any]:
+    size = sum(map(len, values))
+    if size > _LONGEST:
+        raise InvalidHandshake(f"Sec-WebSocket-Extensions has {size} characters, the bound is {_LONGEST}")
     try:
         return [each for value in values for each in parse_extension(value)]
     except _Unacceptable as error:

@@ -155,6 +155,15 @@ class FrameReader:
             limits = self._limits
             return self._fail(TOO_BIG, f"a message has {limits.message} bytes at the most, a frame {limits.frame}")
 
+    def forget(self) -> None:
+        """
+        Nothing more is read or sent: forget what has come, and what compression takes.
+        """
+        self.failed, self.more = True, False
+        self._data, self._at, self._later, self._message = b"", 0, None, None
+        if self._deflate is not None:
+            self._deflate.forget()
+
     def _look(self) -> None:
         """
         Is there more? What is left may be the beginning of a frame: the next call says.
@@ -166,8 +175,7 @@ class FrameReader:
             self.more = not self._due
 
     def _fail(self, code: int, reason: str) -> Failed:
-        self.failed, self.more = True, False
-        self._data, self._at, self._later, self._message = b"", 0, None, None
+        self.forget()
         return Failed(code, reason)
 
     def _next(self) -> str | bytes | Control | None:

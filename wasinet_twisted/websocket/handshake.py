@@ -77,13 +77,13 @@ def answer(
     if list(versions) != [VERSION]:
         said = ", ".join(versions) if versions else "none"
         raise InvalidHandshake(
-            f"the version of WebSocket must be {VERSION}, not {said}",
+            f"the version of WebSocket must be {VERSION}, not {said:.100}",
             statusHint=426,
             fields=(("Sec-WebSocket-Version", VERSION), ("Upgrade", "websocket"), ("Connection", "Upgrade")),
         )
     keys = values("Sec-WebSocket-Key")
     if len(keys) != 1 or not _key(keys[0]):
-        raise InvalidHandshake(f"Sec-WebSocket-Key must be there once, 16 bytes in base64, not {list(keys)!r}")
+        raise InvalidHandshake(f"Sec-WebSocket-Key must be there once, 16 bytes in base64, not {list(keys)!r:.100}")
     _checkOrigin(values("Origin"), origins)
     offered = _subprotocolsOf(values("Sec-WebSocket-Protocol"))
     subprotocol = next((name for name in subprotocols if name in offered), None)
@@ -101,7 +101,7 @@ def _checkOrigin(given: Sequence[str], allowed: Sequence[str] | None) -> None:
         raise InvalidHandshake(f"there are {len(given)} Origin fields")
     # Only browsers send one, and always do: what other programs send proves nothing.
     if allowed is not None and given and given[0].lower() not in [each.lower() for each in allowed]:
-        raise InvalidHandshake(f"the origin {given[0]!r} may not open a WebSocket here", statusHint=403)
+        raise InvalidHandshake(f"the origin {given[0]!r:.100} may not open a WebSocket here", statusHint=403)
 
 
 def _subprotocolsOf(values: Sequence[str]) -> list[str]:
@@ -110,9 +110,9 @@ def _subprotocolsOf(values: Sequence[str]) -> list[str]:
     """
     names = [member.strip(" \t") for value in values for member in value.split(",")]
     if not all(map(_token, names)):
-        raise InvalidHandshake(f"Sec-WebSocket-Protocol is no list of tokens: {', '.join(values)!r}")
+        raise InvalidHandshake(f"Sec-WebSocket-Protocol is no list of tokens: {', '.join(values)!r:.100}")
     if len(set(names)) != len(names):
-        raise InvalidHandshake(f"Sec-WebSocket-Protocol names a subprotocol twice: {', '.join(values)!r}")
+        raise InvalidHandshake(f"Sec-WebSocket-Protocol names a subprotocol twice: {', '.join(values)!r:.100}")
     return names
 
 

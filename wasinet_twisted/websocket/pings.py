@@ -126,9 +126,13 @@ class Pings:
     def _send(self, waiting: Awaited[float] | None) -> None:
         self._count = (self._count + 1) & 0xFFFFFFFF
         payload = self._count.to_bytes(4, "big")
-        if self._waiting is None:
-            self._waiting = {}
-        self._waiting[payload] = (waiting, self._reactor.seconds())
+        pending = self._waiting
+        if pending is None:
+            pending = self._waiting = {}
+        # A peer that goes on sending and never answers: nobody waits for the first of them any more.
+        while pending and ((first := pending[oldest := next(iter(pending))][0]) is None or first.called):
+            del pending[oldest]
+        pending[payload] = (waiting, self._reactor.seconds())
         self._session.control(PING, payload)
 
     def _look(self) -> None:

@@ -21,8 +21,7 @@ from .messages import Messages
 from .pings import Pings
 
 # So many frames are read before others have their turn, some 2 ms; a long message counts as one more for each 4 KiB.
-TURN = 256
-_COUNTS = 4096
+TURN, _COUNTS = 256, 4096
 # How much is read at a time, in bytes.
 _READ = 65536
 # The states: messages go both ways; we have sent a Close frame; both have, or one of them has failed the other; over.
@@ -31,8 +30,8 @@ OPEN, CLOSING, ENDING, OVER = range(4)
 
 class Session:
     """
-    What a L{WebSocket<wasinet_twisted.websocket.WebSocket>} is the handle of. It never refers to the handle, so that a
-    WebSocket that nobody holds any more can be closed.
+    What a L{WebSocket<wasinet_twisted.websocket.WebSocket>} is the handle of. It never refers to that: a WebSocket that
+    nobody holds any more can be closed.
 
     @ivar conn: the connection.
     @ivar subprotocol: what has been agreed on.
@@ -156,9 +155,9 @@ class Session:
                 self._control(found)
             elif found.__class__ is Failed:
                 self.fail(found.code, found.reason)
-            elif self.state == OPEN:
+            else:
                 left -= len(found) // _COUNTS
-                if self._arrived(found):  # type: ignore[arg-type]
+                if self.state == OPEN and self._arrived(found):  # type: ignore[arg-type]
                     self._hold()
                     return
             if self.state >= ENDING or not reader.more:
@@ -170,7 +169,7 @@ class Session:
         if not self._watched:
             # While nothing is read, nothing else tells.
             self._watched = True
-            self.conn.whenClosed().addCallback(lambda _: self._pings.stop())
+            self.conn.whenClosed().addCallback(lambda _: self._pings.closed(self.closed()))
 
     def _goOn(self) -> None:
         self._later = None
@@ -250,7 +249,7 @@ class Session:
         """
         Send a message; see L{WebSocket.send<wasinet_twisted.websocket.WebSocket.send>}.
         """
-        if self.state != OPEN or self._protocol.lost:
+        if self.state != OPEN or self._protocol.lost or self._protocol.closing:
             if self._byUs:
                 raise self.closed()
             gone: Awaited[None] = Awaited()
@@ -270,7 +269,7 @@ class Session:
         """
         Send a ping; the result fires with the seconds to its pong.
         """
-        if self.state != OPEN:
+        if self.state != OPEN or self._protocol.lost or self._protocol.closing:
             raise self.closed()
         return self._pings.ping()
 
@@ -325,8 +324,6 @@ class Session:
         if self.state == OPEN:
             self._note(code, reason)
             self._send(self._writer.close(code, shortened(reason)))
-        if self.state == OVER:
-            return
         self._end(failed=True)
 
     def abort(self) -> None:
@@ -347,6 +344,8 @@ class Session:
         Nothing more is sent: the connection is to end. The server ends it; a client waits for that (RFC 6455 section
         7.1.1), but not for ever.
         """
+        if self.state == OVER:
+            return
         self.state = ENDING
         self._stopPumping()
         self._closeWithin()
@@ -377,6 +376,8 @@ class Session:
         self._note(ABNORMAL, "")
         self._stopPumping()
         self._pings.stop()
+        # It has 40 KB and more of compression, and cycles of references may keep it for long.
+        self._reader.forget()
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
         self._deadline = None
