@@ -17,6 +17,9 @@ from tests.service.support import at, ended, write
 from wasinet_twisted.service.app import AppFailed
 from wasinet_twisted.service.asgi import loadAsgiApp
 
+# The programs choose their reactor, as their apps need it.
+pytestmark = pytest.mark.reactorless
+
 # Needs nothing but asyncio.
 BARE = """
 import asyncio, json, os

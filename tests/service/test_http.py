@@ -353,7 +353,7 @@ def test_requestsInFlightAreAnswered(tmp_path: Path) -> None:
         head.send(b"GET / HTTP/1.1\r\nHo")
         time.sleep(0.2)
         process.process.send_signal(signal.SIGTERM)
-        process.waitForOutput("connections with requests in flight: 3; at most 15 s for these")
+        process.waitForOutput("connections with requests in flight: 3; at most 15 s; a second signal ends them")
         idle.receiveAll()
         waitUntil(lambda: not listening(port), "the end of listening")
         upload.send(b"Edge")

@@ -66,7 +66,7 @@ class HttpService(MultiService):
         drained = self.server.drain()
         if count := self.server.busy():
             log.info(
-                "connections with requests in flight: {count}; at most {deadline} s for these",
+                "connections with requests in flight: {count}; at most {deadline} s; a second signal ends them",
                 count=count,
                 deadline=self.server.limits.drain,
             )
