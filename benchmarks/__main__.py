@@ -3,7 +3,7 @@ All benchmarks, and the page of their figures.
 
     python -m benchmarks [--output docs] [--quick] [--only PART ...]
 
-It takes three quarters of an hour, and writes C{benchmarks.md} with a chart for
+It takes an hour, and writes C{benchmarks.md} with a chart for
 each part, all at once at the end: a run that is interrupted or fails writes nothing.
 With C{--only}, the named parts of the page that is there are measured anew, and say
 when that was; the others stay.
@@ -29,7 +29,7 @@ from tempfile import TemporaryDirectory
 from textwrap import wrap
 from typing import Any
 
-from . import asgi, client, command, connections, download, http, parser, parserreport, serverreport, tcp
+from . import asgi, client, command, connections, download, http, parser, parserreport, serverreport, tcp, websocket
 from .candidates import ROOT, Failed
 from .command import say
 from .report import rounds
@@ -85,6 +85,12 @@ PARTS = {
         "--rounds 5 --duration 2",
         "--rounds 1 --duration 0.1 --cases bare --candidates ours ours-pure epoll uvicorn",
         **_rounds(asgi.AsgiBenchmark()),
+    ),
+    "websocket": Part(
+        "WebSocket echoes",
+        "--rounds 5 --duration 2 --cases 64b-50 4k-50 --idle 1000",
+        "--rounds 1 --duration 0.1 --cases 64b-50 --idle 50 --candidates ours ours-pure asgi uvicorn autobahn",
+        **_rounds(websocket.WebSocketBenchmark()),
     ),
     "client": Part(
         "HTTP requests of a client",
@@ -168,7 +174,7 @@ def _versions(reports: dict[str, dict[str, Any]]) -> list[str]:
     Those of all candidates, each once.
     """
     found = {f"{name} {version}" for name, version in reports["parser"]["versions"].items()}
-    for name in ("tcp", "http", "asgi", "client", "download", "connections"):
+    for name in ("tcp", "http", "asgi", "websocket", "client", "download", "connections"):
         for candidate in reports[name]["candidates"].values():
             found.update(candidate["versions"].split(", "))
     return sorted(found, key=str.lower)
@@ -191,8 +197,8 @@ def formatPage(reports: dict[str, dict[str, Any]], quick: bool, seconds: float) 
         "# Benchmarks",
         "",
         "Ours beside its peers: what an echo over TCP costs, what an HTTP request costs a server and a client, what a",
-        "large download costs, how much memory a connection takes that waits, how long the parser takes. Written by",
-        "this command; change nothing by hand:",
+        "WebSocket message costs a server, what a large download costs, how much memory a connection takes that waits,",
+        "how long the parser takes. Written by this command; change nothing by hand:",
         "",
         f"    {asked}",
         "",

@@ -38,8 +38,8 @@ class Load:
         """
         One run. The CPU time is that of the messages which are counted, and of nothing else.
 
-        @param kind: C{"echo"} or C{"http"}.
-        @param what: the size of messages, or the file of requests.
+        @param kind: C{"echo"}, C{"websocket"} or C{"http"}.
+        @param what: the size of messages in bytes, or the file of requests.
         @return: see L{ServerBenchmark.measure<benchmarks.rounds.ServerBenchmark.measure>}.
         @raise Failed: an answer is wrong or doesn't come.
         """

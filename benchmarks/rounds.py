@@ -70,7 +70,8 @@ class ServerBenchmark(ABC):
         One run of one candidate.
 
         @return: what is answered a second; CPU time for each, in us; the part of the server's core, and of the load's,
-            that was busy; latencies, in us.
+            that was busy; latencies, in us. There may be C{errors} by kind, and the memory of an C{idle} connection, in
+            bytes.
         @raise Failed: the candidate doesn't do its work.
         """
 
@@ -253,6 +254,8 @@ def summarise(runs: dict[str, list[dict[str, Any]]], references: Sequence[str] |
         found: dict[str, Any] = {key: spread([run[key] for run in taken]) for key in _FIGURES}
         if "errors" in taken[0]:
             found["errors"] = {kind: sum(run["errors"][kind] for run in taken) for kind in taken[0]["errors"]}
+        if "idle" in taken[0]:
+            found["idle"] = spread([run["idle"] for run in taken])
         found["cpuBy"] = {
             reference: by(found["cpu"], spread([run["cpu"] for run in runs[reference]]))
             for reference in references

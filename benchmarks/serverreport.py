@@ -86,6 +86,8 @@ def formatRun(run: dict[str, Any], words: Words) -> str:
         f"{run['rate']:8,.0f} {words.unit}s/s  {run['cpu']:7.1f} us CPU each  p50 {run['p50'] / us:,.1f} {name}  "
         f"p99 {run['p99'] / us:,.1f} {name}  core {run['busy']:.0%} busy, {words.load}'s {run['loadBusy']:.0%}"
     )
+    if "idle" in run:
+        told += f"  idle {run['idle']:,.0f} bytes"
     errors = _errors(run.get("errors", {}))
     return f"{told}  {errors}" if errors else told
 
@@ -100,12 +102,14 @@ def _table(report: dict[str, Any], words: Words, case: dict[str, Any]) -> Iterat
     A case's table: one row a candidate.
     """
     told = words.among(case["candidates"])
-    withErrors = any("errors" in found for found in case["candidates"].values())
+    withErrors, withIdle = (any(key in found for found in case["candidates"].values()) for key in ("errors", "idle"))
     name, us = words.latency
     head = [words.measured, f"{words.unit}s/s", "min - max", f"CPU us/{words.unit}", "min - max"]
     for reference in told:
         head += [f"its CPU / {told[reference]}", "min - max"]
     head += [f"p50 {name}", f"p99 {name}", "core busy", f"{words.load} busy"]
+    if withIdle:
+        head += ["an idle one, bytes", "min - max"]
     yield (*head, "errors") if withErrors else tuple(head)
     form = ",.1f" if us > 1 else ",.0f"
     for candidate, found in case["candidates"].items():
@@ -116,6 +120,8 @@ def _table(report: dict[str, Any], words: Words, case: dict[str, Any]) -> Iterat
             row += ["", ""] if ratio is None else [f"{ratio['median']:.2f}", span(ratio, ".2f")]
         row += [format(found[key]["median"] / us, form) for key in ("p50", "p99")]
         row += [_busy(case, found), f"{found['loadBusy']['median']:.0%}"]
+        if withIdle:
+            row += [f"{found['idle']['median']:,.0f}", span(found["idle"], ",.0f")]
         yield (*row, _errors(found["errors"]) or "0") if withErrors else tuple(row)
 
 

@@ -1,193 +1,244 @@
 """
-What a WebSocket message costs a server that sends it back, ours and its peers': processor time, and the memory of one
-that is idle.
+What a WebSocket message costs a server that sends it back: ours, and its peers.
 
-    python -m benchmarks.websocket [--rounds 3] [--seconds 3] [--connections 50] [--size 64] [--idle 1000]
-                                   [--candidates NAME ...]
+    python -m benchmarks.websocket [--rounds 5] [--duration 3] [--cases CASE ...] [--candidates NAME ...] [--idle 0]
+                                   [--json FILE] [--plot FILE] [--markdown FILE]
 
-Each server is a process of its own. So many connections, without compression, have one message in flight each; counted
-is the processor time of the server's process, as the kernel has it. The candidates take turns. Memory is what the
-resident set grows by.
+How the runs are done stands in C{benchmarks/tcp.py}: the same program in C sends the
+messages. Its connections make a handshake that offers no compression, and have one
+message in flight each. A message is a masked frame of text. Each echo is compared
+with what was sent, byte by byte.
+
+The candidates on asyncio, uvicorn and our ASGI server, run a bare ASGI app that
+sends back what comes, but for one of Starlette's.
+
+With C{--idle}, each run of the first case is followed by another process of the same
+candidate, which holds so many open WebSockets. Each has had one echo and waits for
+the next message. Counted is what the resident memory of the server grows by, divided
+by their number. A first fifty warm it up, and are not counted.
 """
 
 from __future__ import annotations
 
 import argparse
-import select
 import socket
-import statistics
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from .candidates import Candidate, Server, module, script, serving
-from .command import say
+from . import command
+from .candidates import PATIENCE, Candidate, Server, serving
+from .pingpong import COMPILER, HINT, Load
+from .rounds import ServerBenchmark
+from .serverreport import Words, colours
+from .websocketpeers import ASGI, AUTOBAHN, CANDIDATES, OURS, STOCK, UVICORN, UVICORN_SANSIO
 
-HANDSHAKE = (
-    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+# How long a warm-up is at most, in seconds; it is no longer than the timed run.
+_WARM_UP = 0.5
+# How long a server gets to come to rest before its memory is measured, in seconds.
+_REST = 0.5
+# How many idle connections come before those that are counted.
+_FIRST = 50
+# Descriptors that the idle connections leave for all else.
+_SPARED = 1000
+
+_HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
-_MASK = b"\x12\x34\x56\x78"
-_WARM_UP = 0.5
+# A frame of text whose mask is of zeros, and its echo, which nothing but its end ends with.
+_SENT, _ECHO, _END = b"\x81\x88\x00\x00\x00\x00aaaaaaaz", b"\x81\x08aaaaaaaz", b"z"
 
 
-def _uvicorn(implementation: str) -> Candidate:
-    command = ("uvicorn", "benchmarks.peers.wsasgi:app", "--host", "127.0.0.1", "--port", "{port}", "--loop", "uvloop")
-    return Candidate(
-        f"uvicorn, {implementation}",
-        module(*command, "--ws", implementation, "--lifespan", "off", "--log-level", "warning"),
-        ("uvicorn", "uvloop", "wsproto" if implementation == "wsproto" else "websockets"),
-    )
+@dataclass(frozen=True)
+class Case:
+    """
+    A kind of load.
+
+    @ivar title: how reports call it.
+    @ivar size: of a message's text, in bytes, from 1 to 65535.
+    @ivar connections: how many there are.
+    """
+
+    title: str
+    size: int
+    connections: int
 
 
-def _ours(title: str, reactor: str) -> Candidate:
-    listen = ("--app", "benchmarks.peers.wsours:handler", "--listen", "tcp:{port}:interface=127.0.0.1")
-    command = (script("twistd"), f"--reactor={reactor}", "--nodaemon", "--pidfile=", "wasinet-http", *listen)
-    return Candidate(title, command, ("wasinet_twisted", "twisted", "websockets"))
+CASES = {
+    "64b-50": Case("64 B, back and forth", 64, 50),
+    "64b-500": Case("64 B, back and forth", 64, 500),
+    "4k-50": Case("4 KiB, back and forth", 4096, 50),
+}
 
-
-def _asgi(title: str, app: str) -> Candidate:
-    listen = ("--app", app, "--lifespan", "off", "--listen", "tcp:{port}:interface=127.0.0.1")
-    command = (script("twistd"), "--nodaemon", "--pidfile=", "wasinet-asgi", *listen)
-    return Candidate(title, command, ("wasinet_twisted", "twisted", "websockets"))
-
-
-# The first is ours: the others are compared with it.
-CANDIDATES = {
-    "ours": _ours("wasinet_twisted", "wasinet"),
-    "epoll": _ours("wasinet_twisted, Twisted's epoll", "epoll"),
-    "asgi": _asgi("wasinet_twisted, a bare ASGI app", "benchmarks.peers.wsasgi:app"),
-    "asgi-starlette": _asgi("wasinet_twisted, Starlette", "benchmarks.peers.wsstarlette:app"),
-    "uvicorn": _uvicorn("websockets"),
-    "uvicorn-sansio": _uvicorn("websockets-sansio"),
-    "uvicorn-wsproto": _uvicorn("wsproto"),
-    "autobahn": Candidate(
-        "autobahn, Twisted's epoll", module("benchmarks.peers.wsautobahn", "{port}"), ("autobahn", "twisted")
+WORDS = Words(
+    title="WebSocket echoes, measured",
+    unit="message",
+    latency=("µs", 1),
+    references={OURS: "ours", ASGI: "our ASGI server's"},
+    colours=colours([OURS, STOCK, ASGI, "asgi-starlette"], []),
+    growth=("64b-50", "64b-500"),
+    chart="What a WebSocket message costs the server, beside its peers",
+    about=(
+        "All servers send back each message, a frame of text; no compression is offered. “Ours” is a handler of our "
+        "server on our reactor. Our ASGI server and uvicorn run the same bare app, Starlette's row aside. The CPU time "
+        "is that of all of the server's processes, user and kernel, divided by the messages; the ratios are taken "
+        "within each round. The latency mostly says how many messages the server answers a second. An idle WebSocket "
+        "has had one echo and waits for the next message: what the server's resident memory grows by for each. How "
+        "the runs are done stands in `benchmarks/websocket.py`."
     ),
+)
+
+# How many times ours a peer's CPU time a message is to be, at least, for 64 bytes and 50 connections: whose, and the
+# peers. uvicorn's default is C{websockets} in older releases, C{websockets-sansio} in newer ones.
+_GOALS: dict[str, dict[str, float]] = {
+    OURS: {UVICORN: 1.0, UVICORN_SANSIO: 1.0, AUTOBAHN: 5},
+    ASGI: {UVICORN: 1.0, UVICORN_SANSIO: 1.0},
 }
 
 
-def message(size: int) -> bytes:
-    """
-    A masked frame of text.
-    """
-    assert size < 126
-    payload = b"a" * size
-    return bytes((0x81, 0x80 | size)) + _MASK + bytes(byte ^ _MASK[at % 4] for at, byte in enumerate(payload))
+def _idleCount(text: str) -> int:
+    count, most = int(text), command.raiseDescriptors() - _SPARED
+    if not 0 <= count <= most:
+        raise argparse.ArgumentTypeError(
+            f"{count} is not from 0 to {most}: there may be {most + _SPARED} descriptors, and {_SPARED} are kept free"
+        )
+    return count
 
 
-def connected(port: int) -> socket.socket:
+def _receive(conn: socket.socket, end: bytes) -> bytes:
     """
-    One that has made its handshake.
+    Return what comes, up to and with that end.
+
+    @raise OSError: it doesn't come.
     """
-    conn = socket.create_connection(("127.0.0.1", port))
-    conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    conn.sendall(HANDSHAKE)
-    head = b""
-    while b"\r\n\r\n" not in head:
-        head += conn.recv(1)
-    assert head.startswith(b"HTTP/1.1 101 "), head
-    return conn
+    came = b""
+    while not came.endswith(end):
+        more = conn.recv(4096)
+        if not more:
+            raise ConnectionError("the server has ended it")
+        came += more
+    return came
 
 
 @contextmanager
-def _all(port: int, count: int) -> Iterator[list[socket.socket]]:
+def _waiting(server: Server, count: int) -> Iterator[None]:
+    """
+    Keep so many WebSockets open, each of which has had an echo.
+
+    @raise Failed: a handshake is refused, or what comes back isn't what was sent.
+    """
     conns: list[socket.socket] = []
     try:
         for _ in range(count):
-            conns.append(connected(port))
-        yield conns
+            conn = server.connect()
+            conns.append(conn)
+            conn.settimeout(PATIENCE)
+            conn.sendall(_HANDSHAKE)
+            if not _receive(conn, b"\r\n\r\n").startswith(b"HTTP/1.1 101 "):
+                raise server.failure("the handshake is refused")
+            conn.sendall(_SENT)
+            if _receive(conn, _END) != _ECHO:
+                raise server.failure("what came back isn't what was sent")
+        yield
+    except OSError as error:
+        raise server.failure(f"an idle WebSocket fails: {error}") from error
     finally:
         for conn in conns:
             conn.close()
 
 
-def cost(server: Server, port: int, connections: int, size: int, seconds: float) -> tuple[float, float]:
+def idle(server: Server, count: int) -> float:
     """
-    Send messages for so many seconds.
+    Return how many bytes of memory a WebSocket takes that has had an echo and waits for the next message.
 
-    @return: the server's processor time a message, in seconds, and messages a second.
+    @param server: a fresh one: what earlier connections have left would be taken first.
+    @param count: how many are counted.
+    @raise Failed: the server doesn't keep them, or doesn't do its work.
     """
-    sent, due = message(size), size + 2
-    with _all(port, connections) as conns, select.epoll() as polling:
-        byFile = {conn.fileno(): conn for conn in conns}
-        for conn in conns:
-            polling.register(conn.fileno(), select.EPOLLIN)
-            conn.sendall(sent)
-
-        def run(seconds: float) -> int:
-            count, end = 0, time.perf_counter() + seconds
-            while time.perf_counter() < end:
-                for number, _ in polling.poll(1.0):
-                    assert len(byFile[number].recv(4096)) == due
-                    byFile[number].sendall(sent)
-                    count += 1
-            return count
-
-        run(_WARM_UP)
-        before = server.cpu()
-        count = run(seconds)
-        return (server.cpu() - before) / count, count / seconds
-
-
-def idle(server: Server, port: int, count: int) -> float:
-    """
-    Return how many bytes a connection takes that has had a message and waits for the next.
-    """
-    sent = message(8)
-    with _all(port, 50) as conns:
-        for conn in conns:
-            conn.sendall(sent)
-            conn.recv(100)
-        time.sleep(0.5)
+    with _waiting(server, _FIRST):
+        time.sleep(_REST)
         before = server.resident()
-        with _all(port, count) as more:
-            for conn in more:
-                conn.sendall(sent)
-                conn.recv(100)
-            time.sleep(1.0)
+        with _waiting(server, count):
+            time.sleep(_REST)
+            server.check()
             return (server.resident() - before) / count
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+class WebSocketBenchmark(ServerBenchmark):
     """
-    As the module has it.
+    Messages back and forth, and the memory of WebSockets that wait.
     """
-    parser = argparse.ArgumentParser(description="What a WebSocket message costs a server.")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--connections", type=int, default=50)
-    parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--idle", type=int, default=1000, help="how many idle ones; 0 leaves that out")
-    parser.add_argument("--candidates", nargs="+", choices=CANDIDATES, default=list(CANDIDATES), metavar="NAME")
-    options = parser.parse_args(arguments)
-    chosen = {}
-    for name in options.candidates:
-        missing = CANDIDATES[name].missing()
-        if missing is None:
-            chosen[name] = CANDIDATES[name]
-        else:
-            say(f"{name} is left out: {missing}")
-    costs: dict[str, list[float]] = {name: [] for name in chosen}
-    memory: dict[str, float] = {}
-    for number in range(options.rounds):
-        for name, candidate in chosen.items():
-            with serving(candidate, 0) as server:
-                server.connect().close()
-                each, rate = cost(server, server.port, options.connections, options.size, options.seconds)
-                costs[name].append(each)
-                say(f"{name}, round {number + 1}: {each * 1e6:.1f} us of CPU a message, {rate:,.0f} messages a second")
-                if options.idle and name not in memory:
-                    memory[name] = idle(server, server.port, options.idle)
-    print("| server | CPU a message, us | times ours | an idle one, bytes |\n| --- | ---: | ---: | ---: |")
-    ours = statistics.median(next(iter(costs.values())))
-    for name, candidate in chosen.items():
-        middle = statistics.median(costs[name])
-        held = f"{memory[name]:,.0f}" if name in memory else ""
-        print(f"| {candidate.title} | {middle * 1e6:.1f} | {middle / ours:.2f} | {held} |")
-    return 0
+
+    module = "websocket"
+    description = "What a WebSocket message costs a server, beside its peers."
+    words = WORDS
+    cases = CASES
+    candidates = CANDIDATES
+    needed = {COMPILER: HINT}  # noqa: RUF012
+
+    def addOptions(self, options: argparse.ArgumentParser) -> None:
+        """
+        The number of idle WebSockets.
+        """
+        options.add_argument(
+            "--idle",
+            type=_idleCount,
+            default=0,
+            metavar="COUNT",
+            help="measure the memory of so many idle WebSockets, in the first case; 0 leaves that out (%(default)s)",
+        )
+
+    def connections(self, case: str) -> int:
+        """
+        How many there are in a case.
+        """
+        return CASES[case].connections
+
+    def prepare(self, folder: Path, cases: Sequence[str], candidates: dict[str, Candidate], core: int) -> None:
+        """
+        Compile the load. It checks the handshakes and the echoes of all runs.
+        """
+        self._load = Load(folder)
+
+    def measure(self, case: str, candidate: Candidate, core: int, duration: float) -> dict[str, Any]:
+        """
+        One run of one candidate.
+        """
+        asked = CASES[case]
+        with serving(candidate, core) as server:
+            taken = self._load.run(
+                server, asked.connections, "websocket", asked.size, min(duration, _WARM_UP), duration
+            )
+        if self.given.idle and case == self.given.cases[0]:
+            with serving(candidate, core) as server:
+                taken["idle"] = idle(server, self.given.idle)
+        return taken
+
+    def load(self) -> str:
+        """
+        What sends.
+        """
+        return "load.c"
+
+    def goals(self, cases: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+        """
+        What peers take for what ours takes.
+        """
+        goals = []
+        for reference, peers in _GOALS.items():
+            for name, least in peers.items():
+                found = cases.get("64b-50", {}).get(name, {}).get("cpuBy", {}).get(reference)
+                if found is not None:
+                    title = CANDIDATES[reference].title
+                    text = f"64 B, 50 connections: {CANDIDATES[name].title} by {title} at least {least:g}"
+                    goals.append({"text": text, "value": found["median"], "least": least})
+        return goals
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(WebSocketBenchmark().main(sys.argv[1:]))

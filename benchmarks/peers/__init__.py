@@ -3,7 +3,8 @@ The servers that the benchmarks measure, each in the way its own documentation s
 
 Those of L{benchmarks.http} answer a POST with C{echo:} and its body and a GET with C{path:} and its path, as
 text/plain.
-Those of L{benchmarks.tcp}, whose names begin with C{tcp}, send back what comes.
+Those of L{benchmarks.tcp}, whose names begin with C{tcp}, send back what comes; so do those of
+L{benchmarks.websocket}, whose names begin with C{ws}, message by message.
 """
 
 # Connections that wait to be accepted: all servers get the same, and enough for wrk, which opens all of its at once.
