@@ -7,7 +7,7 @@ from __future__ import annotations
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.support import more
@@ -66,6 +66,9 @@ def events(data: bytes, cuts: list[int], whole: bool = False) -> list[object]:
 
 
 @settings(max_examples=more(60, 50))
+# What is not masked, and then what is, in another piece.
+@example(b"\x81\x01\x00" + b"\x81\x80\x01\x02\x03\x04", [3], False)
+@example(b"\x81\x01\x00" + b"\x81\x80\x01\x02\x03\x04", [3], True)
 @given(_sent, st.lists(st.integers(0, 400), max_size=5), st.booleans())
 def test_read(data: bytes, cuts: list[int], whole: bool) -> None:
     cuts = sorted(min(cut, len(data)) for cut in cuts)

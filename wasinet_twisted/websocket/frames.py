@@ -96,8 +96,10 @@ class FrameReader:
 
     def feed(self, data: bytes) -> None:
         """
-        Bytes have come.
+        Bytes have come. After a failure they are forgotten.
         """
+        if self.failed:
+            return
         self.more = True
         if not self._data:
             # As nearly always, all before has been read.
@@ -115,7 +117,7 @@ class FrameReader:
 
         @return: the message; L{None}: they aren't, or there is something before them. Then L{feed} them.
         """
-        if self._data or self._message is not None:
+        if self._data or self._message is not None or self.failed:
             return None
         plain = plainMessage(data, 0, self._isServer, self._limits)
         return plain[0] if plain is not None and plain[1] == len(data) else None
