@@ -39,15 +39,12 @@ DIFFERENCES: dict[str, dict[str, str]] = {
         "app is asked, ours when the app accepts",
         "test_unsupported_ws|test_header_upgrade_is": "the words of uvicorn's log, and its "
         "options for another WebSocket library or none",
-        "test_scopes": "ours has version 2.5 of the specification instead of 2.3; ASGI 2 apps are refused, with the "
-        "name of what wraps them",
+        "test_scopes": "ASGI 2 apps are refused, with the name of what wraps them",
         "test_invalid_http_request": "both answer 400; ours says what is wrong instead of uvicorn's sentence",
         "test_huge_headers": "a head of 64 KiB, which httptools takes; ours answers 431 beyond 32 KiB, and "
         "`--limits message.head=…` sets another bound",
         "test_return_close_header|test_close_connection_with_multiple": "the test looks for `content-length` in lower "
         "case; ours is `Content-Length`, the same field",
-        "test_connection_close_tokens": "the app has said `Connection: close` itself: ours adds its own line, which "
-        "says the same",
         "test_httptools_http10_keep_alive": "uvicorn keeps no connection of an HTTP/1.0 client; ours does when the "
         "client asks for it",
     },
