@@ -5,10 +5,14 @@ What runs apps on an asyncio loop, on one of its own.
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from wasinet_twisted.asgi.running import AsyncioRunner
+
+# It makes its loop itself.
+pytestmark = pytest.mark.reactorless
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2])
@@ -42,7 +46,9 @@ def test_cancelled(steps: int) -> None:
     owner = Owner()
     runner = AsyncioRunner(loop)
     try:
-        loop.run_until_complete(main())
+        # A reactor that runs a loop runs in this thread.
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(loop.run_until_complete, main()).result()
     finally:
         loop.close()
     assert told == ["cancelled", "ended"]
