@@ -97,6 +97,7 @@ SURFACE = {
         "ServerLimits",
         "Statistics",
         "StatusApp",
+        "Tracing",
         "files",
         "isWebSocket",
         "serve",
@@ -142,6 +143,8 @@ SURFACE = {
 # Which rooms and which packages each room may import, beside itself and the standard library.
 ALLOWED = {
     "errors": set(),
+    # Which request is being answered: the server says it, the client passes it on.
+    "tracing": set(),
     "_fast": {"_speed"},
     "_privates": {"errors", "twisted", "OpenSSL"},
     # Its compiled modules import what they are twins of.
@@ -171,6 +174,7 @@ ALLOWED = {
         "errors",
         "http",
         "net",
+        "tracing",
         "websocket",
         "twisted",
         "zope",
@@ -186,6 +190,7 @@ ALLOWED = {
         "errors",
         "http",
         "net",
+        "tracing",
         "websocket",
         "twisted",
         "multidict",
@@ -198,8 +203,19 @@ ALLOWED = {
     },
     # cryptography shows a client's certificate, if there is one.
     "asgi": {"errors", "http", "net", "server", "websocket", "twisted", "cryptography"},
-    # It is imported by Django projects only.
-    "contrib": {"__version__", "asgi", "django", "errors", "reactor", "server", "twisted"},
+    # It is imported by Django projects, and by those who trace, only.
+    "contrib": {
+        "__version__",
+        "asgi",
+        "django",
+        "errors",
+        "http",
+        "opentelemetry",
+        "reactor",
+        "server",
+        "tracing",
+        "twisted",
+    },
     "reactor": {"_fast", "_privates", "_speed", "errors", "twisted"},
     "service": {
         "__version__",
@@ -212,6 +228,7 @@ ALLOWED = {
         "net",
         "reactor",
         "server",
+        "tracing",
         "twisted",
         "zope",
     },

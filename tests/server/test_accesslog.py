@@ -27,6 +27,7 @@ from wasinet_twisted.errors import InvalidArgument
 from wasinet_twisted.http import Buffer, RequestHead, WasiRequest
 from wasinet_twisted.server import AccessLog
 from wasinet_twisted.server.accesslog import peerOf
+from wasinet_twisted.tracing import Trace, parseParent
 
 # 2026-01-02 03:04:05 UTC
 NOW = 1767323045
@@ -122,7 +123,7 @@ class AccessLogTests(SynchronousTestCase):
         self.assertEqual(
             self.line(request, 201, 1234),
             '192.0.2.7 - - [02/Jan/2026:03:04:05 +0000] "POST /a?b=1 HTTP/1.1" 201 1234 "http://x/from" "curl/8.5.0" '
-            "0.001500 -",
+            "0.001500 - - -",
         )
 
     def test_whatIsMissingIsADash(self) -> None:
@@ -131,19 +132,19 @@ class AccessLogTests(SynchronousTestCase):
         """
         self.assertEqual(
             self.line(parsed(b"GET / HTTP/1.0\r\n\r\n"), 204, 0),
-            '192.0.2.7 - - [02/Jan/2026:03:04:05 +0000] "GET / HTTP/1.0" 204 - "-" "-" 0.001500 -',
+            '192.0.2.7 - - [02/Jan/2026:03:04:05 +0000] "GET / HTTP/1.0" 204 - "-" "-" 0.001500 - - -',
         )
 
     def test_emptyFieldsAreDashes(self) -> None:
         request = parsed(b"GET / HTTP/1.0\r\nReferer:\r\nUser-Agent: \r\n\r\n")
-        self.assertTrue(self.line(request).endswith(' 200 5 "-" "-" 0.001500 -'))
+        self.assertTrue(self.line(request).endswith(' 200 5 "-" "-" 0.001500 - - -'))
 
     def test_refusedRequest(self) -> None:
         """
         What couldn't be parsed has no request line.
         """
         self.assertEqual(
-            self.line(None, 400, 12), '192.0.2.7 - - [02/Jan/2026:03:04:05 +0000] "-" 400 12 "-" "-" 0.001500 -'
+            self.line(None, 400, 12), '192.0.2.7 - - [02/Jan/2026:03:04:05 +0000] "-" 400 12 "-" "-" 0.001500 - - -'
         )
 
     def test_quotesAndBackslashes(self) -> None:
@@ -152,7 +153,7 @@ class AccessLogTests(SynchronousTestCase):
         """
         request = parsed(b'GET /"\\ HTTP/1.0\r\nReferer: a" 200 1 "b\r\nUser-Agent: \\x22\r\n\r\n')
         self.assertTrue(
-            self.line(request).endswith(r'"GET /\"\\ HTTP/1.0" 200 5 "a\" 200 1 \"b" "\\x22" 0.001500 -'),
+            self.line(request).endswith(r'"GET /\"\\ HTTP/1.0" 200 5 "a\" 200 1 \"b" "\\x22" 0.001500 - - -'),
         )
 
     def test_obsText(self) -> None:
@@ -160,7 +161,7 @@ class AccessLogTests(SynchronousTestCase):
         Bytes beyond ASCII stand as escapes, each for itself.
         """
         request = parsed(b"GET / HTTP/1.0\r\nUser-Agent: caf\xc3\xa9\xff\tx\r\n\r\n")
-        self.assertTrue(self.line(request).endswith(r'"caf\xc3\xa9\xff\x09x" 0.001500 -'))
+        self.assertTrue(self.line(request).endswith(r'"caf\xc3\xa9\xff\x09x" 0.001500 - - -'))
 
     def test_controls(self) -> None:
         """
@@ -168,7 +169,7 @@ class AccessLogTests(SynchronousTestCase):
         """
         request = WasiRequest("GET", "/\n\x1b[2J", {"Referer": "\x00\r\n", "User-Agent": "\x7f\x80"})
         self.assertTrue(
-            self.line(request).endswith(r'"GET /\x0a\x1b[2J HTTP/1.1" 200 5 "\x00\x0d\x0a" "\x7f\x80" 0.001500 -')
+            self.line(request).endswith(r'"GET /\x0a\x1b[2J HTTP/1.1" 200 5 "\x00\x0d\x0a" "\x7f\x80" 0.001500 - - -')
         )
 
     def test_nothingBeforeTheIntervalHasPassed(self) -> None:
@@ -271,7 +272,7 @@ class AccessLogTests(SynchronousTestCase):
     def test_brokenOff(self) -> None:
         self.log.answered("192.0.2.7", parsed(b"GET / HTTP/1.0\r\n\r\n"), 200, 1234, 12.3456789, complete=False)
         self.close()
-        self.assertTrue(self.path.read_text().endswith('"GET / HTTP/1.0" 200 1234 "-" "-" 12.345679 X\n'))
+        self.assertTrue(self.path.read_text().endswith('"GET / HTTP/1.0" 200 1234 "-" "-" 12.345679 X - -\n'))
 
     def test_peers(self) -> None:
         """
@@ -457,11 +458,38 @@ class AccessLogTests(SynchronousTestCase):
                 "userAgent": "caf\xe9\tx",
                 "seconds": 1.0,
                 "complete": True,
+                "aborted": False,
+                "tls": None,
+                "requestId": None,
+                "traceId": None,
             },
         )
         self.assertEqual([second[name] for name in ("peer", "method", "target", "version", "bytes")], [None] * 4 + [12])
         self.assertEqual((third["target"], third["referer"]), ("/\n\x1b", "\x00\r\n"))
-        self.assertEqual((third["seconds"], third["complete"]), (0.25, False))
+        self.assertEqual((third["seconds"], third["complete"], third["aborted"]), (0.25, False, True))
+
+    def test_tlsAndTrace(self) -> None:
+        """
+        Combined has the version of TLS and the request's id, JSON the trace's as well.
+        """
+        trace = Trace()
+        trace.join(parseParent(["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"]))
+        request = parsed(b"GET / HTTP/1.0\r\n\r\n")
+        log = AccessLog(str(self.path), format="json", reactor=self.clock)
+        for requestId in (None, "a.b-c_1"):
+            trace.requestId = requestId
+            for each in (self.log, log):
+                each.answered("192.0.2.7", request, 200, 5, 0.5, True, "TLSv1.3", trace)
+                self.flushed(each)
+        log.close()
+        lines = self.path.read_text().splitlines()
+        self.assertEqual(
+            [line.rpartition('" ')[2] for line in lines[::2]], ["0.500000 - TLSv1.3 " + x for x in ("-", "a.b-c_1")]
+        )
+        self.assertEqual(
+            [[json.loads(line)[name] for name in ("tls", "requestId", "traceId")] for line in lines[1::2]],
+            [["TLSv1.3", each, "0af7651916cd43dd8448eb211c80319c"] for each in (None, "a.b-c_1")],
+        )
 
     def test_jsonInBatches(self) -> None:
         log = AccessLog(str(self.path), format="json", reactor=self.clock)

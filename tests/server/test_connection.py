@@ -629,9 +629,9 @@ class LoggedRequestTests(ServerCase):
         self.assertEqual(
             self.lines(),
             [
-                '"POST /1 HTTP/1.1" 200 7 "-" "me" 0.000000 -',
-                '"HEAD /2 HTTP/1.1" 200 - "there" "-" 0.000000 -',
-                '"CONNECT x:1 HTTP/1.1" 501 27 "-" "-" 0.000000 -',
+                '"POST /1 HTTP/1.1" 200 7 "-" "me" 0.000000 - - -',
+                '"HEAD /2 HTTP/1.1" 200 - "there" "-" 0.000000 - - -',
+                '"CONNECT x:1 HTTP/1.1" 501 27 "-" "-" 0.000000 - - -',
             ],
         )
 
@@ -654,7 +654,7 @@ class LoggedRequestTests(ServerCase):
         self.handler = lambda request: WasiResponse(204, body=b"no")
         self.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         self.flushLoggedErrors()
-        self.assertEqual(self.lines(), ['"GET / HTTP/1.1" 500 22 "-" "-" 0.000000 -'])
+        self.assertEqual(self.lines(), ['"GET / HTTP/1.1" 500 22 "-" "-" 0.000000 - - -'])
 
     def test_durations(self) -> None:
         """
@@ -669,7 +669,7 @@ class LoggedRequestTests(ServerCase):
         peer.send(b"\r\n\r\n")
         self.connect(b"nonsense\r\n").reset()
         self.assertEqual(
-            [line.split(" ")[-2:] for line in self.lines()], [["1.500000", "-"], ["0.250000", "-"], ["0.000000", "-"]]
+            [line.split(" ")[-4:-2] for line in self.lines()], [["1.500000", "-"], ["0.250000", "-"], ["0.000000", "-"]]
         )
 
     def brokenOff(self, *pieces: bytes | Exception | None, length: int | None = None) -> MemoryPeer:
@@ -697,7 +697,7 @@ class LoggedRequestTests(ServerCase):
         The line has what has been sent of the body.
         """
         self.brokenOff(b"abc", b"de", None).reset()
-        self.assertEqual(self.lines(), ['"GET / HTTP/1.1" 200 5 "-" "-" 0.500000 X'])
+        self.assertEqual(self.lines(), ['"GET / HTTP/1.1" 200 5 "-" "-" 0.500000 X - -'])
 
     def test_thePeerGoesAwayUnheeded(self) -> None:
         """
@@ -711,18 +711,18 @@ class LoggedRequestTests(ServerCase):
 
         self.handler = lambda request: WasiResponse(200, {}, give())
         self.connect(b"GET / HTTP/1.0\r\n\r\n").reset()
-        self.assertEqual(self.lines(), ['"GET / HTTP/1.0" 200 3 "-" "-" 0.000000 X'])
+        self.assertEqual(self.lines(), ['"GET / HTTP/1.0" 200 3 "-" "-" 0.000000 X - -'])
 
     def test_theHandlerRaisesHalfway(self) -> None:
         self.brokenOff(b"abc", ValueError("no"))
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
-        self.assertEqual(self.lines(), ['"GET / HTTP/1.1" 200 3 "-" "-" 0.000000 X'])
+        self.assertEqual(self.lines(), ['"GET / HTTP/1.1" 200 3 "-" "-" 0.000000 X - -'])
 
     def test_theLengthIsAnother(self) -> None:
         for pieces in ((b"abc",), (b"abc", b"de")):
             self.brokenOff(*pieces, length=4)
         self.assertEqual(len(self.flushLoggedErrors(LocalProtocolError)), 2)
-        self.assertEqual(self.lines(), ['"GET / HTTP/1.1" 200 3 "-" "-" 0.000000 X'] * 2)
+        self.assertEqual(self.lines(), ['"GET / HTTP/1.1" 200 3 "-" "-" 0.000000 X - -'] * 2)
 
     def test_aSlowReader(self) -> None:
         """
@@ -733,7 +733,7 @@ class LoggedRequestTests(ServerCase):
         peer.link.advance(60)
         self.assertTrue(peer.aborted)
         (line,) = self.lines()
-        self.assertRegex(line, r'^"GET / HTTP/1.1" 200 3 "-" "-" \d\d\.\d{6} X$')
+        self.assertRegex(line, r'^"GET / HTTP/1.1" 200 3 "-" "-" \d\d\.\d{6} X - -$')
 
     def test_noAnswerHasBegun(self) -> None:
         """
@@ -743,7 +743,7 @@ class LoggedRequestTests(ServerCase):
         peer = self.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         peer.link.advance(2)
         peer.reset()
-        self.assertEqual(self.lines(), ['"GET / HTTP/1.1" 499 - "-" "-" 2.000000 X'])
+        self.assertEqual(self.lines(), ['"GET / HTTP/1.1" 499 - "-" "-" 2.000000 X - -'])
 
     def test_drained(self) -> None:
         """

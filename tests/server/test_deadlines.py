@@ -40,7 +40,7 @@ class ExpiryCase(MemoryServerCase):
         return server
 
     def answered(
-        self, peer: str, request: RequestHead | None, status: int, size: int, seconds: float, complete: bool
+        self, peer: str, request: RequestHead | None, status: int, size: int, seconds: float, complete: bool, *_: Any
     ) -> None:
         """
         What the server calls of an AccessLog's.

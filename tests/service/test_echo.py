@@ -283,7 +283,7 @@ def test_accessLogThatCannotBeWritten(tmp_path: Path, command: list[str]) -> Non
     assert not list(tmp_path.glob("*.pid"))
 
 
-LINE = r'127\.0\.0\.1 - - \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d \+0000\] "POST / HTTP/1\.1" 200 13 "-" "-" \d+\.\d{6} -'
+LINE = r'127\.0\.0\.1 - - \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d \+0000\] "POST / HTTP/1\.1" 200 13 "-" "-" \d+\.\d{6} - - -'
 
 
 def test_accessLogFile(tmp_path: Path) -> None:

@@ -234,6 +234,10 @@ def test_accessLogAsJson(tmp_path: Path) -> None:
         "referer": None,
         "userAgent": None,
         "complete": True,
+        "aborted": False,
+        "tls": None,
+        "requestId": None,
+        "traceId": None,
     }
     assert (second["target"], second["userAgent"]) == ('/"a', "caf\xe9")
 

@@ -100,7 +100,9 @@ def lines(text: str) -> list[int]:
     for line in text.removesuffix("\n").split("\n"):
         if match := re.fullmatch(r"# \[[^]]+\] lines lost: (\d+)", line):
             found += -1, int(match[1])
-        elif match := re.fullmatch(rf'127\.0\.0\.1 .* "GET /(\d+) HTTP/1\.1" 200 4 "-" "{AGENT}" \d\.\d{{6}} -', line):
+        elif match := re.fullmatch(
+            rf'127\.0\.0\.1 .* "GET /(\d+) HTTP/1\.1" 200 4 "-" "{AGENT}" \d\.\d{{6}} - - -', line
+        ):
             found.append(int(match[1]))
         else:
             # twistd's log, or twist's.

@@ -52,11 +52,13 @@ class Log:
     def __init__(self) -> None:
         self.lines: list[Any] = []
 
-    def answered(self, peer: str, request: Any, status: int, size: int, seconds: float, complete: bool = True) -> None:
+    def answered(
+        self, peer: str, request: Any, status: int, size: int, seconds: float, complete: bool = True, *more: Any
+    ) -> None:
         """
         Keep what is told.
         """
-        self.lines.append([peer, repr(request), status, size, seconds, complete])
+        self.lines.append([peer, repr(request), status, size, seconds, complete, *more])
 
 
 def kept(request: Request) -> list[str]:

@@ -177,7 +177,7 @@ cdef bint _handled(object self, object request, object response) except -1:
     slot_set(self, IN_FLIGHT, None)
     started = <object>SLOT(<PyObject*>clock, STARTED)
     _answered(_of(server, STATISTICS, "statistics"), status, now, started, PyBytes_GET_SIZE(<bytes>encoded))
-    if _of(server, ACCESS_LOG, "accessLog") is not None:
+    if _of(server, ENDS, "ends") is not None:
         size = 0 if request.method == "HEAD" else PyBytes_GET_SIZE(<bytes>body)
         _handling.logAnswer(self, request, status, size, now - started)
     _answer(self, encoded)

@@ -75,7 +75,7 @@ cdef Py_ssize_t STATUS = _at(WasiResponse, "status")
 # Of the server, and of what it has counted.
 cdef Py_ssize_t CONTEXT = _at(HttpServer, "context")
 cdef Py_ssize_t HANDLER = _at(HttpServer, "handler"), DATE_LINE = _at(HttpServer, "dateLine")
-cdef Py_ssize_t STATISTICS = _at(HttpServer, "statistics"), ACCESS_LOG = _at(HttpServer, "accessLog")
+cdef Py_ssize_t STATISTICS = _at(HttpServer, "statistics"), ENDS = _at(HttpServer, "ends")
 cdef Py_ssize_t REQUESTS = _at(Statistics, "requests"), RECEIVED = _at(Statistics, "bytesReceived")
 cdef Py_ssize_t SENT = _at(Statistics, "bytesSent"), SECONDS = _at(Statistics, "seconds")
 cdef Py_ssize_t STATUSES = _at(Statistics, "statuses"), BUCKETS = _at(Statistics, "buckets")

@@ -14,6 +14,7 @@ from .serving import HttpServer, serve
 from .static.handler import files
 from .statistics import Statistics
 from .status import StatusApp
+from .tracing import Tracing
 from .websocket import isWebSocket
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "ServerLimits",
     "Statistics",
     "StatusApp",
+    "Tracing",
     "files",
     "isWebSocket",
     "serve",

@@ -1,5 +1,5 @@
 """
-The access log: Apache's combined format with three more facts, or a JSON object a line.
+The access log: Apache's combined format with four more facts, or a JSON object a line.
 
 Lines do not go by way of C{twisted.logger}: one C{Logger.info} costs more than
 answering the request. They are formatted directly, gathered, and handed to a
@@ -25,6 +25,7 @@ from twisted.logger import Logger
 from ..errors import InvalidArgument
 from ..http import RequestHead
 from ..net.reactors import theReactor
+from ..tracing import Trace
 from .linewriter import LineWriter, reportApart
 
 log = Logger()
@@ -103,6 +104,8 @@ class AccessLog:
         size: int,
         seconds: float,
         complete: bool = True,
+        tls: str | None = None,
+        trace: Trace | None = None,
     ) -> None:
         """
         Log a request that has its answer, or whose answer broke off.
@@ -113,6 +116,8 @@ class AccessLog:
         @param size: how many bytes of the answer's body were sent, without the framing of chunks.
         @param seconds: from the request's head to the answer's last byte.
         @param complete: was all of the answer sent, or queued?
+        @param tls: the version of TLS, such as C{"TLSv1.3"}; L{None}: the connection has none.
+        @param trace: has the request's id, and the trace's.
         """
         referer = agent = None
         if request is not None:
@@ -130,13 +135,18 @@ class AccessLog:
                 "userAgent": agent,
                 "seconds": round(seconds, 6),
                 "complete": complete,
+                "aborted": not complete,
+                "tls": tls,
+                "requestId": None if trace is None else trace.requestId,
+                "traceId": None if trace is None else trace.traceId,
             }
             self._write(f"{_toJson(entry)}\n")
             return
         line = "-" if request is None else escape(f"{request.method} {request.uri} {request.version}")
         self._write(
             f'{peer.translate(_PEER_ESCAPES) or "-"} - - [{self._now()}] "{line}" {status} {size or "-"} '
-            f'"{escape(referer or "-")}" "{escape(agent or "-")}" {seconds:.6f} {"-" if complete else "X"}\n'
+            f'"{escape(referer or "-")}" "{escape(agent or "-")}" {seconds:.6f} {"-" if complete else "X"} '
+            f"{tls or '-'} {trace.requestId or '-' if trace is not None else '-'}\n"
         )
 
     def _now(self) -> str:

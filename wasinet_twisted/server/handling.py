@@ -22,7 +22,7 @@ from ..errors import (
     LocalProtocolError,
     SlowBody,
 )
-from ..http import RequestHead, WasiResponse
+from ..http import WasiResponse
 from ..http.asks import UNKNOWN_EXPECTATION, expectsUnknown
 from ..http.exchange import HEAD
 from ..http.fields import Pair
@@ -30,8 +30,9 @@ from ..http.framing import isTunnel
 from ..http.messages import PieceSource
 from ..net.tasks.hints import withAsyncioHint
 from ..net.tasks.task import Task
-from .accesslog import CLIENT_CLOSED, peerOf
+from .accesslog import CLIENT_CLOSED
 from .answering import Answering
+from .ends import logAnswer
 from .interfaces import Carrier
 from .pieces import closePieces, inPieces
 from .request import Request
@@ -137,7 +138,7 @@ def handled(carrier: Carrier, request: Request, response: object) -> None:
     status = response.status
     seconds = now - connection.clock.started
     server.statistics.answered(status, seconds, len(encoded))
-    if server.accessLog is not None:
+    if server.ends is not None:
         logAnswer(carrier, request, status, 0 if request.method == "HEAD" else len(body), seconds)
     carrier.answer(encoded)
 
@@ -197,6 +198,8 @@ def failed(carrier: Carrier, request: Request, error: BaseException, cancelled: 
             request=request,
             peer=carrier.peerName(),
         )
+        if request.trace is not None:
+            request.trace.failed(error)
         if unanswered:
             # What it tripped over is for the log, not for the peer.
             connection.makeLast()
@@ -248,28 +251,6 @@ def brokenOff(carrier: Carrier, request: Request, sending: Task[Any] | Answering
     status, sent = (sending.status, sending.sent) if sends else (CLIENT_CLOSED, 0)  # type: ignore[union-attr]
     seconds = carrier.reactor.seconds() - carrier.connection.clock.started
     logAnswer(carrier, request, status, sent, seconds, complete=False)
-
-
-def switched(carrier: Carrier, request: Request) -> None:
-    """
-    A request has been answered by switching to another protocol.
-    """
-    carrier.inFlight = None
-    status = 200 if request.method == "CONNECT" else 101
-    seconds = carrier.reactor.seconds() - carrier.connection.clock.started
-    carrier.server.statistics.answered(status, seconds, 0)
-    logAnswer(carrier, request, status, 0, seconds)
-
-
-def logAnswer(
-    carrier: Carrier, request: RequestHead | None, status: int, size: int, seconds: float, complete: bool = True
-) -> None:
-    """
-    Write a line of the access log.
-    """
-    accessLog = carrier.server.accessLog
-    if accessLog is not None:
-        accessLog.answered(peerOf(carrier.peer()), request, status, size, seconds, complete)
 
 
 async def _wait(result: Any) -> object:

@@ -16,7 +16,6 @@ from ..net.stream.owner import Owner
 from ..net.stream.protocol import ConnectionProtocol
 from ..net.tasks.awaited import Awaited
 from ..net.tasks.task import Task
-from .accesslog import AccessLog
 from .limits import ServerLimits
 from .statistics import Statistics
 
@@ -118,7 +117,8 @@ class Serving(Owner, Protocol):
     handler: Callable[[Any], Any]
     limits: ServerLimits
     statistics: Statistics
-    accessLog: AccessLog | None
+    # What is told of each request's end, an L{Ends<wasinet_twisted.server.ends.Ends>}, if anything is.
+    ends: Any
     dateLine: bytes
     # Those that are open, by their connections.
     webSockets: dict[Any, Any]

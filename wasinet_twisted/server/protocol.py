@@ -22,7 +22,8 @@ from ..net.stream.protocol import ConnectionProtocol
 from ..net.stream.transportprotocol import TransportProtocol
 from ..net.tasks.awaited import IMMEDIATE, Awaited
 from .direct import sendsDirectly
-from .handling import Sending, brokenOff, handle, refuse, switched
+from .ends import switched, tunnelEnded
+from .handling import Sending, brokenOff, handle, refuse
 from .interfaces import Serving
 from .request import Request
 from .websocket import handlerEnded
@@ -124,8 +125,10 @@ class HttpProtocol(TransportProtocol):
             brokenOff(self, self.inFlight, self.server.taskOf(self))
         self.connection.abort()
         super().connectionLost(reason)
-        if self._tunnel is not None and not self._tunnel.lost:
-            self._tunnel.connectionLost(reason)
+        if self._tunnel is not None:
+            if not self._tunnel.lost:
+                self._tunnel.connectionLost(reason)
+            tunnelEnded(self, reason)
         if self._puller is not None:
             assert self._broken is not None
             self._puller.fail(self._broken)

@@ -9,7 +9,8 @@ from ..http import WasiResponse
 from ..http.events import HeadersLike
 from ..net.tasks.awaited import Awaited
 from .answering import Answering
-from .handling import brokenOff, failed, logAnswer, refuse
+from .ends import logAnswer
+from .handling import brokenOff, failed, refuse
 from .request import Request
 
 # The head goes together with the first piece, unless copying the piece costs more than a second write.
@@ -56,7 +57,7 @@ class Reply(Answering):
         carrier.inFlight = None
         seconds = now - connection.clock.started
         server.statistics.answered(status, seconds, len(encoded))
-        if server.accessLog is not None:
+        if server.ends is not None:
             logAnswer(carrier, request, status, 0 if request.method == "HEAD" else len(response.body), seconds)
         carrier.answer(encoded)
 

@@ -30,6 +30,7 @@ from ..http.framing import CHUNKED
 from ..http.pieces import Pieces
 from ..net import WasiTcpConn
 from ..net.tasks.awaited import turn
+from ..tracing import Trace
 from ..websocket.handle import WebSocket
 from ..websocket.limits import DEFAULT_LIMITS, WebSocketLimits
 from .interfaces import Carrier
@@ -49,7 +50,7 @@ class Request(RequestHead):
     @ivar headers: the fields, a case-insensitive multi-mapping.
     """
 
-    __slots__ = ("_begun", "_fault", "_protocol")
+    __slots__ = ("_begun", "_fault", "_protocol", "_trace")
 
     # What came with the head; None while it is to be read.
     _body: bytes | None  # type: ignore[assignment]
@@ -58,6 +59,8 @@ class Request(RequestHead):
     _begun: bool
     # What is wrong with its body: that the client is to be told, and of nobody else's fault.
     _fault: BaseException | None
+    # It is there only if the server traces.
+    _trace: Trace
 
     @property
     def conn(self) -> WasiTcpConn:
@@ -74,6 +77,21 @@ class Request(RequestHead):
         The peer's address; behind a load balancer with PROXY headers, its client's.
         """
         return self._protocol.peer()
+
+    @property
+    def id(self) -> str | None:
+        """
+        Its id, which its response and the access log have too; L{None} unless the server gives ids
+        (L{Tracing<wasinet_twisted.server.Tracing>}).
+        """
+        return None if self.trace is None else self.trace.requestId
+
+    @property
+    def trace(self) -> Trace | None:
+        """
+        The trace that it is part of: C{traceId}, C{spanId}, C{parentId}; L{None} unless the server traces.
+        """
+        return getattr(self, "_trace", None)
 
     @property
     def path(self) -> str:

@@ -28,11 +28,13 @@ from .accesslog import AccessLog
 from .answering import Answering
 from .dates import dateLine
 from .deadlines import tick
+from .ends import Ends
 from .idlers import Idlers
 from .limits import DEFAULT_SERVER_LIMITS, ServerLimits, timingOf
 from .protocol import HttpProtocol
 from .request import Request
 from .statistics import Statistics
+from .tracing import TracedConnection, Tracing
 from .urls import urlOf
 from .websocket import drain as drainWebSockets
 
@@ -59,10 +61,11 @@ class HttpServer(ConnectionFactory):
     @ivar statistics: what it has done.
     @ivar draining: is it about to end?
     @ivar ports: what it listens on.
+    @ivar ends: what is told of each request's end; L{None}: nothing is.
     """
 
     # What each request asks for.
-    __slots__ = ("accessLog", "context", "dateLine", "handler", "limits", "statistics", "webSockets")
+    __slots__ = ("context", "dateLine", "ends", "handler", "limits", "statistics", "webSockets")
 
     def __init__(
         self,
@@ -70,22 +73,31 @@ class HttpServer(ConnectionFactory):
         *,
         limits: ServerLimits = DEFAULT_SERVER_LIMITS,
         accessLog: AccessLog | None = None,
+        tracing: Tracing | None = None,
         reactor: Any = None,
     ) -> None:
         """
         @param handler: takes a L{Request} and gives the response: an C{async
             def}, a plain function, or one that gives a Deferred.
         @param accessLog: is told of each answer. A drain flushes it; closing it is up to the caller.
+        @param tracing: gives requests ids and traces; by default that of the handler, if
+            C{wasinet_twisted.contrib.otel.traced} has made that.
         """
         if not callable(handler):
             raise InvalidArgument(f"handler must be a function that takes a request, not {handler!r}")
         self.reactor = theReactor(reactor)
         super().__init__(None, maxConnections=limits.connections, alpn=["http/1.1"], reactor=self.reactor)
-        self.handler = handler
+        if tracing is None:
+            tracing = getattr(handler, "tracing", None)
+        self.handler: Handler = handler
         # Of which each call of the handler gets a copy (PEP 567).
         self.context = copy_context()
         self.limits = limits
-        self.accessLog = accessLog
+        self.ends: Ends | None = None
+        if accessLog is not None or tracing is not None:
+            self.ends = Ends(accessLog, tracing)
+        if tracing is not None:
+            trace(self, tracing)
         self.statistics = Statistics()
         self.webSockets: dict[Any, Any] = {}
         self.draining = False
@@ -104,6 +116,20 @@ class HttpServer(ConnectionFactory):
         The Protocol of a new connection.
         """
         return HttpProtocol(self, self._timing)
+
+    @property
+    def accessLog(self) -> AccessLog | None:
+        """
+        What is told of each answer.
+        """
+        return None if self.ends is None else self.ends.accessLog
+
+    @accessLog.setter
+    def accessLog(self, log: AccessLog | None) -> None:
+        if self.ends is not None:
+            self.ends.accessLog = log
+        elif log is not None:
+            self.ends = Ends(log, None)
 
     def connected(self, protocol: TransportProtocol) -> bool:
         """
@@ -288,12 +314,28 @@ class HttpServer(ConnectionFactory):
         return None if self.accessLog is None else self.accessLog.flush()
 
 
+def trace(server: HttpServer, tracing: Tracing) -> None:
+    """
+    Give the requests of a server ids and traces. Only such a server has any of that on its paths.
+    """
+    timing = timingOf(server.limits)
+
+    def newProtocol() -> TransportProtocol:
+        protocol = HttpProtocol(server, timing)
+        protocol.connection = TracedConnection(server.limits.message, timing, server.reactor.seconds(), tracing)
+        return protocol
+
+    server.handler = tracing.around(server.handler)
+    server.newProtocol = newProtocol  # type: ignore[method-assign]
+
+
 def serve(
     handler: Handler,
     endpoint: int | str | IStreamServerEndpoint,
     *,
     limits: ServerLimits = DEFAULT_SERVER_LIMITS,
     accessLog: AccessLog | None = None,
+    tracing: Tracing | None = None,
     reactor: Any = None,
 ) -> HttpServer:
     """
@@ -304,11 +346,13 @@ def serve(
     @param handler: takes a L{Request} and gives a L{WasiResponse}; an C{async
         def}, a plain function, or one that gives a Deferred.
     @param endpoint: a port (0: any free one), a Twisted endpoint string, or an endpoint.
+    @param accessLog: as L{HttpServer} has it.
+    @param tracing: as L{HttpServer} has it.
     @return: the server: C{server.local()}, C{await server.drain()}, C{server.statistics}.
     @raise ListenFailed: the endpoint can't be listened on. If that turns out only later, it is logged.
     @raise InvalidArgument: there is no such endpoint.
     """
-    server = HttpServer(handler, limits=limits, accessLog=accessLog, reactor=reactor)
+    server = HttpServer(handler, limits=limits, accessLog=accessLog, tracing=tracing, reactor=reactor)
     failures: list[BaseException] = []
     early = True
 

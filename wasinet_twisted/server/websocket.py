@@ -81,6 +81,9 @@ async def accept(
         webSockets = carrier.server.webSockets
         webSockets[carrier] = session
         session.onClose = lambda: webSockets.pop(carrier, None)
+        ends = carrier.server.ends
+        if ends is not None and carrier in ends.tunnels:
+            ends.tunnels[carrier].session = session
         if carrier.server.draining:
             drain({carrier: session})
     return WebSocket(session)
