@@ -223,6 +223,7 @@ ALLOWED = {
         "_speed",
         "asgi",
         "attrs",
+        "contrib",
         "errors",
         "http",
         "net",

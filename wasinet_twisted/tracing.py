@@ -205,19 +205,13 @@ def traceOf(event: dict[str, Any]) -> Trace | None:
 
 def tag(event: dict[str, Any]) -> None:
     """
-    Say in a log event which request it belongs to: C{requestId} and C{traceId}. Where the text of logs has the event's
-    system, it has the id as well.
+    Say in a log event which request it belongs to: C{requestId} and C{traceId}.
 
     It is an observer of C{twisted.logger}'s, for those that come after it.
     """
     trace = traceOf(event)
-    if trace is None:
-        return
-    if trace.requestId is not None:
-        event.setdefault("requestId", trace.requestId)
-    if trace.traceId is not None:
-        event.setdefault("traceId", trace.traceId)
-    shown = trace.requestId or trace.traceId
-    if shown is not None and event.get("log_system") is None:
-        level = event.get("log_level")
-        event["log_system"] = f"{event.get('log_namespace', '-')}#{getattr(level, 'name', '-')} {shown}"
+    if trace is not None:
+        if trace.requestId is not None:
+            event.setdefault("requestId", trace.requestId)
+        if trace.traceId is not None:
+            event.setdefault("traceId", trace.traceId)

@@ -15,7 +15,7 @@ The conditions are those of the Python. Where one doesn't hold, the Python is ca
 those of the Python objects, read by their offset (C{slots.h}): so each object's class is looked at first, and is to be
 exactly the one that is meant, and no slot is read that may be empty. Whatever may run somebody's Python, be it by the
 garbage collector, comes before the last look. A method of these classes that somebody has replaced sends everything the
-Python's way (C{_watching}), and so do C{isStale} in C{pool}, C{parseUrl} in C{fetching} and C{go} in C{protocol}.
+Python's way (C{_watching}), and so do C{isStale} in C{pool}, C{parseUrl} in C{fetching} and C{go} in C{protocol}, and any C{tracing.outgoing}.
 
 C{wasinet_twisted.client.fetching} imports this, at its end.
 """
@@ -33,6 +33,7 @@ include "clientslots.pxi"
 import socket
 from functools import update_wrapper
 
+from wasinet_twisted import tracing as _tracing
 from wasinet_twisted._speed import _asking, _responses
 from wasinet_twisted.client import fetching as _fetching
 from wasinet_twisted.client.dialing import Route
@@ -66,7 +67,7 @@ cdef type Socket = socket.socket, Timeouts_ = _Timeouts, RouteOf = Route, Body =
 cdef dict _routes = {}
 cdef Watch _watch = None
 # What is honoured when somebody replaces it.
-cdef Named _staleHere, _urlHere
+cdef Named _staleHere, _urlHere, _untracedHere
 
 
 def fetch(
@@ -106,6 +107,8 @@ def fetch(
         and _watch.unchanged()
         and stands(&_staleHere)
         and stands(&_urlHere)
+        # While nothing is traced, nothing is passed on.
+        and stands(&_untracedHere)
         # Else each Deferred keeps where it was made.
         and _PyType_Lookup(AWAITED_TYPE, "debug") is Py_False
     ):
@@ -374,3 +377,4 @@ def install():
 
 watchName(&_staleHere, _pool, "isStale", _pool.isStale)
 watchName(&_urlHere, _fetching, "parseUrl", _fetching.parseUrl)
+watchName(&_untracedHere, _tracing, "outgoing", None)

@@ -17,6 +17,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
+from .. import tracing
 from ..errors import ConnectionClosed, IncompleteRead, InvalidArgument, LocalProtocolError, NotSupported, WasinetError
 from ..http import ResponseHead, WasiRequest
 from ..net.tasks.awaited import Awaited
@@ -34,6 +35,7 @@ from .producing import ProducerBody
 from .protocol import HttpClientProtocol
 from .report import reportOf
 from .timings import Timings
+from .traced import passOn, watched
 
 
 @implementer(IAgent)
@@ -157,10 +159,11 @@ class Agent:
             route = through(self.pool, found, target, request) if self.pool.proxy else found.route
         except (LocalProtocolError, InvalidArgument) as error:
             return fail(requestFailed(error, call, sending=True))
+        sent = None if tracing.outgoing is None else passOn(self.pool, verb, str(call.where), request._pairs)
         told = ClientRequest(method, uri, headers, found.host if added else None)
         asked = _Asked(self, route, call, request, body, told)
         asked.start()
-        return asked
+        return asked if sent is None else watched(asked, sent, lambda response: response.code)
 
 
 class _Asked(Awaited[Any]):

@@ -12,7 +12,7 @@ from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from twisted.internet.defer import Deferred
 
-from .. import _speed
+from .. import _speed, tracing
 from ..errors import InvalidArgument
 from ..http import ResponseHead
 from ..http.checks import shorten
@@ -25,6 +25,7 @@ from .limits import Timeouts
 from .planning import Plan
 from .pool import Pool
 from .response import Response
+from .traced import begin
 from .urls import parseUrl
 
 # How many redirects are followed: as many as the Fetch standard has.
@@ -125,7 +126,9 @@ def fetch(
             plan = pool.plan = Plan(pool, timeouts, REDIRECTS, None, None, True, None)
     else:
         plan = Plan(pool, timeouts, redirects, toProxy(proxy), unixSocket, decode, interim)
-    return plan.begin(target, method, _fieldsOf(headers), sent, expectContinue)
+    if tracing.outgoing is None:
+        return plan.begin(target, method, _fieldsOf(headers), sent, expectContinue)
+    return begin(plan, target, method, _fieldsOf(headers), sent, expectContinue)
 
 
 def poolAndTimeouts(pool: Pool | None, reactor: Any, timeout: float | Timeouts | None) -> tuple[Pool, Timeouts]:

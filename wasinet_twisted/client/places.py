@@ -5,7 +5,9 @@ L{Place}: the connections of a pool that go one way, and the requests that wait 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Protocol
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IDelayedCall
 
 from ..http.clientconnection import ClientTiming
 from ..net.tasks.awaited import Awaited
@@ -68,3 +70,12 @@ class Place:
         The connection takes no other request.
         """
         self._pool.discard(self, protocol)
+
+
+def stopping(result: Any, timer: IDelayedCall) -> Any:
+    """
+    Pass C{result} on: what the timer limits is over.
+    """
+    if timer.active():
+        timer.cancel()
+    return result

@@ -19,7 +19,7 @@ from ..net.tasks.awaited import Awaited
 from .dialing import Dialing, Route
 from .environment import toProxy
 from .limits import DEFAULT_CLIENT_LIMITS, DEFAULT_TIMEOUTS, FREE_CLOSE_TIMEOUT, ClientLimits, Timeouts, timingOf
-from .places import Place
+from .places import Place, stopping
 from .protocol import HttpClientProtocol
 from .stale import checkSilent, isStale
 from .timings import Timings
@@ -63,6 +63,7 @@ class Pool:
         "proxy",
         "timeouts",
         "timing",
+        "trace",
     )
 
     def __init__(
@@ -75,6 +76,7 @@ class Pool:
         clientCertificate: Any = None,
         endpoint: Callable[[Origin], IStreamClientEndpoint] | None = None,
         observer: Callable[[Any], object] | None = None,
+        trace: bool = True,
         reactor: Any = None,
     ) -> None:
         """
@@ -85,6 +87,7 @@ class Pool:
         @param endpoint: returns the client endpoint of an origin (C{scheme}, C{host}, C{port}), which connects instead
             of the resolver. For an C{https} origin, TLS is spoken over its connections.
         @param observer: called with the L{Report<wasinet_twisted.client.Report>} of each request that is over.
+        @param trace: may these servers have the trace (traceparent) of the request that is being answered?
         @raise InvalidArgument: one of these can't be used.
         """
         for what, given, kind in (("limits", limits, ClientLimits), ("timeouts", timeouts, Timeouts)):
@@ -94,6 +97,7 @@ class Pool:
         self.timeouts = timeouts
         self.proxy = toProxy(proxy)
         self.observer = observer
+        self.trace = trace
         self._reactor: Any = theReactor(reactor)
         self._dialing = Dialing(self._reactor, caCertificates, clientCertificate, endpoint)
         self.timing = timingOf(limits, timeouts)
@@ -318,13 +322,8 @@ class Pool:
                 TimedOut(f"timed out: no connection to {place.route} is free; {place.open} are open, and in use")
             )
 
-        def over(result: Any) -> Any:
-            if timer.active():
-                timer.cancel()
-            return result
-
         timer = self._reactor.callLater(max(until - self._reactor.seconds(), 0.0), late)
-        fired.addBoth(over)
+        fired.addBoth(stopping, timer)
 
     # Making them
 

@@ -23,6 +23,7 @@ from .limits import Timeouts
 from .planning import Plan
 from .pool import Pool
 from .response import Response
+from .traced import begin
 from .urls import Origin, Target, parseUrl
 
 _scheme = re.compile(r"(ws|wss)(?=:)", re.IGNORECASE)
@@ -88,7 +89,7 @@ def webSocket(
         origin = Origin("ws", target.origin.host, target.origin.port)
         target = Target(origin, target.path, target.host, None, target.userinfo)
     plan = Plan(pool, timeouts, 0, toProxy(proxy), unixSocket, False, None)
-    fetching = plan.begin(target, "GET", fields, NO_BODY, False)
+    fetching = begin(plan, target, "GET", fields, NO_BODY, False)
     return ensureDeferred(_open(fetching, key, names, compression, limits))
 
 

@@ -87,8 +87,8 @@ class HttpServer(ConnectionFactory):
             raise InvalidArgument(f"handler must be a function that takes a request, not {handler!r}")
         self.reactor = theReactor(reactor)
         super().__init__(None, maxConnections=limits.connections, alpn=["http/1.1"], reactor=self.reactor)
-        if tracing is None:
-            tracing = getattr(handler, "tracing", None)
+        if tracing is None and isinstance(given := getattr(handler, "tracing", None), Tracing):
+            tracing = given
         self.handler: Handler = handler
         # Of which each call of the handler gets a copy (PEP 567).
         self.context = copy_context()

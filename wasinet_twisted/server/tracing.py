@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from multidict import CIMultiDict
+
 from .. import tracing
 from ..errors import InvalidArgument
 from ..http import Limits, ServerConnection, WasiResponse
@@ -40,9 +42,9 @@ class Tracing:
 
         server = serve(handler, 8080, tracing=Tracing())
 
-    The handler has C{request.id} and C{request.trace}; the access log has both; the response has the id, in the field
-    that it was taken from; log events have both where C{tracing.tag} observes; and what the handler fetches carries
-    traceparent.
+    The handler has C{request.id} and C{request.trace}, and finds the id in C{request.headers}; the access log has both;
+    the response has the id, in the same field; log events have both where C{wasinet_twisted.tracing.tag} observes; and
+    what the handler fetches carries traceparent.
 
     @ivar field: the name of the field that has the id; L{None}: there are no ids.
     """
@@ -72,15 +74,21 @@ class Tracing:
         @param request: L{None} if its head could not be read.
         """
         trace = self.make(request)
-        given = None if request is None or self._fresh else request.headers
+        headers: CIMultiDict[str] = CIMultiDict() if request is None else request.headers
+        if self._fresh:
+            for name in ("traceparent", "tracestate", self.field):
+                if name is not None:
+                    headers.popall(name, None)
         if self.field is not None:
-            ids = [] if given is None else given.getall(self.field, [])
-            taken = len(ids) == 1 and requestIds.fullmatch(ids[0]) is not None
-            trace.requestId = ids[0] if taken else newId(16)
+            ids = headers.getall(self.field, ())
+            if len(ids) == 1 and requestIds.fullmatch(ids[0]):
+                trace.requestId = ids[0]
+            else:
+                # The handler finds it where one that was taken stands: so do frameworks, which know the field.
+                headers[self.field] = trace.requestId = newId(16)
         if self._traces:
-            remote = None if given is None else parseParent(given.getall("traceparent", []))
-            state = "" if given is None or remote is None else parseState(given.getall("tracestate", []))
-            trace.join(remote, state)
+            remote = parseParent(headers.getall("traceparent", ()))
+            trace.join(remote, "" if remote is None else parseState(headers.getall("tracestate", ())))
         return trace
 
     def make(self, request: RequestHead | None) -> Trace:

@@ -19,6 +19,7 @@ from ..net.reactors import theReactor
 from ..server.accesslog import FORMATS, AccessLog
 from ..server.serving import HttpServer, announceHttp
 from .listening import Launch, ListeningService
+from .servicelog import checkLog
 from .signals import Signals
 from .stopping import shutDown
 from .versions import versionLine
@@ -192,6 +193,13 @@ class CommandService(MultiService):
         service = HttpService(server, endpoints, self.launch, reactorFor or (lambda _: self._reactor), announce)
         service.setServiceParent(self)
 
+    def setServiceParent(self, parent: Any) -> None:
+        """
+        Become the service of twistd's application, and have that log as the options say. twist doesn't call this.
+        """
+        self.launch.observe(parent)
+        super().setServiceParent(parent)
+
     def atStop(self, function: Callable[[], Any], deadline: float) -> None:
         """
         Call C{function} at the stop, when the requests in flight have been answered.
@@ -249,6 +257,12 @@ class CommandOptions(Options):
     optParameters: ClassVar = [
         ["access-log", None, None, "Write a line for each HTTP request to this file, or to the standard output (-)."],
         ["access-log-format", None, None, "combined, as Apache has it (the default), or json, an object a line."],
+        [
+            "log-format",
+            None,
+            None,
+            "The log of the service itself: text, as Twisted has it, or json, an object a line.",
+        ],
     ]
     optFlags: ClassVar = [
         ["asyncio", None, "Run on the reactor for asyncio programs: the app may use asyncio and its libraries."],
@@ -280,6 +294,7 @@ class CommandOptions(Options):
         The access log's, and the reactor.
         """
         self._checkAccessLog()
+        checkLog(self)
         if getattr(self, "parent", None) is not None:
             # Without twistd or twist above them, it's for whoever parses them to choose.
             installReactor(forAsyncio=self.isForAsyncio())

@@ -27,6 +27,7 @@ from .listening import Launch
 from .reloading import WORKER_DRAIN, Reported, Supervisor, commandAgain, reported
 from .standardoutput import neverBlock
 from .stopping import SHUTDOWN_DEADLINE
+from .tracing import checkTracing, tracingOf
 
 log = Logger()
 
@@ -45,8 +46,19 @@ class ServingOptions(CommandOptions):
 
     example = "handler"
 
+    optParameters: ClassVar = [
+        [
+            "request-id",
+            None,
+            None,
+            "Give each request an id: the client's in this field, such as X-Request-Id, or a new one.",
+        ],
+    ]
     optFlags: ClassVar = [
         ["reload", None, "For development: start anew when a file of the app changes."],
+        ["trace", None, "Take the trace that a request belongs to (traceparent) or begin one, and pass it on."],
+        ["fresh-ids", None, "Make request ids and traces anew, whatever the client has sent."],
+        ["otel", None, "Make OpenTelemetry's spans of requests and fetches; the app says where to these go."],
     ]
 
     def __init__(self) -> None:
@@ -109,6 +121,7 @@ class ServingOptions(CommandOptions):
             raise UsageError(f"--app: it must be named, as package.module:{self.example}")
         if self["status-host"] and not self["status"]:
             raise UsageError("--status-host: there is no --status page that could answer to it")
+        checkTracing(self)
         if not self["listen"]:
             self["listen"] = [DEFAULT_LISTEN]
         if self["reload"]:
@@ -169,7 +182,7 @@ class HttpAppService(CommandService):
             reactorFor = worker.reactorFor
         if shutdown is not None:
             self.atStop(shutdown, SHUTDOWN_DEADLINE if worker is None else WORKER_DRAIN)
-        self.server = server = HttpServer(handler, limits=limits, reactor=reactor)
+        self.server = server = HttpServer(handler, limits=limits, tracing=tracingOf(options), reactor=reactor)
         self.serveHttp(server, options["listen"], announce=self.announce, reactorFor=reactorFor)
         if options["status"]:
             from ..server.status import StatusApp

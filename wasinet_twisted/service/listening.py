@@ -23,6 +23,7 @@ from ..net import ConnectionFactory
 from ..net.reactors import theReactor
 from ..net.server.endpoints import endpointFromString, listenFailed
 from .certificates import Certificates, withCertificates
+from .servicelog import logComponent
 
 log = Logger()
 
@@ -33,6 +34,12 @@ STOP_DEADLINE = 5.0
 _SHOWN = 98
 
 
+def _silence(*_: object) -> None:
+    """
+    Say nothing: it has been said.
+    """
+
+
 @frozen
 class Launch:
     """
@@ -40,11 +47,13 @@ class Launch:
 
     @ivar command: what to call it.
     @ivar daemon: does a parent wait for the start?
+    @ivar observe: is called with twistd's application, to have it log as the options say.
     """
 
     command: str
     daemon: bool = False
     _pidFile: str | None = None
+    observe: Callable[[object], None] = _silence
 
     @classmethod
     def fromOptions(cls, options: Options) -> Launch:
@@ -54,7 +63,7 @@ class Launch:
         parent = getattr(options, "parent", None)
         given: dict[str, Any] = {} if parent is None else dict(parent)
         command: str = options.command  # type: ignore[attr-defined]
-        return cls(command, given.get("nodaemon") == 0, given.get("pidfile"))
+        return cls(command, given.get("nodaemon") == 0, given.get("pidfile"), logComponent(options))
 
     def fail(self, error: Exception) -> NoReturn:
         """
@@ -107,12 +116,6 @@ def _shortened(text: str, most: int) -> str:
         return text
     half = (most - 3) // 2
     return f"{text[:half]}...{text[-half:]}"
-
-
-def _silence(*_: object) -> None:
-    """
-    Say nothing: it has been said.
-    """
 
 
 class ListeningService(Service):
