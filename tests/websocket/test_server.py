@@ -8,6 +8,7 @@ import gc
 import sys
 import weakref
 import zlib
+from collections.abc import Callable
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from unittest.mock import patch
 from twisted.internet.defer import Deferred
 
 from tests.server.support import parse
+from tests.support import MemoryPeer
 from wasinet_twisted.client import webSocket
 from wasinet_twisted.errors import BusyError, InvalidArgument, InvalidHandshake, NotSupported, WebSocketClosed
 from wasinet_twisted.http import WasiResponse
@@ -451,6 +453,40 @@ class CloseTests(WebSocketCase):
             self.assertEqual((error.code, error.reason), (code, reason))
             self.assertTrue(peer.gone)
             self.assertEqual(self.server.webSockets, {})
+
+    def test_accessLog(self) -> None:
+        """
+        A WebSocket has its line when it has ended, with the time that it was open. Without a Close frame it was
+        aborted.
+        """
+
+        def drain(peer: MemoryPeer) -> None:
+            self.server.drain(5)
+            peer.send(close(1012))
+
+        def abort(peer: MemoryPeer) -> None:
+            self.opened[-1].abort()
+            peer.settle()
+
+        ways: tuple[tuple[Callable[[MemoryPeer], object], bool], ...] = (
+            (lambda peer: peer.send(close(1000)), True),
+            (drain, True),
+            (MemoryPeer.end, False),
+            (MemoryPeer.reset, False),
+            (abort, False),
+        )
+        for end, complete in ways:
+            lines: list[tuple[Any, ...]] = []
+            log: Any = SimpleNamespace(answered=lambda *told: lines.append(told[2:6]), flush=lambda: None)  # noqa: B023
+            serve = self.serve
+            with patch.object(self, "serve", lambda handler: setattr(serve(handler), "accessLog", log)):  # noqa: B023
+                peer = self.open()
+            peer.send(text("a"))
+            peer.link.advance(2.5)
+            self.assertEqual(lines, [])
+            end(peer)
+            peer.link.advance(0)
+            self.assertEqual(lines, [(101, 0, 2.5, complete)])
 
     def test_handlerEnds(self) -> None:
         """

@@ -239,12 +239,17 @@ def refuse(carrier: Carrier, status: int, reason: str, request: Request | None, 
     carrier.follow()
 
 
-def brokenOff(carrier: Carrier, request: Request, sending: Task[Any] | Answering | None) -> None:
+def brokenOff(
+    carrier: Carrier, request: Request, sending: Task[Any] | Answering | None, error: BaseException | None = None
+) -> None:
     """
     There will be no more of a response: its connection is gone, or what gives its pieces has failed.
 
     @param sending: what was sending it, if that is what runs for the connection.
+    @param error: what it has raised.
     """
+    if request.trace is not None and error is not None and not isinstance(error, CancelledError):
+        request.trace.failed(error)
     carrier.inFlight = None
     carrier.server.statistics.abandoned()
     sends = isinstance(sending, Sending | Answering) and sending.status
@@ -339,7 +344,7 @@ class Sending(_Owned):
 
     def failed(self, error: BaseException) -> None:
         if self._carrier.inFlight is self._request:
-            brokenOff(self._carrier, self._request, self)
+            brokenOff(self._carrier, self._request, self, error)
         failed(self._carrier, self._request, error, cancelled=self.wasCancelledBy(error))
 
     async def _send(self, response: WasiResponse) -> None:

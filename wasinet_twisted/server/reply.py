@@ -140,7 +140,7 @@ class Reply(Answering):
         @param cancelled: has the server ended it?
         """
         if self.status:
-            brokenOff(self._carrier, self._request, self)
+            brokenOff(self._carrier, self._request, self, error)
         failed(self._carrier, self._request, error, cancelled)
 
     def giveUp(self) -> None:
