@@ -33,6 +33,8 @@ P = ParamSpec("P")
 NEEDS_OTEL = "OpenTelemetry needs the extra: pip install 'wasinet_twisted[otel]'"
 
 _METHODS = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"))
+# What stands for any other: there may be any number of those.
+_OTHER = "_OTHER"
 _CREDENTIALS = re.compile(r"(?<=://)[^/?#]*@")
 # What the conventions have left out of URLs: they are keys to what is there.
 _SECRETS = re.compile(r"(?<![^?&])(AWSAccessKeyId|Signature|sig|X-Goog-Signature)=[^&#]*")
@@ -195,7 +197,7 @@ class OtelTracing(Tracing):
         attributes = _attributesOf(request)
         known = attributes["http.request.method"]
         trace.span = span = self._tracer.start_span(
-            "HTTP" if known == "_OTHER" else known, context, SpanKind.SERVER, attributes
+            "HTTP" if known == _OTHER else known, context, SpanKind.SERVER, attributes
         )
         made = span.get_span_context()
         traceId, spanId = _ids(made)
@@ -260,9 +262,9 @@ def traceFetches(tracerProvider: TracerProvider | None = None) -> None:
 
         @_guarded
         def begin() -> None:
-            known = method if method in _METHODS else "_OTHER"
+            known = method if method in _METHODS else _OTHER
             attributes = {"http.request.method": known, "url.full": _redacted(url), **_serverOf(url)}
-            name = "HTTP" if known == "_OTHER" else known
+            name = "HTTP" if known == _OTHER else known
             span = tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
             context = span.get_span_context()
             # Without the SDK it is the present span itself.
@@ -306,7 +308,7 @@ def _attributesOf(request: Request) -> dict[str, Any]:
     method = request.method
     path, query = request._target()
     attributes: dict[str, Any] = {
-        "http.request.method": method if method in _METHODS else "_OTHER",
+        "http.request.method": method if method in _METHODS else _OTHER,
         "url.path": path,
         "url.scheme": "http" if carrier.tls is None else "https",
         "network.protocol.version": request.version[5:],
