@@ -5,16 +5,24 @@ Requests with ids and traces: what is taken, what is sent back, and what the acc
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest_twisted
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import SSL4ServerEndpoint
 from twisted.logger import globalLogPublisher
 
+from tests.certificates import Authority
 from tests.support import MemoryPeer
 from tests.test_tracing import PARENT, SPAN, TRACE
 from wasinet_twisted import tracing
+from wasinet_twisted.client import Pool, fetch
 from wasinet_twisted.errors import InvalidArgument
 from wasinet_twisted.http import RequestHead, ServerConnection, WasiResponse
+from wasinet_twisted.net import TlsServer
 from wasinet_twisted.server import HttpServer, Request, ServerLimits, Tracing, serve
 from wasinet_twisted.server.protocol import HttpProtocol
 from wasinet_twisted.server.serving import Handler
@@ -319,8 +327,6 @@ class TraceparentTests(TracedCase):
             listener,
             reactor=self.clock,
         )
-        from wasinet_twisted.client import Pool, fetch
-
         pools = [Pool(endpoint=lambda _: listener.endpoint, reactor=self.clock, trace=each) for each in (True, False)]
 
         async def handler(request: Request) -> WasiResponse:
@@ -383,6 +389,23 @@ class TraceparentTests(TracedCase):
         (error,) = self.flushLoggedErrors(LookupError)
         self.assertEqual(self.tracing.made[0][1].told, [error.value, (500, True)])
         self.assertIsNone(current.get())
+
+
+@pytest_twisted.ensureDeferred
+async def test_tlsInTheLog(tmp_path: Path) -> None:
+    """
+    The version that has been agreed on.
+    """
+    authority = Authority(tmp_path)
+    lines: list[Any] = []
+    log: Any = SimpleNamespace(answered=lambda *told: lines.append(told[6]), flush=lambda: None)
+    settings = TlsServer(str(authority.issue("127.0.0.1")))
+    endpoint = SSL4ServerEndpoint(reactor, 0, settings, interface="127.0.0.1")
+    server = serve(lambda request: WasiResponse(), endpoint, accessLog=log)
+    async with Pool(caCertificates=str(authority.path)) as pool:
+        await (await fetch(f"https://127.0.0.1:{server.local().port}/", pool=pool)).bytes()
+    await server.drain(0)
+    assert lines == ["TLSv1.3"]
 
 
 class OffTests(MemoryServerCase):
