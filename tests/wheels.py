@@ -3,8 +3,8 @@ The packages of a release: are all there, and does each hold what it should?
 
     python -m tests.wheels FOLDER
 
-Expected are an sdist, the pure wheel, and a compiled wheel for each Python and architecture that C{pyproject.toml} names
-for cibuildwheel, each for glibc (manylinux) and for musl (musllinux). All are of one version.
+Expected are an sdist, the pure wheel, and a compiled wheel for each Python and architecture that C{pyproject.toml}
+names for cibuildwheel, each for glibc (manylinux) and for musl (musllinux). All are of one version.
 """
 
 from __future__ import annotations
