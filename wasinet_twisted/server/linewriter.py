@@ -200,7 +200,7 @@ class LineWriter:
 
     def _isAlone(self) -> bool:
         """
-        Return whether something waits and no thread will write it. Python 3.12 starts no thread once its exit has begun.
+        Return whether lines wait that no thread will write. Python 3.12 starts no more threads when its exit has begun.
         """
         return bool(self._lines) and (self._thread is None or not self._thread.is_alive())
 
