@@ -86,6 +86,7 @@ def test_whatWasMeasured() -> None:
     The kept figures agree with one another.
     """
     assert worst(REPORT) < 0.15
+    assert max(point["waited"] for point in REPORT["queueing"]["points"]) < 0.1
     for point in REPORT["points"]:
         assert 0.5 < requestCost(REPORT).busy(point["rate"]) / point["busy"] < 2
     for point in REPORT["queueing"]["points"]:
@@ -185,8 +186,8 @@ def test_whatBreaksFirst() -> None:
         (Load(connections=10_000, burst=0.5), 5000),
     ):
         found = {each.name: each for each in Plan(given, costs(), Machine(cores=1)).needs()}
-        assert found["accept queue of a worker"].need == queue
-        assert "somaxconn=8192" in found["accept queue of a worker"].setting
+        assert found["accept queue of the port"].need == queue
+        assert "somaxconn=8192" in found["accept queue of the port"].setting
 
 
 @pytest.mark.parametrize(("need", "told"), [(1, 1024), (768, 1024), (769, 2048), (100_000, 262_144)])

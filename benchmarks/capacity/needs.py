@@ -196,7 +196,6 @@ class Plan:
         load, machine = self.load, self.machine
         here, workers = 1 / self.machines, self.workers
         each = load.open * here / workers
-        new = load.new * here / workers
         yield Need(
             "connections of a worker",
             each,
@@ -213,9 +212,10 @@ class Plan:
             "the limit `connections` is lowered to what there is",
             f"LimitNOFILE={upTo(each + SPARE)}, and fs.nr_open no less",
         )
-        queue = max(new * load.stall, each * load.burst)
+        # All workers share the socket that listens.
+        queue = here * max(load.new * load.stall, load.open * load.burst)
         yield Need(
-            "accept queue of a worker",
+            "accept queue of the port",
             queue,
             min(BACKLOG, SOMAXCONN),
             "",
