@@ -130,8 +130,8 @@ def _measure(given: argparse.Namespace, arguments: Sequence[str]) -> int:
         (given.json or given.inputs).write_text(json.dumps(report, indent=1) + "\n")
     if disturbed:
         say(
-            f"more than {100 * _OFF:.0f} % or {100 * _WAITED:.0f} %: other programs have disturbed it, and nothing that "
-            "is kept was written. Measure again when the machine is quiet."
+            f"more than {100 * _OFF:.0f} % or {100 * _WAITED:.0f} %: other programs have disturbed it. Nothing that is "
+            "kept was written. Measure again when the machine is quiet."
         )
         return 1
     if given.json is None:
