@@ -4,7 +4,7 @@ What the commands that serve an app by HTTP share: their options, and the app's 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -27,6 +27,7 @@ from .listening import Launch
 from .reloading import WORKER_DRAIN, Reported, Supervisor, commandAgain, reported
 from .standardoutput import neverBlock
 from .stopping import SHUTDOWN_DEADLINE
+from .workers.parent import WorkersService
 
 log = Logger()
 
@@ -55,14 +56,6 @@ class ServingOptions(CommandOptions):
         self["status"] = []
         self["status-host"] = []
         self["limits"] = DEFAULT_SERVER_LIMITS
-        self.arguments: list[str] = []
-
-    def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """
-        Parse them, and keep them for C{--reload}.
-        """
-        self.arguments = list(options or ())
-        super().parseOptions(options)
 
     def parseArgs(self, *arguments: str) -> None:
         """
@@ -70,6 +63,12 @@ class ServingOptions(CommandOptions):
         """
         if arguments:
             raise UsageError(f"{arguments[0]!r} is no option; --app names the {self.example}")
+
+    def endpoints(self) -> Iterable[tuple[str, str]]:
+        """
+        See L{CommandOptions.endpoints}.
+        """
+        return [("listen", each) for each in self["listen"]]
 
     def opt_listen(self, endpoint: str) -> None:
         """
@@ -112,6 +111,8 @@ class ServingOptions(CommandOptions):
         if not self["listen"]:
             self["listen"] = [DEFAULT_LISTEN]
         if self["reload"]:
+            if self["workers"] is not None:
+                raise UsageError("--reload: it is for development, with one process; leave out --workers")
             if Launch.fromOptions(self).daemon:
                 raise UsageError("--reload: it is for development, not for a daemon; run twistd with -n")
             for endpoint in (*self["listen"], *self["status"]):
@@ -159,10 +160,12 @@ class HttpAppService(CommandService):
         @param worker: if it is restarted by a parent.
         @param shutdown: the app's function to call at the end.
         """
-        super().__init__(Launch.fromOptions(options), reactor=reactor)
+        member = options.worker
+        super().__init__(Launch.fromOptions(options), worker=member, reactor=reactor)
+        self._member = member
         self.logTo(options)
         limits = withinDescriptors(options["limits"], raiseDescriptors(self._reactor))
-        reactorFor = None
+        reactorFor = None if member is None else member.reactorFor
         if worker is not None:
             limits = replace(limits, drain=min(limits.drain, WORKER_DRAIN))
             worker.setServiceParent(self)
@@ -171,7 +174,10 @@ class HttpAppService(CommandService):
             self.atStop(shutdown, SHUTDOWN_DEADLINE if worker is None else WORKER_DRAIN)
         self.server = server = HttpServer(handler, limits=limits, reactor=reactor)
         self.serveHttp(server, options["listen"], announce=self.announce, reactorFor=reactorFor)
-        if options["status"]:
+        if member is not None:
+            member.serves(server)
+            member.expects(len(options["listen"]))
+        elif options["status"]:
             from ..server.status import StatusApp
 
             hosts = [*options["status-host"], *namesOf(options["status"])]
@@ -181,9 +187,21 @@ class HttpAppService(CommandService):
 
     def announce(self, port: IListeningPort) -> None:
         """
-        Say in the log that the app is served on C{port}.
+        Say in the log that the app is served on C{port}; a worker tells its parent.
         """
-        announceHttp(port)
+        if self._member is None:
+            announceHttp(port)
+        else:
+            self._member.announce(port)
+
+
+def parentOf(options: ServingOptions, *, reactor: Any = None) -> WorkersService:
+    """
+    Return the parent of workers that serve the app, with the status pages of all of them.
+    """
+    announcements = {endpoint: announceHttp for endpoint in options["listen"]}
+    parent = WorkersService(options, announcements, options["limits"], reactor=reactor)
+    return parent
 
 
 def serviceOf(options: ServingOptions, make: Callable[[Reported | None], IService]) -> IService:
@@ -193,6 +211,9 @@ def serviceOf(options: ServingOptions, make: Callable[[Reported | None], IServic
     @param make: loads the app and makes its service, for a parent that restarts it, or for none. It may raise
         L{AppFailed}.
     """
+    if options["workers"] is not None and options.worker is None:
+        neverBlock(options)
+        return parentOf(options)
     launch = Launch.fromOptions(options)
     worker = reported() if options["reload"] else None
     if options["reload"] and worker is None:
