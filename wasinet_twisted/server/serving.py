@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
+from dataclasses import replace
 from typing import Any, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -264,10 +265,20 @@ class HttpServer(ConnectionFactory):
                 stopping.append(stopped)
         return DeferredList(stopping, consumeErrors=True).addCallback(lambda _: None)
 
+    def idleAtDrain(self, seconds: float) -> None:
+        """
+        Set another C{ServerLimits.drainIdle}, also for the connections that are open.
+        """
+        self.limits = replace(self.limits, drainIdle=seconds)
+        self._timing = timingOf(self.limits)
+        for protocol in self.connections:
+            assert isinstance(protocol, HttpProtocol)
+            protocol.connection.clock.timing = self._timing
+
     def drain(self, deadline: float | None = None) -> Deferred[None]:
         """
-        Stop listening, close the connections that are idle, and let the requests
-        in flight be answered, also half-received ones, with C{Connection: close}.
+        Stop listening, close the connections that are idle (with C{ServerLimits.drainIdle}: after that time, unless a
+        request comes), and let the requests in flight be answered, also half-received ones, with C{Connection: close}.
         WebSockets are closed with 1012. What is left after C{deadline} seconds is cancelled and reset.
 
         @param deadline: C{ServerLimits.drain} by default.

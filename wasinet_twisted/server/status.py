@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -15,6 +15,7 @@ from typing import Any
 from .. import __version__
 from .._speed import speed
 from ..http import RequestHead, WasiResponse
+from .readiness import Readiness
 from .statistics import Statistics
 from .statushost import AllowedHosts, authorityOf
 
@@ -33,13 +34,15 @@ _GUARDS = {
 
 class StatusApp:
     """
-    A handler that shows a server's statistics: C{/}, C{/status.json} and C{/metrics}.
+    A handler that shows a server's statistics: C{/}, C{/status.json} and C{/metrics}. C{/healthz} answers 200 while the
+    process turns, C{/readyz} 200 while the server wants requests, else 503.
 
     The page has no authentication. It is for a listener of its own, on an
     address that only those reach who may see it. It answers only to
     C{localhost}, to IP addresses and to C{hosts}; requests for other names are
     refused with 403, because a page on the web may have made the browser send
-    them (DNS rebinding).
+    them (DNS rebinding). The last two tell no figures and answer to every name:
+    load balancers ask by address, or with a name of their own.
     """
 
     def __init__(
@@ -50,6 +53,8 @@ class StatusApp:
         name: str = "wasinet_twisted",
         version: str = __version__,
         hosts: Iterable[str] | None = (),
+        readiness: Readiness | None = None,
+        workers: Callable[[], list[dict[str, Any]]] | None = None,
     ) -> None:
         """
         @param limits: the server's bounds by name, shown as they are; L{None}
@@ -58,25 +63,35 @@ class StatusApp:
         @param version: of which version.
         @param hosts: host names, without a port, that it answers to as well. L{None}: it answers to all names; what
             stands in front has to protect it then.
+        @param readiness: what C{/readyz} tells; L{None}: the server is always ready.
+        @param workers: gives what each of the server's processes does, if it has several:
+            C{worker} (a number), C{pid}, C{state}, C{uptime} and C{cpu} in seconds, C{requests}, C{accepted} and
+            C{open} connections, C{memory} in bytes.
         @raise InvalidArgument: one of C{hosts} is no host name.
         """
+        self._workers = workers
         self._statistics = statistics
         self._limits = dict(limits or {})
         self._name = name
         self._version = version
         self._hosts = None if hosts is None else AllowedHosts(hosts)
         self._metrics: Any = None
+        self._readiness = Readiness("ready") if readiness is None else readiness
         self._pages = {"/": self._page, "/status.json": self._json, "/metrics": self._prometheus}
+        self._probes = {"/healthz": _healthy, "/readyz": self._ready}
 
     def __call__(self, request: RequestHead) -> WasiResponse:
         """
         Answer a request.
         """
-        if self._hosts is not None and not self._hosts.allows(request):
-            return _response(403, _TEXT, _refusal(request))
-        page = self._pages.get(_path(request.uri))
+        path = _path(request.uri)
+        page = self._probes.get(path)
         if page is None:
-            return _response(404, _TEXT, "there are /, /status.json and /metrics\n")
+            if self._hosts is not None and not self._hosts.allows(request):
+                return _response(403, _TEXT, _refusal(request))
+            page = self._pages.get(path)
+        if page is None:
+            return _response(404, _TEXT, "there are /, /status.json, /metrics, /healthz and /readyz\n")
         if request.method not in _METHODS:
             response = _response(405, _TEXT, "only GET and HEAD\n")
             response.setHeader("Allow", ", ".join(_METHODS))
@@ -85,14 +100,15 @@ class StatusApp:
 
     def snapshot(self) -> dict[str, Any]:
         """
-        What C{/status.json} holds: the statistics' snapshot, whose it is, the limits, and whether the compiled twins
-        are used.
+        What C{/status.json} holds: the statistics' snapshot, whose it is, its workers, the limits, and whether the
+        compiled twins are used.
         """
         return {
             "name": self._name,
             "version": self._version,
             "speed": str(speed()),
             **self._statistics.snapshot(),
+            **({} if self._workers is None else {"workers": self._workers()}),
             "limits": self._limits,
         }
 
@@ -112,9 +128,16 @@ class StatusApp:
                 from . import metrics
             except ImportError:
                 return _response(501, _TEXT, _HINT)
-            self._metrics = metrics.Metrics(self._statistics)
+            self._metrics = metrics.Metrics(self._statistics, self._workers)
             self._metricsType = metrics.CONTENT_TYPE
         return _response(200, self._metricsType, self._metrics.text())
+
+    def _ready(self) -> WasiResponse:
+        return _response(200 if self._readiness.isReady() else 503, _TEXT, f"{self._readiness.state}\n")
+
+
+def _healthy() -> WasiResponse:
+    return _response(200, _TEXT, "ok\n")
 
 
 def _path(target: str) -> str:

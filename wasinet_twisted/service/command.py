@@ -19,6 +19,7 @@ from twisted.python.usage import Options, UsageError
 from ..net.reactors import theReactor
 from ..server.accesslog import FORMATS, AccessLog
 from ..server.serving import HttpServer, announceHttp
+from .httpservice import HttpService
 from .listening import Launch, ListeningService
 from .signals import Signals
 from .stopping import shutDown
@@ -27,60 +28,6 @@ from .workers.options import checkCount, checkMaxRequests, checkShared, cores
 from .workers.worker import Worker
 
 log = Logger()
-
-
-class HttpService(MultiService):
-    """
-    One HTTP server, on any number of endpoints.
-    """
-
-    def __init__(
-        self,
-        server: HttpServer,
-        endpoints: Sequence[str],
-        launch: Launch,
-        reactorFor: Callable[[str], Any],
-        announce: Callable[[IListeningPort], object] = announceHttp,
-    ) -> None:
-        """
-        @param reactorFor: gives the reactor for an endpoint.
-        @param announce: says in the log that the server listens on a port.
-        """
-        super().__init__()
-        self.server = server
-        for endpoint in endpoints:
-            service = ListeningService(
-                endpoint, server, launch, announce=announce, ends=False, reactor=reactorFor(endpoint)
-            )
-            service.setServiceParent(self)
-
-    def startService(self) -> None:
-        """
-        Listen, also after it has been stopped.
-        """
-        self.server.begin()
-        super().startService()
-
-    def stopService(self) -> Deferred[None]:
-        """
-        Stop listening, and let the requests in flight be answered.
-        """
-        closed: Deferred[Any] = super().stopService()
-        drained = self.server.drain()
-        if count := self.server.busy():
-            log.info(
-                "connections with requests in flight: {count}; at most {deadline} s; a second signal ends them",
-                count=count,
-                deadline=self.server.limits.drain,
-            )
-        return closed.addCallback(lambda _: drained)
-
-    def reload(self) -> None:
-        """
-        Read certificates anew.
-        """
-        for each in self:
-            each.reload()
 
 
 class AccessLogService(Service):
@@ -133,9 +80,7 @@ class AccessLogService(Service):
 
     def _open(self) -> None:
         try:
-            self.log = AccessLog(
-                self._path, format=self._format, descriptor=self._descriptor, reactor=self._reactor
-            )
+            self.log = AccessLog(self._path, format=self._format, descriptor=self._descriptor, reactor=self._reactor)
         except OSError as error:
             self._launch.fail(OSError(f"can't write the access log {self._path}: {error.strerror}"))
         self._set(self.log)
@@ -211,17 +156,22 @@ class CommandService(MultiService):
         logged: bool = True,
         announce: Callable[[IListeningPort], object] = announceHttp,
         reactorFor: Callable[[str], Any] | None = None,
-    ) -> None:
+        stopsAfter: Callable[[], Deferred[None]] | None = None,
+    ) -> HttpService:
         """
         Serve HTTP on all of these.
 
         @param announce: says in the log that the server listens on a port.
         @param reactorFor: gives the reactor for an endpoint, if that is another.
+        @param stopsAfter: see L{HttpService}.
         """
         if logged and self._accessLog is not None:
             self._accessLog.serve(server)
-        service = HttpService(server, endpoints, self.launch, reactorFor or (lambda _: self._reactor), announce)
+        service = HttpService(
+            server, endpoints, self.launch, reactorFor or (lambda _: self._reactor), announce, stopsAfter
+        )
         service.setServiceParent(self)
+        return service
 
     def atStop(self, function: Callable[[], Any], deadline: float) -> None:
         """

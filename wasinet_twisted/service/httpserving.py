@@ -4,29 +4,32 @@ What the commands that serve an app by HTTP share: their options, and the app's 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, ClassVar
 
 from twisted.application.service import IService
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.usage import UsageError
 
 from ..errors import InvalidArgument
-from ..server.limits import DEFAULT_SERVER_LIMITS
+from ..server.limits import DEFAULT_SERVER_LIMITS, ServerLimits
+from ..server.readiness import Readiness
 from ..server.serving import Handler, HttpServer, announceHttp
+from ..server.statistics import Statistics
 from ..server.statushost import checkName
 from ..server.urls import isLoopback, urlOf
 from .app import AppFailed, appFiles
 from .command import CommandOptions, CommandService
 from .endpoints import checkEndpoint, namesOf, onLoopback
-from .limits import limitsByName, raiseDescriptors, withinDescriptors, withLimit
+from .limits import limitsByName, raiseDescriptors, secondsOf, withinDescriptors, withLimit
 from .listening import Launch
 from .reloading import WORKER_DRAIN, Reported, Supervisor, commandAgain, reported
 from .standardoutput import neverBlock
-from .stopping import SHUTDOWN_DEADLINE
+from .stopping import SHUTDOWN_DEADLINE, drainDelay
 from .workers.parent import WorkersService
 
 log = Logger()
@@ -56,6 +59,7 @@ class ServingOptions(CommandOptions):
         self["status"] = []
         self["status-host"] = []
         self["limits"] = DEFAULT_SERVER_LIMITS
+        self["drain-delay"] = 0.0
 
     def parseArgs(self, *arguments: str) -> None:
         """
@@ -99,6 +103,15 @@ class ServingOptions(CommandOptions):
             self["limits"] = withLimit(self["limits"], text)
         except InvalidArgument as error:
             raise UsageError(f"--limits {text}: {error}") from None
+
+    def opt_drain_delay(self, text: str) -> None:
+        """
+        At SIGTERM, go on to serve for so many seconds while /readyz of the status page says 503. Then stop listening.
+        """
+        try:
+            self["drain-delay"] = secondsOf(text)
+        except InvalidArgument as error:
+            raise UsageError(f"--drain-delay: {error}") from None
 
     def postOptions(self) -> None:
         """
@@ -145,6 +158,7 @@ class HttpAppService(CommandService):
     The app's server, its status pages, and the access log.
 
     @ivar server: the app's.
+    @ivar readiness: what C{/readyz} tells.
     """
 
     def __init__(
@@ -173,34 +187,108 @@ class HttpAppService(CommandService):
         if shutdown is not None:
             self.atStop(shutdown, SHUTDOWN_DEADLINE if worker is None else WORKER_DRAIN)
         self.server = server = HttpServer(handler, limits=limits, reactor=reactor)
-        self.serveHttp(server, options["listen"], announce=self.announce, reactorFor=reactorFor)
+        self.readiness = Readiness()
+        # A developer who edits a file waits for no load balancer; workers end when their parent has waited.
+        self._drainDelay: float = options["drain-delay"] if worker is None and member is None else 0.0
+        # How many endpoints are not listened on yet.
+        self._unannounced = self._endpoints = len(options["listen"])
+        served = self.serveHttp(
+            server, options["listen"], announce=self.announce, reactorFor=reactorFor, stopsAfter=self._drains
+        )
         if member is not None:
             member.serves(server)
             member.expects(len(options["listen"]))
         elif options["status"]:
-            from ..server.status import StatusApp
+            pages = statusServer(options, server.statistics, limits, self.readiness, reactor=reactor)
+            self.serveHttp(
+                pages,
+                options["status"],
+                logged=False,
+                announce=announceStatus,
+                reactorFor=reactorFor,
+                # Load balancers and whoever watches ask until the last request has been answered.
+                stopsAfter=served.whenStopped,
+            )
 
-            hosts = [*options["status-host"], *namesOf(options["status"])]
-            page = StatusApp(server.statistics, limitsByName(limits), hosts=hosts)
-            pages = HttpServer(page, limits=STATUS_LIMITS, reactor=reactor)
-            self.serveHttp(pages, options["status"], logged=False, announce=announceStatus, reactorFor=reactorFor)
+    def privilegedStartService(self) -> None:
+        """
+        See L{CommandService.privilegedStartService}.
+        """
+        self._begin()
+        super().privilegedStartService()
+
+    def startService(self) -> None:
+        """
+        See L{CommandService.startService}.
+        """
+        self._begin()
+        super().startService()
+
+    def _begin(self) -> None:
+        if self.readiness.state == "draining":
+            self.readiness.state = "starting"
+            self._unannounced = self._endpoints
 
     def announce(self, port: IListeningPort) -> None:
         """
-        Say in the log that the app is served on C{port}; a worker tells its parent.
+        Say in the log that the app is served on C{port}; a worker tells its parent. With the last one, the server is
+        ready.
         """
         if self._member is None:
             announceHttp(port)
         else:
             self._member.announce(port)
+        self._unannounced -= 1
+        if self._unannounced == 0 and self.readiness.state == "starting":
+            self.readiness.state = "ready"
+
+    def _drains(self) -> Deferred[None]:
+        delay = self._drainDelay if self.readiness.isReady() else 0.0
+        self.readiness.state = "draining"
+        return drainDelay(delay, self._reactor)
+
+
+def statusServer(
+    options: ServingOptions,
+    statistics: Statistics,
+    limits: ServerLimits,
+    readiness: Readiness,
+    workers: Callable[[], list[dict[str, Any]]] | None = None,
+    *,
+    reactor: Any = None,
+) -> HttpServer:
+    """
+    Return the server of the status pages.
+    """
+    from ..server.status import StatusApp
+
+    hosts = [*options["status-host"], *namesOf(options["status"])]
+    page = StatusApp(statistics, limitsByName(limits), hosts=hosts, readiness=readiness, workers=workers)
+    return HttpServer(page, limits=STATUS_LIMITS, reactor=reactor)
 
 
 def parentOf(options: ServingOptions, *, reactor: Any = None) -> WorkersService:
     """
     Return the parent of workers that serve the app, with the status pages of all of them.
     """
-    announcements = {endpoint: announceHttp for endpoint in options["listen"]}
-    parent = WorkersService(options, announcements, options["limits"], reactor=reactor)
+    parent = WorkersService(
+        options,
+        dict.fromkeys(options["listen"], announceHttp),
+        options["limits"],
+        options["drain-delay"],
+        reactor=reactor,
+    )
+    if options["status"]:
+        pages = statusServer(
+            options,
+            parent.crew.totals.statistics,
+            options["limits"],
+            parent.readiness,
+            parent.crew.rows,
+            reactor=reactor,
+        )
+        stopsAfter = parent.whenServed
+        parent.serveHttp(pages, options["status"], logged=False, announce=announceStatus, stopsAfter=stopsAfter)
     return parent
 
 

@@ -47,6 +47,7 @@ _REPORT = 3
 _LIFE = 4
 _FIRST = 5
 
+
 class Supervisor(CommandService):
     """
     The parent.

@@ -12,13 +12,13 @@ import sys
 from importlib import import_module
 from typing import Any
 
-from twisted.logger import LogEvent, globalLogBeginner
+from twisted.logger import ILogObserver, LogEvent, globalLogBeginner
+from zope.interface import provider
 
 from .app import reasonOf
 from .workers.channel import Channel
 from .workers.messages import packed
 from .workers.order import Order, ordered
-
 
 _COMMANDS = {"wasinet-http": "http", "wasinet-asgi": "asgi", "wasinet-echo": "echo"}
 
@@ -46,6 +46,7 @@ def serve(order: Order) -> None:
         os.sched_setaffinity(0, {order.core})
     channel = Channel(order.channel)
 
+    @provider(ILogObserver)
     def observe(event: LogEvent) -> None:
         channel.send("event", packed(event))
 

@@ -21,7 +21,8 @@ log = Logger()
 
 # How long the process may take to end when it has said that it has failed, in seconds: the app may have threads.
 _FAILED = 3.0
-# How long the ends of its channels are waited for when the process has ended: one that the app has forked may hold them.
+# How long the ends of its channels are waited for when the process has ended, in seconds: a process that the app has
+# forked may hold them.
 _CLOSING = 0.5
 # The longest access log line.
 _LINE = 1024 * 1024
@@ -81,14 +82,14 @@ class Child(ProcessProtocol):
         self._timer: IDelayedCall | None = None
         self._status: Failure | None = None
 
-    def connected(self, channel: Any = None) -> None:
+    def channelMade(self, channel: Any = None) -> None:
         """
         One of the channels is there.
         """
         self._open += 1
         self._channel = channel or self._channel
 
-    def disconnected(self) -> None:
+    def channelLost(self) -> None:
         """
         One of the channels has ended.
         """
@@ -162,7 +163,7 @@ class Child(ProcessProtocol):
         """
         self._process = process
         self.pid = process.pid
-        self._monitored.makeConnection(self)  # type: ignore[arg-type]
+        self._monitored.makeConnection(self)
 
     def notStarted(self, error: OSError) -> None:
         """
@@ -170,7 +171,7 @@ class Child(ProcessProtocol):
         """
         self.reason = f"can't start it: {error.strerror}"
         self._status = Failure(ProcessTerminated(1))
-        self._monitored.makeConnection(self)  # type: ignore[arg-type]
+        self._monitored.makeConnection(self)
         # Not before procmon expects it.
         self._timer = self._reactor.callLater(0, self._end)
 
@@ -220,7 +221,7 @@ class Said(Connection):
         self._decoder = Decoder()
 
     def connectionMade(self) -> None:
-        self._child.connected(self.transport)
+        self._child.channelMade(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
         try:
@@ -230,7 +231,7 @@ class Said(Connection):
             self._child.garbled(error)
 
     def connectionLost(self, reason: object = None) -> None:
-        self._child.disconnected()
+        self._child.channelLost()
 
 
 class Logged(Connection):
@@ -243,7 +244,7 @@ class Logged(Connection):
         self._rest = b""
 
     def connectionMade(self) -> None:
-        self._child.connected()
+        self._child.channelMade()
 
     def dataReceived(self, data: bytes) -> None:
         # What a worker that is killed leaves of a line is dropped: only whole lines are written.
@@ -253,4 +254,4 @@ class Logged(Connection):
             self._child.logged([line + b"\n" for line in lines])
 
     def connectionLost(self, reason: object = None) -> None:
-        self._child.disconnected()
+        self._child.channelLost()

@@ -14,7 +14,6 @@ from attrs import evolve, frozen
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
-from twisted.runner.procmon import ProcessMonitor
 
 from .child import Child
 from .options import cores, drawn
@@ -71,6 +70,7 @@ class Crew:
         write: Callable[[Sequence[bytes]], object],
         begun: Callable[[], object],
         failed: Callable[[str], object],
+        changed: Callable[[], object],
         reactor: Any,
     ) -> None:
         """
@@ -78,11 +78,13 @@ class Crew:
         @param write: writes access log lines.
         @param begun: called when all are ready for the first time.
         @param failed: called with the reason when one can't be, at the start.
+        @param changed: called when one has become ready, or is that no longer.
         """
         self._keeping = keeping
         self._write = write
         self._begun = begun
         self._failed = failed
+        self._changed = changed
         self._reactor = reactor
         self._cores = cores() if keeping.pin else []
         self.children: dict[str, Child] = {}
@@ -91,6 +93,9 @@ class Crew:
         self._rollAtStart = False
         self._stopped: Deferred[None] | None = None
         self._command = commandOf(order)
+        # It imports the reactor, which the command's options choose before.
+        from twisted.runner.procmon import ProcessMonitor
+
         self._monitor = ProcessMonitor(Spawner(reactor, order, endpoints, sockets, self._make))
         self._monitor.threshold = THRESHOLD  # type: ignore[assignment]
         self._monitor.minRestartDelay = FIRST_DELAY  # type: ignore[assignment]
@@ -188,6 +193,7 @@ class Crew:
         It serves.
         """
         log.info("worker {number} (process {pid}) is ready", number=child.number, pid=child.pid)
+        self._changed()
         if self._rolling.isSuccessor(child.name):
             self._rolling.succeeded()
         elif not self.started and all(
@@ -238,6 +244,7 @@ class Crew:
         name = child.name
         del self.children[name]
         self.totals.end(child)
+        self._changed()
         if not child.wasReady:
             # Whether it has lived for long or not, it has not served. procmon is told of the end after this.
             self._monitor.timeStarted[name] = self._reactor.seconds()

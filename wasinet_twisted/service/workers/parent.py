@@ -11,15 +11,15 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
-from twisted.python.usage import Options
 
 from ..._privates import leaveShared
 from ...server.limits import ServerLimits
+from ...server.readiness import Readiness
 from .. import exitstatus
 from ..adopting import held
-from ..command import CommandService
+from ..command import CommandOptions, CommandService
 from ..listening import Launch, ListeningService
-from ..stopping import SHUTDOWN_DEADLINE
+from ..stopping import SHUTDOWN_DEADLINE, drainDelay
 from .crew import Crew, Keeping
 from .order import orderOf
 
@@ -36,14 +36,22 @@ class WorkersService(CommandService):
     The parent.
 
     @ivar crew: its workers.
+    @ivar readiness: does at least one of them want requests?
     """
 
     def __init__(
-        self, options: Options, announcements: Mapping[str, Announce], limits: ServerLimits, *, reactor: Any = None
+        self,
+        options: CommandOptions,
+        announcements: Mapping[str, Announce],
+        limits: ServerLimits,
+        drainDelay: float = 0.0,
+        *,
+        reactor: Any = None,
     ) -> None:
         """
         @param announcements: what workers listen on, and what says in the log that this is so.
         @param limits: the workers' bounds.
+        @param drainDelay: for how many seconds the workers go on to serve at the stop.
         """
         launch = Launch.fromOptions(options)
         super().__init__(launch, reactor=reactor)
@@ -57,7 +65,7 @@ class WorkersService(CommandService):
             drainIdle=limits.drainIdle,
             killTime=limits.drain + SHUTDOWN_DEADLINE + _SPARE,
         )
-        order = orderOf(launch.command, options.arguments, self._reactor)  # type: ignore[attr-defined]
+        order = orderOf(launch.command, options.arguments, self._reactor)
         sockets = Sockets(list(announcements), launch, self._reactor)
         self.crew = Crew(
             keeping,
@@ -67,11 +75,20 @@ class WorkersService(CommandService):
             write=self._write,
             begun=self._begun,
             failed=self._failed,
+            changed=self._changed,
             reactor=self._reactor,
         )
         self._sockets = sockets
         self._signals.atEnd = self.crew.kill
-        CrewService(self.crew, sockets, self._reactor).setServiceParent(self)
+        self.readiness = Readiness()
+        self._service = CrewService(self.crew, sockets, self.readiness, drainDelay, self._reactor)
+        self._service.setServiceParent(self)
+
+    def whenServed(self) -> Deferred[None]:
+        """
+        Return what fires when the workers have ended, at the next stop.
+        """
+        return self._service.whenStopped()
 
     def _write(self, lines: Sequence[bytes]) -> None:
         if self._accessLog is not None and self._accessLog.log is not None:
@@ -81,6 +98,10 @@ class WorkersService(CommandService):
         for service in self._sockets:
             if service.port is not None:
                 self._announcements[service.endpoint](service.port)
+
+    def _changed(self) -> None:
+        if self.readiness.state != "draining":
+            self.readiness.state = "ready" if self.crew.isReady() else "starting"
 
     def _failed(self, reason: str) -> None:
         if self.running:
@@ -122,10 +143,13 @@ class CrewService(MultiService):
     Starts the workers when their sockets are there, and closes the sockets when they are to end.
     """
 
-    def __init__(self, crew: Crew, sockets: Sockets, reactor: Any) -> None:
+    def __init__(self, crew: Crew, sockets: Sockets, readiness: Readiness, drainDelay: float, reactor: Any) -> None:
         super().__init__()
         self._crew = crew
+        self._readiness = readiness
+        self._drainDelay = drainDelay
         self._reactor = reactor
+        self._whenStopped: list[Deferred[None]] = []
         sockets.setServiceParent(self)
 
     def startService(self) -> None:
@@ -139,6 +163,24 @@ class CrewService(MultiService):
         """
         Listen no more, and let the workers end.
         """
+        delay = self._drainDelay if self._readiness.isReady() else 0.0
+        self._readiness.state = "draining"
+        return drainDelay(delay, self._reactor).addCallback(lambda _: self._stop()).addBoth(self._stopped)
+
+    def whenStopped(self) -> Deferred[None]:
+        """
+        Return what fires when the next stop is over.
+        """
+        self._whenStopped.append(Deferred())
+        return self._whenStopped[-1]
+
+    def _stop(self) -> Deferred[Any]:
         closed: Deferred[Any] = super().stopService()
         ended = self._crew.stop()
         return closed.addCallback(lambda _: ended)
+
+    def _stopped(self, result: Any) -> Any:
+        waiting, self._whenStopped = self._whenStopped, []
+        for each in waiting:
+            each.callback(None)
+        return result

@@ -164,7 +164,6 @@ class Rolling:
         self._timer = None
 
 
-
 def numberOf(name: str) -> int:
     """
     Return the number of the worker of this name.

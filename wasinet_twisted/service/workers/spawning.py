@@ -84,7 +84,9 @@ class Spawner:
         self._make = make
         self._inherited = {endpoint: inheritedNumber(endpoint) for endpoint in endpoints}
 
-    def spawnProcess(self, processProtocol: ProcessProtocol, executable: Any, args: Any = (), **_: Any) -> Any:
+    def spawnProcess(  # type: ignore[override]
+        self, processProtocol: ProcessProtocol, executable: Any, args: Any = (), **_: Any
+    ) -> Any:
         """
         Start a worker. If that can't be, C{processProtocol} is told of its end.
         """
