@@ -129,11 +129,13 @@ class EchoService(CommandService):
             worker.expects(len(options["http"]) + len(options["tcp"]))
         if options["http"]:
             server = HttpServer(echoHttp, limits=limits, reactor=reactor)
-            self.serveHttp(server, options["http"], announce=announcesHttp, reactorFor=reactorFor)
             if worker is not None:
                 worker.serves(server)
+            self.serveHttp(server, options["http"], announce=announcesHttp, reactorFor=reactorFor)
         for endpoint in options["tcp"]:
             factory = ConnectionFactory(echoTcp, reactor=reactor)
+            if worker is not None:
+                worker.shares(factory)
             service = ListeningService(
                 endpoint, factory, self.launch, announce=announcesTcp, reactor=reactorFor(endpoint)
             )

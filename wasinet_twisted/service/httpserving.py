@@ -187,6 +187,9 @@ class HttpAppService(CommandService):
         if shutdown is not None:
             self.atStop(shutdown, SHUTDOWN_DEADLINE if worker is None else WORKER_DRAIN)
         self.server = server = HttpServer(handler, limits=limits, reactor=reactor)
+        if member is not None:
+            member.serves(server)
+            member.expects(len(options["listen"]))
         self.readiness = Readiness()
         # A developer who edits a file waits for no load balancer; workers end when their parent has waited.
         self._drainDelay: float = options["drain-delay"] if worker is None and member is None else 0.0
@@ -195,10 +198,7 @@ class HttpAppService(CommandService):
         served = self.serveHttp(
             server, options["listen"], announce=self.announce, reactorFor=reactorFor, stopsAfter=self._drains
         )
-        if member is not None:
-            member.serves(server)
-            member.expects(len(options["listen"]))
-        elif options["status"]:
+        if options["status"] and member is None:
             pages = statusServer(options, server.statistics, limits, self.readiness, reactor=reactor)
             self.serveHttp(
                 pages,

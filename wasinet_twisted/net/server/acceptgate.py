@@ -34,7 +34,13 @@ class Gate:
     Stands before the listening sockets of one factory.
 
     It is open unless somebody holds it, each for a reason of their own.
+
+    @ivar batch: how many connections a port may accept before the reactor's next turn, if other processes accept from
+        the same sockets: those ports that L{attach} gets from then on. L{None}: as many as there are, up to a hundred
+        or so.
     """
+
+    batch: int | None = None
 
     def __init__(self, reactor: IReactorTime) -> None:
         self._reactor = reactor
@@ -54,7 +60,8 @@ class Gate:
         socket = getattr(port, "socket", None)
         if socket is not None:
             # A port without one, such as those in memory, accepts singly: stopReading is enough.
-            port.socket = GatedSocket(socket, self)  # type: ignore[attr-defined]
+            gated = GatedSocket(socket, self) if self.batch is None else SharedSocket(socket, self, port, self.batch)
+            port.socket = gated  # type: ignore[attr-defined]
         if self._held:
             self._read(port, False)
 
@@ -176,3 +183,35 @@ class GatedSocket:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._socket, name)
+
+
+class SharedSocket(GatedSocket):
+    """
+    A listening socket that other processes accept from, too: it leaves some of a burst to them.
+
+    Whoever is woken first could take all of a hundred connections, and keep them for hours.
+    """
+
+    def __init__(self, socket: Any, gate: Gate, port: Any, batch: int) -> None:
+        super().__init__(socket, gate)
+        self._port = port
+        self._batch = batch
+        self._count = 0
+
+    def accept(self) -> Any:
+        """
+        As L{GatedSocket.accept}, but after a batch there is nobody, once.
+        """
+        if self._count >= self._batch:
+            self._count = 0
+            raise BlockingIOError(errno.EWOULDBLOCK, "the others' turn")
+        try:
+            accepted = super().accept()
+        except OSError:
+            self._count = 0
+            raise
+        self._count += 1
+        if self._count >= self._port.numberAccepts:
+            # Twisted asks for no more in this turn.
+            self._count = 0
+        return accepted

@@ -38,12 +38,10 @@ def commandOf(order: Order) -> list[str]:
 
 def systemdDescriptors(environment: Mapping[str, str]) -> int:
     """
-    Return how many descriptors systemd has handed to this process.
+    Return how many descriptors systemd has handed to this process. Twisted leaves only their names in the environment.
     """
-    try:
-        return int(environment.get("LISTEN_FDS", "0"))
-    except ValueError:
-        return 0
+    names = environment.get("LISTEN_FDNAMES")
+    return len(names.split(":")) if names else 0
 
 
 def inheritedNumber(endpoint: str) -> int | None:
@@ -101,6 +99,9 @@ class Spawner:
             files |= {first: theirChannel.fileno(), first + 1: theirAccessLog.fileno()}
             order = evolve(order, sockets=sockets, channel=first, accessLog=first + 1)
             environment = order.environment(os.environ)
+            if any(number is not None for number in self._inherited.values()):
+                # The package sets the process once it is known.
+                environment |= {"LISTEN_FDS": str(systemdDescriptors(os.environ)), "LISTEN_PID": "0"}
             try:
                 self._reactor.spawnProcess(child, executable, args, env=environment, childFDs=files)
             except OSError as error:
