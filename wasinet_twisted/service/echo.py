@@ -142,6 +142,12 @@ class EchoService(CommandService):
             service.setServiceParent(self)
 
 
+def preload(_: Options) -> None:
+    """
+    There is no app to import.
+    """
+
+
 def makeService(options: Options) -> IService:
     """
     What twistd and twist call.

@@ -15,10 +15,11 @@ from typing import Any
 from twisted.logger import ILogObserver, LogEvent, globalLogBeginner
 from zope.interface import provider
 
-from .app import reasonOf
+from .app import AppFailed, reasonOf
 from .workers.channel import Channel
 from .workers.messages import packed
 from .workers.order import Order, ordered
+from .workers.worker import Worker, WorkerLaunch
 
 _COMMANDS = {"wasinet-http": "http", "wasinet-asgi": "asgi", "wasinet-echo": "echo"}
 
@@ -38,10 +39,9 @@ def serve(order: Order) -> None:
     """
     Do what the parent has ordered.
     """
-    for number in (signal.SIGINT, signal.SIGHUP):
-        # Ctrl-C in a terminal comes to all of its processes: it is the parent's to say what it means. A handler and not
-        # SIG_IGN, which programs that the app starts would inherit.
-        signal.signal(number, _ignore)
+    _leaveSignals()
+    if order.template:
+        order = _forked(order)
     if order.core is not None:
         os.sched_setaffinity(0, {order.core})
     channel = Channel(order.channel)
@@ -63,21 +63,49 @@ def serve(order: Order) -> None:
         raise SystemExit(1) from None
 
 
-def _run(order: Order, channel: Channel) -> None:
-    from .workers.worker import Worker, WorkerLaunch
+def _forked(order: Order) -> Order:
+    """
+    Be the template; return in each worker that it has forked.
+    """
+    from .workers.template import CanNotFork, Forking
 
-    command = import_module(f"{__package__}.{_COMMANDS[order.command]}")
+    forking = Forking(order)
+    try:
+        return forking.run(lambda: _command(order).preload(_options(order)))
+    except (AppFailed, CanNotFork) as error:
+        forking.say("failed", str(error))
+    except BaseException as error:
+        forking.say("failed", reasonOf(error)[0])
+    os._exit(1)
+
+
+def _command(order: Order) -> Any:
+    return import_module(f"{__package__}.{_COMMANDS[order.command]}")
+
+
+def _options(order: Order, worker: Worker | None = None, launch: WorkerLaunch | None = None) -> Any:
+    options = _command(order).Options()
+    options.worker, options.launch = worker, launch
+    options.parseOptions(order.arguments)
+    return options
+
+
+def _leaveSignals() -> None:
+    for number in (signal.SIGINT, signal.SIGHUP):
+        # Ctrl-C in a terminal comes to all of its processes: it is the parent's to say what it means. A handler and not
+        # SIG_IGN, which programs that the app starts would inherit.
+        signal.signal(number, _ignore)
+
+
+def _run(order: Order, channel: Channel) -> None:
+    command = _command(order)
     if "twisted.internet.reactor" not in sys.modules:
         import_module(order.reactor).install()
     from twisted.internet import reactor as installed
 
     reactor: Any = installed
     worker = Worker(channel, order.sockets, order.accessLog, order.maxRequests)
-    options = command.Options()
-    options.worker = worker
-    options.launch = WorkerLaunch(order.command, channel=channel)
-    options.parseOptions(order.arguments)
-    service = command.makeService(options)
+    service = command.makeService(_options(order, worker, WorkerLaunch(order.command, channel=channel)))
     service.privilegedStartService()
     service.startService()
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)

@@ -5,12 +5,13 @@ A worker as its parent sees it: a process, the channel to it, and the lines that
 from __future__ import annotations
 
 import signal
+import socket
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
 from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.protocol import Factory, ProcessProtocol
 from twisted.internet.protocol import Protocol as Connection
 from twisted.logger import Logger, globalLogPublisher
 from twisted.python.failure import Failure
@@ -81,6 +82,7 @@ class Child(ProcessProtocol):
         self._open = 0
         self._timer: IDelayedCall | None = None
         self._status: Failure | None = None
+        self._over = False
 
     def channelMade(self, channel: Any = None) -> None:
         """
@@ -165,15 +167,25 @@ class Child(ProcessProtocol):
         self.pid = process.pid
         self._monitored.makeConnection(self)
 
-    def notStarted(self, error: OSError) -> None:
+    def notStarted(self, reason: str) -> None:
         """
         It can't be started.
         """
-        self.reason = f"can't start it: {error.strerror}"
+        self.reason = reason
+        self.pid = None
         self._status = Failure(ProcessTerminated(1))
-        self._monitored.makeConnection(self)
+        if self._process is None:
+            self._monitored.makeConnection(self)
         # Not before procmon expects it.
         self._timer = self._reactor.callLater(0, self._end)
+
+    def orphaned(self) -> None:
+        """
+        Nobody will tell of the end of the process any more, but its channels.
+        """
+        self._status = Failure(ProcessTerminated())
+        if self._open == 0:
+            self._end()
 
     def processExited(self, reason: Failure) -> None:
         """
@@ -195,6 +207,9 @@ class Child(ProcessProtocol):
             self._end()
 
     def _end(self) -> None:
+        if self._over:
+            return
+        self._over = True
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         assert self._status is not None
@@ -208,15 +223,28 @@ def statusOf(reason: Failure) -> str:
     Return how a process has ended.
     """
     status: Any = reason.value
+    if status.exitCode is None and status.signal is None:
+        return "a status that nobody has seen"
     return f"status {status.exitCode}" if status.signal is None else signal.Signals(status.signal).name
+
+
+class Spoken(Protocol):
+    """
+    Whom a channel belongs to.
+    """
+
+    def channelMade(self, channel: Any = None) -> None: ...
+    def channelLost(self) -> None: ...
+    def received(self, kind: str, value: Any) -> None: ...
+    def garbled(self, error: NoMessage) -> None: ...
 
 
 class Said(Connection):
     """
-    The channel to a worker.
+    The channel to a process.
     """
 
-    def __init__(self, child: Child) -> None:
+    def __init__(self, child: Spoken) -> None:
         self._child = child
         self._decoder = Decoder()
 
@@ -255,3 +283,11 @@ class Logged(Connection):
 
     def connectionLost(self, reason: object = None) -> None:
         self._child.channelLost()
+
+
+def adopt(reactor: Any, ours: socket.socket, connection: Connection) -> None:
+    """
+    Let C{connection} have what comes through our end of a pair of sockets, and send through it.
+    """
+    ours.setblocking(False)
+    reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, Factory.forProtocol(lambda: connection))

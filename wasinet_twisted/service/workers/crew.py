@@ -11,15 +11,17 @@ from contextlib import suppress
 from typing import Any
 
 from attrs import evolve, frozen
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 
 from .child import Child
+from .executing import Executing, commandOf
 from .options import cores, drawn
 from .order import Order
+from .preloading import Preloading
 from .rolling import Rolling, numberOf
-from .spawning import Spawner, commandOf
+from .spawning import Spawner
 from .totals import Totals
 from .worker import Worker
 
@@ -40,6 +42,7 @@ class Keeping:
     @ivar count: how many there are.
     @ivar maxRequests: after how many requests a worker is replaced, and how many more this may be.
     @ivar pin: does each stay on a processor core?
+    @ivar preload: is the app imported before they are forked?
     @ivar drainIdle: how long idle connections stay open when all end, in seconds.
     @ivar killTime: how long a worker may take to end, in seconds.
     """
@@ -47,6 +50,7 @@ class Keeping:
     count: int
     maxRequests: tuple[int, int] | None = None
     pin: bool = False
+    preload: bool = False
     drainIdle: float = 0.0
     killTime: float = 40.0
 
@@ -93,15 +97,17 @@ class Crew:
         self._rollAtStart = False
         self._stopped: Deferred[None] | None = None
         self._command = commandOf(order)
+        executing = Executing(reactor, endpoints, sockets)
+        self._launcher = Preloading(reactor, executing, order) if keeping.preload else executing
         # It imports the reactor, which the command's options choose before.
         from twisted.runner.procmon import ProcessMonitor
 
-        self._monitor = ProcessMonitor(Spawner(reactor, order, endpoints, sockets, self._make))
+        self._monitor = ProcessMonitor(Spawner(reactor, order, self._launcher, self._make))
         self._monitor.threshold = THRESHOLD  # type: ignore[assignment]
         self._monitor.minRestartDelay = FIRST_DELAY  # type: ignore[assignment]
         self._monitor.maxRestartDelay = LONGEST_DELAY  # type: ignore[assignment]
         self._monitor.killTime = keeping.killTime  # type: ignore[assignment]
-        self._rolling = Rolling(reactor, keeping.count, self._hire, self._dismiss)
+        self._rolling = Rolling(reactor, keeping.count, self._hire, self._dismiss, self._launcher.renew)
 
     def start(self) -> None:
         """
@@ -120,9 +126,10 @@ class Crew:
         self._rolling.stop()
         self._stopped = Deferred()
         self._monitor.stopService()
+        self._launcher.halt()
         if not self.children:
-            return succeed(None)
-        return self._stopped
+            self._stopped.callback(None)
+        return self._stopped.addCallback(lambda _: self._launcher.stop())
 
     def roll(self) -> None:
         """

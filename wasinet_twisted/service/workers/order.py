@@ -29,6 +29,7 @@ class Order:
     @ivar core: the processor core to stay on; L{None}: any.
     @ivar path: C{sys.path}.
     @ivar pythonPath: the environment's; L{None}: it has none.
+    @ivar template: is the process to load the app and to fork workers?
     @ivar channel: the descriptor of the channel to the parent.
     @ivar accessLog: the descriptor that access log lines are written to.
     """
@@ -41,6 +42,7 @@ class Order:
     core: int | None = None
     path: list[str] = Factory(list)
     pythonPath: str | None = None
+    template: bool = False
     channel: int = -1
     accessLog: int = -1
 

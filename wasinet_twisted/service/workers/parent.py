@@ -62,6 +62,7 @@ class WorkersService(CommandService):
             count=options["workers"],
             maxRequests=options["max-requests"],
             pin=bool(options["pin"]),
+            preload=bool(options["preload"]),
             drainIdle=limits.drainIdle,
             killTime=limits.drain + SHUTDOWN_DEADLINE + _SPARE,
         )
@@ -79,6 +80,7 @@ class WorkersService(CommandService):
             reactor=self._reactor,
         )
         self._sockets = sockets
+        self._hasFailed = False
         self._signals.atEnd = self.crew.kill
         self.readiness = Readiness()
         self._service = CrewService(self.crew, sockets, self.readiness, drainDelay, self._reactor)
@@ -104,7 +106,9 @@ class WorkersService(CommandService):
             self.readiness.state = "ready" if self.crew.isReady() else "starting"
 
     def _failed(self, reason: str) -> None:
-        if self.running:
+        # The others fail of the same, most likely: it is said once.
+        if self.running and not self._hasFailed:
+            self._hasFailed = True
             exitstatus.fail()
             self.launch.say(reason)
             self.stop()

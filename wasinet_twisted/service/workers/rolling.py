@@ -30,15 +30,18 @@ class Rolling:
         count: int,
         hire: Callable[[str], object],
         dismiss: Callable[[str], object],
+        begin: Callable[[], object],
     ) -> None:
         """
         @param count: how many there are.
         @param hire: starts the worker of this name.
         @param dismiss: ends the worker of this name.
+        @param begin: called when all are about to be replaced.
         """
         self._reactor = reactor
         self._hire = hire
         self._dismiss = dismiss
+        self._begin = begin
         # The names of those that serve, by number.
         self.names = {number: f"{number}.0" for number in range(1, count + 1)}
         self._generation = 0
@@ -63,6 +66,7 @@ class Rolling:
         log.info("replacing the workers, one after the other")
         # One that is being replaced just now may not have seen what has changed: it is among them.
         self._waiting = deque(self.names)
+        self._begin()
         self._next()
 
     def one(self, number: int) -> None:

@@ -30,7 +30,7 @@ INTERVAL = 1.0
 _LOOK = 0.1
 
 # How many connections a worker accepts in a turn of its reactor. With Twisted's hundred, the worker that is woken first
-# took all of 64 connections that came at the same time; with one a turn, a worker that has much to do accepts too slowly.
+# takes all of 64 connections that come at the same time; with one, a worker that has much to do accepts too slowly.
 BATCH = 8
 
 
