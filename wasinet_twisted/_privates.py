@@ -14,6 +14,7 @@ Every room but C{http} may import this module.
 
 from __future__ import annotations
 
+import select
 from collections.abc import Callable, Sequence
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -218,6 +219,20 @@ def leaveShared(port: Any) -> None:
     C{tcp.Port._shouldShutdown}. Twisted shuts down what it hasn't adopted, and thereby all of the socket's listeners.
     """
     port._shouldShutdown = False
+
+
+def pollerOf(reactor: Any) -> Any:
+    """
+    Return the C{select.epoll} that a reactor waits with, or None if it has another way.
+
+    C{epollreactor.EPollReactor._poller}; of the asyncio reactor, C{_asyncioEventloop}, and of asyncio's loop
+    C{_selector}, and of that C{_selector}. No reactor lets its events be chosen.
+    """
+    poller = getattr(reactor, "_poller", None)
+    if poller is None:
+        selector = getattr(getattr(reactor, "_asyncioEventloop", None), "_selector", None)
+        poller = getattr(selector, "_selector", None)
+    return poller if isinstance(poller, getattr(select, "epoll", ())) else None
 
 
 def adoptUnixPort(kind: type[Any] | None, reactor: Any, descriptor: int, factory: Any, backlog: int) -> Any:

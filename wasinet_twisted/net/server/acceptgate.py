@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTime
@@ -35,15 +36,12 @@ class Gate:
 
     It is open unless somebody holds it, each for a reason of their own.
 
-    @ivar batch: how many connections a port may accept before the reactor's next turn, if other processes accept from
-        the same sockets: those ports that L{attach} gets from then on. L{None}: as many as there are, up to a hundred
-        or so.
+    @ivar wrap: makes what stands before a port's socket, for those that L{attach} gets from then on.
     """
-
-    batch: int | None = None
 
     def __init__(self, reactor: IReactorTime) -> None:
         self._reactor = reactor
+        self.wrap: Callable[[Any, Gate, Any], GatedSocket] = GatedSocket
         self._ports: list[Any] = []
         self._held: set[str] = set()
         self._pause = _PAUSE
@@ -60,8 +58,9 @@ class Gate:
         socket = getattr(port, "socket", None)
         if socket is not None:
             # A port without one, such as those in memory, accepts singly: stopReading is enough.
-            gated = GatedSocket(socket, self) if self.batch is None else SharedSocket(socket, self, port, self.batch)
+            gated = self.wrap(socket, self, port)
             port.socket = gated  # type: ignore[attr-defined]
+            gated.watched()
         if self._held:
             self._read(port, False)
 
@@ -74,6 +73,14 @@ class Gate:
         if not self._ports and self._timer is not None:
             self._timer.cancel()
             self._retry()
+
+    def acceptAll(self) -> None:
+        """
+        Accept those who wait already, before the ports are closed.
+        """
+        for port in self._ports:
+            if isinstance(getattr(port, "socket", None), GatedSocket):
+                port.socket.acceptAll()
 
     def isOpen(self) -> bool:
         """
@@ -152,6 +159,8 @@ class Gate:
         act = getattr(port, "startReading" if reading else "stopReading", None)
         if act is not None and not getattr(port, "disconnecting", False):
             act()
+            if reading and isinstance(getattr(port, "socket", None), GatedSocket):
+                port.socket.watched()
 
 
 class GatedSocket:
@@ -159,9 +168,23 @@ class GatedSocket:
     A listening socket behind a L{Gate}.
     """
 
-    def __init__(self, socket: Any, gate: Gate) -> None:
+    def __init__(self, socket: Any, gate: Gate, port: Any = None) -> None:
+        """
+        @param port: which it is the socket of.
+        """
         self._socket = socket
         self._gate = gate
+        self._port = port
+
+    def watched(self) -> None:
+        """
+        The reactor has begun to watch it.
+        """
+
+    def acceptAll(self) -> None:
+        """
+        Accept those who may wait for this process only.
+        """
 
     def accept(self) -> Any:
         """
@@ -183,35 +206,3 @@ class GatedSocket:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._socket, name)
-
-
-class SharedSocket(GatedSocket):
-    """
-    A listening socket that other processes accept from, too: it leaves some of a burst to them.
-
-    Whoever is woken first could take all of a hundred connections, and keep them for hours.
-    """
-
-    def __init__(self, socket: Any, gate: Gate, port: Any, batch: int) -> None:
-        super().__init__(socket, gate)
-        self._port = port
-        self._batch = batch
-        self._count = 0
-
-    def accept(self) -> Any:
-        """
-        As L{GatedSocket.accept}, but after a batch there is nobody, once.
-        """
-        if self._count >= self._batch:
-            self._count = 0
-            raise BlockingIOError(errno.EWOULDBLOCK, "the others' turn")
-        try:
-            accepted = super().accept()
-        except OSError:
-            self._count = 0
-            raise
-        self._count += 1
-        if self._count >= self._port.numberAccepts:
-            # Twisted asks for no more in this turn.
-            self._count = 0
-        return accepted

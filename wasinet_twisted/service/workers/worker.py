@@ -17,6 +17,7 @@ from twisted.logger import Logger
 
 from ...net import ConnectionFactory
 from ...net.reactors import theReactor
+from ...net.server.sharedsocket import SharedSocket
 from ...server.serving import HttpServer
 from ..adopting import AdoptingReactor
 from ..listening import Launch
@@ -28,10 +29,6 @@ log = Logger()
 # in seconds.
 INTERVAL = 1.0
 _LOOK = 0.1
-
-# How many connections a worker accepts in a turn of its reactor. With Twisted's hundred, the worker that is woken first
-# takes all of 64 connections that come at the same time; with one, a worker that has much to do accepts too slowly.
-BATCH = 8
 
 
 @frozen
@@ -107,7 +104,7 @@ class Worker(Service):
         """
         Leave other workers their part of the connections.
         """
-        factory.gate.batch = BATCH
+        factory.gate.wrap = SharedSocket
 
     def expects(self, endpoints: int) -> None:
         """
