@@ -71,9 +71,8 @@ class OptionsTests(SynchronousTestCase):
         for option in ("--pin", "--preload", "--max-requests=5"):
             self.assertIn("there is no --workers", self.refused(option))
         self.assertIn("leave out --workers", self.refused("--workers=2", "--reload"))
-        error = self.assertRaises(
-            UsageError, EchoOptions().parseOptions, ["--workers=2", "--max-requests=5", "--tcp=1"]
-        )
+        options = ["--workers=2", "--max-requests=5", "--tcp=1"]
+        error = self.assertRaises(UsageError, EchoOptions().parseOptions, options)
         self.assertIn("no HTTP endpoint", str(error))
 
     def test_quota(self) -> None:
@@ -108,13 +107,11 @@ class OrderTests(SynchronousTestCase):
         self.patch(os, "environ", environment)
         found = ordered()
         assert found is not None
-        self.assertEqual(
-            (found.command, found.arguments, found.sockets), (order.command, order.arguments, order.sockets)
-        )
+        self.assertEqual((found.command, found.arguments), (order.command, order.arguments))
+        self.assertEqual((found.sockets, found.channel), ({"tcp:1": 5}, 6))
         self.assertEqual(environment, {"PYTHONPATH": "/mine", "A": "b"})
         self.assertEqual(sys.path, ["/c", ""])
         self.assertIsNone(ordered())
-        self.assertNotIn("PYTHONPATH", {**order.environment({}), "PYTHONPATH": ""} if ordered() else {})
 
     def test_noWorker(self) -> None:
         self.assertNotIn(VARIABLE, os.environ)

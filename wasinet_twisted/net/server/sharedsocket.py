@@ -67,13 +67,3 @@ class SharedSocket(GatedSocket):
             # Twisted asks for no more in this turn.
             self._count = 0
         return accepted
-
-    def acceptAll(self) -> None:
-        """
-        Accept those who wait already. This process may be the only one that has been woken for them.
-        """
-        for _ in range(1024):
-            before = self._port.sessionno
-            self._port.doRead()
-            if self._port.sessionno == before:
-                break
