@@ -241,6 +241,16 @@ class ChannelTests(SynchronousTestCase):
         self.assertEqual(messages[:-1], [("event", text)] * (sent - 1))
         self.assertEqual(messages[-1][1]["text"], "messages lost: 1")
 
+    def test_aSignalWhileSending(self) -> None:
+        """
+        Its handler logs, and waits for nobody.
+        """
+        with self.channel._lock:
+            self.channel.send("event", "within")
+        self.channel.send("event", "after")
+        messages = list(Decoder().decode(self.ours.recv(1000)))
+        self.assertEqual(messages, [("event", "within"), ("event", "after")])
+
     def test_lastWords(self) -> None:
         self.channel.send("failed", "why")
         self.channel._waiting += encoded("failed", "again")

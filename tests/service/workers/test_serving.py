@@ -222,6 +222,24 @@ def test_maxRequests(tmp_path: Path) -> None:
         status.waitForRequests(sum(load.answers.values()))
 
 
+@pytest.mark.parametrize("options", [(), ("--preload",)], ids=["plain", "preload"])
+def test_nothingIsHandedToWhatTheAppStarts(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """
+    Neither the channels nor the sockets nor the order, whether it is started when the app is imported or later.
+    """
+    app = (
+        "import subprocess, sys\nfrom wasinet_twisted.http import WasiResponse\n"
+        "CODE = \"import os; print(sorted(os.listdir('/proc/self/fd')), "
+        "[name for name in os.environ if name.startswith('WASINET_W')])\"\n"
+        "def output(): return subprocess.check_output([sys.executable, '-I', '-c', CODE], close_fds=False)\n"
+        "EARLY = output()\n"
+        "def handler(request): return WasiResponse(body=EARLY + output())\n"
+    )
+    with serving(tmp_path, *options, workers=1, app=app) as (_, port, _):
+        # 3 is the listing's own.
+        assert body(talk(port, CLOSE)) == b"['0', '1', '2', '3'] []\n" * 2
+
+
 def test_pin(tmp_path: Path) -> None:
     cores = sorted(os.sched_getaffinity(0))
     with serving(tmp_path, "--pin", workers=2) as (_, _, status):

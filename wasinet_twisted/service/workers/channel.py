@@ -5,6 +5,7 @@ A worker's end of the channel to its parent.
 from __future__ import annotations
 
 import socket
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock
@@ -39,7 +40,9 @@ class Channel:
         self._socket.set_inheritable(False)
         self._socket.setblocking(False)
         self._decoder = Decoder()
-        # Guards what waits to be sent: log messages come from any thread.
+        # What is to be sent, from any thread, and by the handlers of signals too: these may interrupt whoever sends, so
+        # that nobody waits for the lock that guards the rest.
+        self._queue: deque[bytes] = deque()
         self._lock = Lock()
         self._waiting = bytearray()
         self._lost = 0
@@ -51,19 +54,26 @@ class Channel:
         """
         Send a message, or have it wait. If too much waits already, it is lost.
         """
-        data = encoded(kind, value)
-        with self._lock:
-            if self._waiting:
-                if len(self._waiting) + len(data) > _WAITING:
-                    self._lost += 1
-                else:
-                    self._waiting += data
-                return
-            self._waiting += data
+        self._queue.append(encoded(kind, value))
+        # Who holds the lock looks at the queue once more afterwards.
+        while self._queue and self._lock.acquire(blocking=False):
+            try:
+                self._take()
+            finally:
+                self._lock.release()
+
+    def _take(self) -> None:
+        hadToWait = bool(self._waiting)
+        while self._queue:
+            data = self._queue.popleft()
+            if len(self._waiting) + len(data) > _WAITING:
+                self._lost += 1
+            else:
+                self._waiting += data
+        if not hadToWait:
             self._sendSome()
-            waits = bool(self._waiting) and self._reactor is not None
-        if waits:
-            self._reactor.callFromThread(self._reactor.addWriter, self)
+            if self._waiting and self._reactor is not None:
+                self._reactor.callFromThread(self._reactor.addWriter, self)
 
     def _sendSome(self) -> None:
         try:

@@ -187,6 +187,11 @@ class Crew:
             waiting.cancel()
         self._monitor.removeProcess(name)
 
+    def _forget(self, name: str) -> None:
+        # procmon remembers all that it has ever had.
+        for known in (self._monitor.delay, self._monitor.timeStarted, self._monitor.restart):
+            known.pop(name, None)
+
     def _make(self, monitored: ProcessProtocol, order: Order) -> tuple[Child, Order]:
         child = Child(numberOf(monitored.name), monitored, self, self._reactor)  # type: ignore[attr-defined]
         self.children[child.name] = child
@@ -262,6 +267,7 @@ class Crew:
             self._rolling.failed(child.reason)
         elif self._rolling.names.get(child.number) != name:
             log.info("worker {number}'s predecessor has ended", number=child.number)
+            self._reactor.callLater(0, self._forget, name)
         elif child.wasReady:
             log.warn("worker {number}: {reason}; it is started again", number=child.number, reason=child.reason)
         elif not self.started:

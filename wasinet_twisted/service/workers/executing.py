@@ -75,8 +75,7 @@ class Executing:
         @param accessLog: that of its access log.
         @raise OSError: it can't be started.
         """
-        files, sockets = self._files()
-        first = max(files) + 1
+        files, sockets, first = self._files()
         files |= {first: channel.fileno(), first + 1: accessLog.fileno()}
         environment = evolve(order, sockets=sockets, channel=first, accessLog=first + 1).environment(os.environ)
         if any(number is not None for number in self._inherited.values()):
@@ -85,9 +84,9 @@ class Executing:
         command = commandOf(order)
         self._reactor.spawnProcess(process, command[0], command, env=environment, childFDs=files)
 
-    def _files(self) -> tuple[dict[int, int], dict[str, int]]:
+    def _files(self) -> tuple[dict[int, int], dict[str, int], int]:
         """
-        @return: the parent's descriptors by the worker's, and the worker's by endpoint.
+        @return: the parent's descriptors by the worker's, the worker's by endpoint, and its next free one.
         """
         files = {0: 0, 1: 1, 2: 2}
         sockets = {}
@@ -98,9 +97,7 @@ class Executing:
                 number, free = free, free + 1
             files[number] = descriptor
             sockets[endpoint] = number
-        # Those of systemd's that nobody asks for stay free.
-        files[free] = 0
-        return files, sockets
+        return files, sockets, free
 
     def renew(self) -> None:
         """
