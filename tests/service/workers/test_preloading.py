@@ -14,6 +14,8 @@ from tests.processes import freePort, run, talk, waitUntil
 from tests.service.support import TWISTD, at, body, write
 from tests.service.workers.support import APP, CLOSE, Load, runs, serving
 
+pytestmark = pytest.mark.reactorless
+
 COUNTING = APP + "open(f'imported-{os.getpid()}', 'x').close()\n"
 
 

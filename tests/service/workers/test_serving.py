@@ -36,23 +36,24 @@ from tests.service.workers.support import APP, CLOSE, KEEP, Load, runs, serving
 
 # twist's own log is JSON, if it is no terminal's.
 TWIST = [sys.executable, "-m", "twisted", "--log-format=text", "wasinet-http"]
-COMMANDS = pytest.mark.parametrize("command", [TWISTD, TWIST], ids=["twistd", "twist"])
 
 
 def quiet(text: str) -> None:
     assert "Traceback" not in text, text
 
 
-@COMMANDS
-def test_theLife(tmp_path: Path, command: list[str]) -> None:
+def test_theLife(tmp_path: Path) -> None:
     """
-    Two workers serve; what each does is told and added up; one that is killed is started again, and nothing but its
-    own requests is lost; SIGTERM lets what is in flight be answered.
+    Two workers serve, each on its core; what each does is told and added up; one that is killed is started again;
+    SIGTERM lets what is in flight be answered.
     """
     log = tmp_path / "access.log"
-    with serving(tmp_path, "--access-log", str(log), command=command) as (process, port, status):
+    with serving(tmp_path, "--access-log", str(log), "--pin") as (process, port, status):
         before = status.pids()
         assert sorted(before) == [1, 2]
+        cores = sorted(os.sched_getaffinity(0))
+        for number, pid in before.items():
+            assert os.sched_getaffinity(pid) == {cores[(number - 1) % len(cores)]}
         answers = [body(talk(port, CLOSE)) for _ in range(40)]
         assert {int(each.split()[1]) for each in answers} <= set(before.values())
         status.waitForRequests(40)
@@ -131,15 +132,15 @@ def test_rolling(tmp_path: Path) -> None:
     quiet(process.stdout())
 
 
+@pytest.mark.reactorless
 @pytest.mark.parametrize(
-    ("text", "reason"),
+    ("command", "text", "reason"),
     [
-        ("this is no Python", "can't import the app app:handler: SyntaxError: invalid syntax"),
-        ("import os\nos._exit(3)", "it has ended with status 3"),
+        (TWISTD, "this is no Python", "can't import the app app:handler: SyntaxError: invalid syntax"),
+        (TWIST, "import os\nos._exit(3)", "it has ended with status 3"),
     ],
-    ids=["error", "exit"],
+    ids=["twistd-error", "twist-exit"],
 )
-@COMMANDS
 def test_anAppThatDoesNotLoad(tmp_path: Path, command: list[str], text: str, reason: str) -> None:
     """
     One line, and status 1.
@@ -152,6 +153,7 @@ def test_anAppThatDoesNotLoad(tmp_path: Path, command: list[str], text: str, rea
     quiet(process.stdout())
 
 
+@pytest.mark.reactorless
 def test_portInUse(tmp_path: Path) -> None:
     write(tmp_path)
     with takenPort() as port:
@@ -160,6 +162,7 @@ def test_portInUse(tmp_path: Path) -> None:
     assert process.stderr() == f"wasinet-http: can't listen on {at(port)}: Address already in use\n"
 
 
+@pytest.mark.reactorless
 def test_daemon(tmp_path: Path) -> None:
     """
     It serves; a start that fails later is in its log.
@@ -176,6 +179,7 @@ def test_daemon(tmp_path: Path) -> None:
     assert "wasinet-http: can't import the app app:handler: ZeroDivisionError" in daemon.logFile.read_text()
 
 
+@pytest.mark.reactorless
 def test_theParentIsKilled(tmp_path: Path) -> None:
     """
     The workers answer what is in flight, and end.
@@ -222,6 +226,7 @@ def test_maxRequests(tmp_path: Path) -> None:
         status.waitForRequests(sum(load.answers.values()))
 
 
+@pytest.mark.reactorless
 @pytest.mark.parametrize("options", [(), ("--preload",)], ids=["plain", "preload"])
 def test_nothingIsHandedToWhatTheAppStarts(tmp_path: Path, options: tuple[str, ...]) -> None:
     """
@@ -238,13 +243,6 @@ def test_nothingIsHandedToWhatTheAppStarts(tmp_path: Path, options: tuple[str, .
     with serving(tmp_path, *options, workers=1, app=app) as (_, port, _):
         # 3 is the listing's own.
         assert body(talk(port, CLOSE)) == b"['0', '1', '2', '3'] []\n" * 2
-
-
-def test_pin(tmp_path: Path) -> None:
-    cores = sorted(os.sched_getaffinity(0))
-    with serving(tmp_path, "--pin", workers=2) as (_, _, status):
-        for number, pid in status.pids().items():
-            assert os.sched_getaffinity(pid) == {cores[(number - 1) % len(cores)]}
 
 
 def test_unixSocketAndFifo(tmp_path: Path) -> None:
@@ -333,10 +331,10 @@ def test_systemd(tmp_path: Path) -> None:
 
 def test_echo(tmp_path: Path) -> None:
     """
-    Both echoes.
+    Both echoes, below twist.
     """
     tcp, http = freePort(), freePort()
-    arguments = [script("twistd"), "-n", "wasinet-echo", "--workers=2", "--tcp", at(tcp), "--http", at(http)]
+    arguments = [*TWIST[:-1], "wasinet-echo", "--workers=2", "--tcp", at(tcp), "--http", at(http)]
     with running(arguments, tmp_path) as process:
         process.waitForOutput(f"listening on tcp://127.0.0.1:{tcp}")
         assert talk(tcp, b"hello") == b"echo:hello"

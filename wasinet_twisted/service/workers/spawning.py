@@ -59,7 +59,7 @@ class Spawner:
                 (channel, theirChannel), (accessLog, theirAccessLog) = pairs
                 self._launcher.start(child, order, theirChannel, theirAccessLog)
             except OSError as error:
-                child.notStarted(f"can't start it: {error.strerror}")
+                child.notStarted(f"can't start {error.filename or 'it'}: {error.strerror}")
                 return child
             adopt(self._reactor, channel, Said(child))
             adopt(self._reactor, accessLog, Logged(child))
