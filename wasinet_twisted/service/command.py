@@ -129,7 +129,7 @@ class CommandService(MultiService):
         if worker is None:
             self._signals = Signals(launch, self.reload if reloads else None, self._reactor)
         else:
-            self._signals = Signals(launch, None, self._reactor, stops=[signal.SIGTERM])
+            self._signals = Signals(launch, None, self._reactor, stops=[signal.SIGTERM], asks=worker.asks)
             worker.setServiceParent(self)
 
     def logTo(self, options: CommandOptions) -> None:

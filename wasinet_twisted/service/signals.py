@@ -27,16 +27,19 @@ class Signals:
         reactor: Any,
         *,
         stops: Sequence[int] = (signal.SIGTERM, signal.SIGINT),
+        asks: Callable[[], bool] = bool,
     ) -> None:
         """
         @param reload: what to do on SIGHUP; L{None}: what the system does.
         @param stops: the signals that stop.
+        @param asks: called at the first signal; does somebody else say when to stop, who has been asked now?
         """
         self._launch = launch
         self._reload = reload
         self._reactor = reactor
         self._stop: dict[int, Callable[..., object]] = {}
         self._stops = stops
+        self._asks = asks
         self._stopping = self._signalled = False
         self.atEnd: Callable[[], object] = int
 
@@ -80,7 +83,7 @@ class Signals:
     def _stopOrEnd(self, number: int, frame: Any) -> None:
         if not self._signalled:
             self._signalled = True
-            if not self._stopping:
+            if not self._stopping and not self._asks():
                 self._stopping = True
                 self._stop[number](number, frame)
             return

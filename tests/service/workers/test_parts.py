@@ -375,6 +375,9 @@ class FakeCrew:
     def worn(self, child: Child) -> None:
         self.told_.append(f"worn {child.wornAt}")
 
+    def asked(self, child: Child) -> None:
+        self.told_.append("asked")
+
     def told(self, child: Child) -> None:
         self.told_.append(f"told {child.figures}")
 

@@ -213,13 +213,32 @@ def test_aSecondSignal(tmp_path: Path) -> None:
         waitUntil(lambda: not any(map(runs, workers)), "the workers' end")
 
 
+@pytest.mark.reactorless
+def test_aSignalToAll(tmp_path: Path) -> None:
+    """
+    systemd sends SIGTERM to all processes of a service: what the parent does counts, --drain-delay too.
+    """
+    with serving(tmp_path, "--drain-delay=1.5") as (process, port, status):
+        workers = list(status.pids().values())
+        for number in (*workers, process.process.pid):
+            os.kill(number, signal.SIGTERM)
+        process.waitForOutput("/readyz says draining")
+        assert body(talk(port, CLOSE)).startswith(b"one ")
+        assert sorted(status.pids().values()) == sorted(workers)
+        assert process.wait() == -signal.SIGTERM
+        assert not any(map(runs, workers))
+
+
 def test_maxRequests(tmp_path: Path) -> None:
     """
-    A worker that has served as many is replaced, without a loss.
+    A worker that has served as many is replaced, without a loss; so is one that is sent SIGTERM.
     """
     with serving(tmp_path, "--max-requests=50:0", workers=1) as (process, port, status):
         with Load(port, [KEEP, CLOSE]) as load:
             process.waitForOutput("worker 1's predecessor has ended")
+            os.kill(status.pids()[1], signal.SIGTERM)
+            waitUntil(lambda: process.stdout().count("predecessor has ended") >= 2, "another one")
+        assert "is replaced: SIGTERM" in process.stdout()
         assert re.search(r"worker 1 \(process \d+\) is replaced: it has served \d+ requests", process.stdout())
         assert load.lost == []
         assert len(load.seen()) >= 2

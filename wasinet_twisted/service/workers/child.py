@@ -9,7 +9,7 @@ import socket
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
+from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Factory, ProcessProtocol
 from twisted.internet.protocol import Protocol as Connection
@@ -36,6 +36,7 @@ class Crew(Protocol):
 
     def ready(self, child: Child) -> None: ...
     def worn(self, child: Child) -> None: ...
+    def asked(self, child: Child) -> None: ...
     def told(self, child: Child) -> None: ...
     def ended(self, child: Child) -> None: ...
     def logged(self, lines: Sequence[bytes]) -> None: ...
@@ -116,6 +117,8 @@ class Child(ProcessProtocol):
         elif kind == "worn":
             self.wornAt = value
             self._crew.worn(self)
+        elif kind == "asked":
+            self._crew.asked(self)
         elif kind == "failed":
             self.reason = self.reason or str(value)
             if self._timer is None:
@@ -133,6 +136,12 @@ class Child(ProcessProtocol):
         The worker has logged requests.
         """
         self._crew.logged(lines)
+
+    def isDone(self) -> bool:
+        """
+        Has it ended as it should?
+        """
+        return self._status is not None and self._status.check(ProcessDone) is not None
 
     # procmon's side
 

@@ -117,13 +117,19 @@ class Crew:
             self._monitor.startService()
             self._rolling.start()
 
+    def stay(self) -> None:
+        """
+        Replace none any more: all are about to end.
+        """
+        self._rolling.stop()
+
     def stop(self) -> Deferred[None]:
         """
         Let all end.
 
         @return: fires when they have.
         """
-        self._rolling.stop()
+        self.stay()
         self._stopped = Deferred()
         self._monitor.stopService()
         self._launcher.halt()
@@ -229,6 +235,14 @@ class Crew:
             )
             self._rolling.one(child.number)
 
+    def asked(self, child: Child) -> None:
+        """
+        Somebody has sent it a signal, to end it.
+        """
+        if self.started and self._rolling.names.get(child.number) == child.name:
+            log.info("worker {number} (process {pid}) is replaced: SIGTERM", number=child.number, pid=child.pid)
+            self._rolling.one(child.number)
+
     def told(self, child: Child) -> None:
         """
         It has told its statistics.
@@ -260,14 +274,18 @@ class Crew:
         if not child.wasReady:
             # Whether it has lived for long or not, it has not served. procmon is told of the end after this.
             self._monitor.timeStarted[name] = self._reactor.seconds()
+        if self._rolling.names.get(child.number) != name:
+            self._reactor.callLater(0, self._forget, name)
         if self._stopped is not None:
             if not self.children:
                 self._reactor.callLater(0, self._stopped.callback, None)
         elif self._rolling.isSuccessor(name):
             self._rolling.failed(child.reason)
         elif self._rolling.names.get(child.number) != name:
-            log.info("worker {number}'s predecessor has ended", number=child.number)
-            self._reactor.callLater(0, self._forget, name)
+            if child.isDone():
+                log.info("worker {number}'s predecessor has ended", number=child.number)
+            else:
+                log.warn("worker {number}'s predecessor: {reason}", number=child.number, reason=child.reason)
         elif child.wasReady:
             log.warn("worker {number}: {reason}; it is started again", number=child.number, reason=child.reason)
         elif not self.started:

@@ -6,6 +6,7 @@ From the worker to its parent:
   - C{ready}: the app is served.
   - C{failed}, with the reason: it can't be, and the worker ends.
   - C{worn}: the worker has served as many requests as it should.
+  - C{asked}: somebody has sent the worker a signal, to end it.
   - C{statistics}, with a snapshot, once a second and at the end.
   - C{event}, with a message for the log.
 

@@ -169,6 +169,7 @@ class CrewService(MultiService):
         """
         delay = self._drainDelay if self._readiness.isReady() else 0.0
         self._readiness.state = "draining"
+        self._crew.stay()
         return drainDelay(delay, self._reactor).addCallback(lambda _: self._stop()).addBoth(self._stopped)
 
     def whenStopped(self) -> Deferred[None]:

@@ -58,7 +58,7 @@ class Rolling:
         """
         Replace all, once more if this is going on already.
         """
-        if self._all:
+        if self._all or self._stopped:
             self._again = True
             return
         self._all = True
@@ -73,7 +73,7 @@ class Rolling:
         """
         Replace this one.
         """
-        if number not in self._waiting and (self._successor is None or number != self._number):
+        if not self._stopped and number not in self._waiting and (self._successor is None or number != self._number):
             self._waiting.append(number)
             self._next()
 

@@ -120,6 +120,17 @@ class Worker(Service):
         if self._missing == 0:
             self._reactor.callWhenRunning(self._served)
 
+    def asks(self) -> bool:
+        """
+        A signal has come that ends this process. If it serves, its parent decides: all processes of a service may have
+        been sent the signal, and then they end together, or this one alone, and then another one is ready before.
+
+        @return: does the parent?
+        """
+        if self._ready:
+            self._channel.send("asked")
+        return self._ready
+
     def _served(self) -> None:
         self._ready = True
         self._channel.send("ready")
