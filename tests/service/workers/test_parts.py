@@ -4,6 +4,7 @@ What C{--workers} is made of, in memory.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -232,14 +233,31 @@ class ChannelTests(SynchronousTestCase):
             sent += 1
         self.assertLessEqual(len(self.channel._waiting), _WAITING)
         self.assertEqual(self.reactor.writers, [self.channel])
+        self.channel.send("worn", 5)
         decoder, messages = Decoder(), []
         self.ours.setblocking(False)
         while self.reactor.writers:
             messages += decoder.decode(self.ours.recv(1 << 20))
             self.channel.doWrite()
         messages += decoder.decode(self.ours.recv(1 << 20))
-        self.assertEqual(messages[:-1], [("event", text)] * (sent - 1))
+        self.assertEqual(messages[:-1], [("event", text)] * (sent - 1) + [("worn", 5)])
         self.assertEqual(messages[-1][1]["text"], "messages lost: 1")
+
+    def test_beforeTheReactorRuns(self) -> None:
+        """
+        As much is sent as the parent takes.
+        """
+        decoder, count = Decoder(), 0
+        self.ours.setblocking(False)
+        for _ in range(50):
+            self.channel.send("event", "x" * 50_000)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    count += len(list(decoder.decode(self.ours.recv(1 << 20))))
+        self.channel.send("failed", "why")
+        self.channel.flush()
+        messages = list(decoder.decode(self.ours.recv(1 << 20)))
+        self.assertEqual((count + len(messages), messages[-1]), (51, ("failed", "why")))
 
     def test_aSignalWhileSending(self) -> None:
         """

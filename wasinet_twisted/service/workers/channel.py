@@ -18,8 +18,11 @@ from zope.interface import implementer
 
 from .messages import Decoder, encoded
 
-# What may wait for a parent that is stuck, in bytes; messages beyond are lost.
+# What may wait for a parent that is stuck, in bytes.
 _WAITING = 1024 * 1024
+
+# What there is any number of; all else is never lost.
+_OFTEN = ("event", "statistics")
 
 # How long the last words may take, in seconds.
 _LAST = 1.0
@@ -42,7 +45,7 @@ class Channel:
         self._decoder = Decoder()
         # What is to be sent, from any thread, and by the handlers of signals too: these may interrupt whoever sends, so
         # that nobody waits for the lock that guards the rest.
-        self._queue: deque[bytes] = deque()
+        self._queue: deque[tuple[bytes, bool]] = deque()
         self._lock = Lock()
         self._waiting = bytearray()
         self._lost = 0
@@ -52,9 +55,9 @@ class Channel:
 
     def send(self, kind: str, value: Any = None) -> None:
         """
-        Send a message, or have it wait. If too much waits already, it is lost.
+        Send a message, or have it wait. If too much waits already, a message for the log, or statistics, are lost.
         """
-        self._queue.append(encoded(kind, value))
+        self._queue.append((encoded(kind, value), kind in _OFTEN))
         # Who holds the lock looks at the queue once more afterwards.
         while self._queue and self._lock.acquire(blocking=False):
             try:
@@ -65,12 +68,13 @@ class Channel:
     def _take(self) -> None:
         hadToWait = bool(self._waiting)
         while self._queue:
-            data = self._queue.popleft()
-            if len(self._waiting) + len(data) > _WAITING:
+            data, isOften = self._queue.popleft()
+            if isOften and len(self._waiting) + len(data) > _WAITING:
                 self._lost += 1
             else:
                 self._waiting += data
-        if not hadToWait:
+        if not hadToWait or self._reactor is None:
+            # The parent reads while the app is loaded, which may log a lot.
             self._sendSome()
             if self._waiting and self._reactor is not None:
                 self._reactor.callFromThread(self._reactor.addWriter, self)
