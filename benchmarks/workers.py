@@ -34,6 +34,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from math import nan
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -341,7 +342,8 @@ def tables(report: dict[str, Any]) -> Iterator[str]:
 
 
 def _median(runs: list[dict[str, Any]], key: str) -> float:
-    return median(run[key] for run in runs)
+    # wrk tells no latencies if there was no answer.
+    return median(run.get(key, nan) for run in runs)
 
 
 def main(arguments: Sequence[str]) -> int:
