@@ -5,6 +5,7 @@ What we use of Twisted and pyOpenSSL that they keep to themselves is where it wa
 from __future__ import annotations
 
 import os
+import socket
 from asyncio import new_event_loop
 from collections.abc import Callable
 from pathlib import Path
@@ -24,11 +25,13 @@ from twisted.internet.endpoints import (
     serverFromString,
 )
 from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.protocols.haproxy import proxyEndpoint
 from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web import _newclient
@@ -36,9 +39,12 @@ from twisted.web.http_headers import Headers
 
 import wasinet_twisted
 from wasinet_twisted._privates import (
+    adoptUnixPort,
     certificateOptionsOf,
     interfaceOf,
+    leaveShared,
     plaintextBytes,
+    pollerOf,
     portOf,
     protocolsOf,
     proxiedEndpoint,
@@ -397,3 +403,62 @@ class OneModuleTests(SynchronousTestCase):
                 # A type of argparse's that has no public name; and what shtab's constants hold, which is not imported.
                 found -= {"_SubParsersAction", "_shtab_compgen_files", "_shtab_compgen_dirs"}
             self.assertEqual(found, set(), path)
+
+
+class SharedPortTests(SynchronousTestCase):
+    """
+    Listening sockets that several processes have.
+    """
+
+    def test_leaveShared(self) -> None:
+        """
+        Twisted shuts down a socket that it has not adopted, and this keeps it from that.
+        """
+        self.assertIs(tcp.Port._shouldShutdown, True)
+        port = tcp.Port(0, Factory(), reactor=MemoryReactorClock())
+        leaveShared(port)
+        self.assertIs(port._shouldShutdown, False)
+
+    def test_adoptUnixPort(self) -> None:
+        """
+        The file is neither removed nor opened to others, and the socket listens on.
+        """
+        path = temporaryDirectory(self) / "socket"
+        with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as client:
+            listening.bind(str(path))
+            listening.listen()
+            path.chmod(0o600)
+            reactor = EPollReactor()
+            self.addCleanup(reactor._poller.close)
+            port = adoptUnixPort(None, reactor, listening.fileno(), Factory(), 7)
+            self.assertEqual(port.getHost().name, str(path).encode())
+            port.connectionLost(Failure(ConnectionDone()))
+            self.assertEqual(path.stat().st_mode & 0o777, 0o600)
+            client.connect(str(path))
+            listening.accept()[0].close()
+
+    def test_adoptUnixPortElsewhere(self) -> None:
+        class Moved:
+            @classmethod
+            def _fromListeningDescriptor(cls, *_: object) -> Moved:
+                return cls()
+
+        self.assertRaises(NotSupported, adoptUnixPort, Moved, None, 0, Factory(), 7)
+
+    def test_pollerOf(self) -> None:
+        """
+        What waits is an epoll, and the listening socket is registered with it.
+        """
+        epoll = EPollReactor()
+        self.addCleanup(epoll._poller.close)
+        self.assertIs(pollerOf(epoll), epoll._poller)
+        loop = new_event_loop()
+        self.addCleanup(loop.close)
+        reactor = AsyncioSelectorReactor(loop)
+        poller = pollerOf(reactor)
+        with socket.socket() as other:
+            loop.add_reader(other, int)
+            poller.unregister(other.fileno())
+            poller.register(other.fileno())
+            loop.remove_reader(other)
+        self.assertIsNone(pollerOf(Clock()))

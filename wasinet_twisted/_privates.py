@@ -14,6 +14,7 @@ Every room but C{http} may import this module.
 
 from __future__ import annotations
 
+import select
 from collections.abc import Callable, Sequence
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -206,6 +207,56 @@ def setContextFactory(endpoint: SSL4ServerEndpoint, contextFactory: object) -> N
             "it has no _sslContextFactory"
         )
     endpoint._sslContextFactory = contextFactory
+
+
+# Listening sockets that several processes share
+
+
+def leaveShared(port: Any) -> None:
+    """
+    Let a listening port close its socket, at its end, without shutting it down for the other processes that have it.
+
+    C{tcp.Port._shouldShutdown}. Twisted shuts down what it hasn't adopted, and thereby all of the socket's listeners.
+    """
+    port._shouldShutdown = False
+
+
+def pollerOf(reactor: Any) -> Any:
+    """
+    Return the C{select.epoll} that a reactor waits with, or None if it has another way.
+
+    C{epollreactor.EPollReactor._poller}; of the asyncio reactor, C{_asyncioEventloop}, and of asyncio's loop
+    C{_selector}, and of that C{_selector}. No reactor lets its events be chosen.
+    """
+    poller = getattr(reactor, "_poller", None)
+    if poller is None:
+        selector = getattr(getattr(reactor, "_asyncioEventloop", None), "_selector", None)
+        poller = getattr(selector, "_selector", None)
+    return poller if isinstance(poller, getattr(select, "epoll", ())) else None
+
+
+def adoptUnixPort(kind: type[Any] | None, reactor: Any, descriptor: int, factory: Any, backlog: int) -> Any:
+    """
+    Listen on a Unix socket that another process has opened, and leave its file alone.
+
+    C{unix.Port._fromListeningDescriptor} and C{_bindPath}, before 26.10 C{port}. The public C{adoptStreamPort} sets the
+    mode of the socket's file to 666, and removes the file at its end.
+
+    @param kind: the class of C{reactor}'s ports; L{None}: Twisted's own.
+    @raise NotSupported: this version of Twisted keeps the path elsewhere.
+    """
+    from twisted.internet import unix
+
+    listening: Any = (kind or unix.Port)._fromListeningDescriptor(reactor, descriptor, factory)
+    names = [name for name in ("_bindPath", "port") if isinstance(getattr(listening, name, None), bytes)]
+    if not names:
+        raise NotSupported("a Unix socket can't be shared by processes with this version of Twisted: no unix.Port.port")
+    # As if it were an abstract one, which has no file.
+    setattr(listening, names[0], b"\0" + getattr(listening, names[0]))
+    listening.backlog = backlog
+    leaveShared(listening)
+    listening.startListening()
+    return listening
 
 
 # TLS

@@ -1,7 +1,7 @@
 """
 A status page to look at, of a server that is only made up.
 
-    python -m tests.server.statusserver [PORT [quiet]]
+    python -m tests.server.statusserver [PORT [quiet | workers]]
 
 """
 
@@ -76,11 +76,22 @@ async def serve(reactor: Any, port: str = "0", load: str = "") -> None:
     """
     Serve at 127.0.0.1, for ever.
 
-    @param load: C{"quiet"}: nobody has ever connected.
+    @param load: C{"quiet"}: nobody has ever connected; C{"workers"}: the server has several processes.
     """
     statistics = Statistics()
-    app = StatusApp(statistics, {**asdict(Limits()), "maxConnections": None}, name="example.org")
 
+    def workers() -> list[dict[str, Any]]:
+        half = statistics.requests // 2
+        figures: dict[str, Any] = {"uptime": statistics.uptime, "requests": half, "accepted": 9, "open": 3}
+        first = {"worker": 1, "pid": 4711, "state": "ready", "cpu": statistics.uptime / 2, "memory": 54_000_000}
+        return [
+            {**first, **figures},
+            {**first, **figures, "worker": 2, "pid": 4712, "state": "draining"},
+            {"worker": 2, "pid": None, "state": "starting", **dict.fromkeys(figures, 0), "cpu": 0.0, "memory": None},
+        ]
+
+    limits = {**asdict(Limits()), "maxConnections": None}
+    app = StatusApp(statistics, limits, name="example.org", workers=workers if load == "workers" else None)
     server = HttpServer(app)
     listening = await server.listenOn(f"tcp:{port}:interface=127.0.0.1")
     print(f"http://127.0.0.1:{listening.getHost().port}/", flush=True)

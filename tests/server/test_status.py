@@ -344,6 +344,38 @@ class MetricsTests(StatusCase):
             },
         )
 
+    def test_workers(self) -> None:
+        """
+        Of two processes of one number, the one that serves.
+        """
+        row = {"pid": 9, "uptime": 2.5, "requests": 7, "accepted": 3, "open": 1, "cpu": 0.5, "memory": 1000}
+        rows = [
+            {"worker": 1, "state": "ready", **row},
+            {"worker": 2, "state": "ready", **row, "requests": 8},
+            {"worker": 2, "state": "starting", **row, "requests": 0, "memory": None},
+            {"worker": 3, "state": "starting", **row, "memory": None},
+        ]
+        self.app = StatusApp(self.statistics, workers=lambda: rows)
+        self.assertEqual(json.loads(self.get("/status.json").body)["workers"], rows)
+        families = {each.name: each for each in text_string_to_metric_families(self.get("/metrics").text())}
+        found = {
+            name: {sample.labels.get("worker"): sample.value for sample in family.samples}
+            for name, family in families.items()
+            if "_worker" in name
+        }
+        self.assertEqual(
+            found,
+            {
+                "wasinet_workers_ready": {None: 2.0},
+                "wasinet_worker_uptime_seconds": {"1": 2.5, "2": 2.5, "3": 2.5},
+                "wasinet_worker_requests": {"1": 7.0, "2": 8.0, "3": 7.0},
+                "wasinet_worker_connections_accepted": {"1": 3.0, "2": 3.0, "3": 3.0},
+                "wasinet_worker_connections_open": {"1": 1.0, "2": 1.0, "3": 1.0},
+                "wasinet_worker_cpu_seconds": {"1": 0.5, "2": 0.5, "3": 0.5},
+                "wasinet_worker_resident_memory_bytes": {"1": 1000.0, "2": 1000.0},
+            },
+        )
+
     def test_twoServers(self) -> None:
         """
         They have the same names, and nothing in common.

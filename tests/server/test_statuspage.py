@@ -157,6 +157,7 @@ def test_quiet(page: Page, port: int, tmp_path: Path) -> None:
         assert figures == nothing | dict.fromkeys(latencies, NONE)
         assert page.points()["p50"] == 0
         assert page.texts("#statuses tbody *") == page.texts("#refused tbody *")
+        assert not page.find("#workers").is_displayed()
         assert "none so far" in page.texts("#statuses td")
         totals = dict(zip(page.texts("#totals th"), page.texts("#totals td"), strict=True))
         totals.pop("started")
@@ -165,6 +166,27 @@ def test_quiet(page: Page, port: int, tmp_path: Path) -> None:
         script = page.browser.execute_script("return document.querySelector('script').outerHTML")
         for nonsense in ("NaN", "Infinity", "undefined", "null"):
             assert nonsense not in shown.replace(script, ""), nonsense
+        assert consoleErrors(page.browser) == []
+
+
+def test_workers(page: Page, port: int, tmp_path: Path) -> None:
+    """
+    A server of several processes has a table of these, and one process has none.
+    """
+    with running([*SERVER, str(port), "workers"], tmp_path) as process:
+        process.waitForPorts(port)
+        page.browser.get(f"http://127.0.0.1:{port}/")
+        page.waitForPoints(3)
+        rows = [row.replace("\u202f", " ") for row in page.texts("#workers tbody tr > *")]
+        first, second, third = (rows[start : start + 9] for start in (0, 9, 18))
+        assert first[:3] == ["1", "4711", "ready"]
+        assert first[7:] == ["50 %", "54 MB"]
+        assert float(first[5]) > 0
+        assert second[:3] == ["2", "4712", "draining"]
+        assert third[:3] == ["2", NONE, "starting"]
+        assert third[5:] == ["0", "0", "0 %", NONE]
+        assert page.find("#workers").is_displayed()
+        assert page.browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
         assert consoleErrors(page.browser) == []
 
 

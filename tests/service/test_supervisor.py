@@ -23,10 +23,11 @@ from tests.service.test_httpoptions import parse
 from tests.support import temporaryDirectory
 from wasinet_twisted.service import httpserving as command
 from wasinet_twisted.service import reloading
+from wasinet_twisted.service.adopting import AdoptingReactor
 from wasinet_twisted.service.app import AppFailed, appFiles, loadApp
 from wasinet_twisted.service.http import HttpAppService, makeService
 from wasinet_twisted.service.listening import Launch
-from wasinet_twisted.service.reloading import AdoptingReactor, Reported, Supervisor, Worker, _Life
+from wasinet_twisted.service.reloading import Reported, Supervisor, Worker, _Life
 from wasinet_twisted.service.signals import Signals
 
 

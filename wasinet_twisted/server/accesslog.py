@@ -15,6 +15,7 @@ import os
 import stat
 import sys
 import time
+from collections.abc import Sequence
 from time import gmtime, strftime
 from typing import Any
 
@@ -67,12 +68,15 @@ class AccessLog:
     Lines that don't fit are lost, and the log says how many.
     """
 
-    def __init__(self, path: str, *, format: str = "combined", reactor: Any = None) -> None:
+    def __init__(
+        self, path: str, *, format: str = "combined", descriptor: int | None = None, reactor: Any = None
+    ) -> None:
         """
         Open the log. The end of the reactor and the exit of the process close a log that is still open.
 
         @param path: a file, which is appended to, or a FIFO; C{"-"} is the standard output.
         @param format: C{"combined"} or C{"json"}.
+        @param descriptor: what is written to instead of the file, all the time.
         @raise OSError: it can't be opened.
         @raise InvalidArgument: there is no such format.
         """
@@ -81,6 +85,7 @@ class AccessLog:
         self._reactor: Any = theReactor(reactor)
         self._path = path
         self._json = format == "json"
+        self._descriptor = descriptor
         self._writer = LineWriter(self._open(), self._note, _reportLoss)
         self._lines: list[bytes] = []
         self._size = 0
@@ -148,6 +153,16 @@ class AccessLog:
             f'"{escape(referer or "-")}" "{escape(agent or "-")}" {seconds:.6f} {"-" if complete else "X"} '
             f"{tls or '-'} {trace.requestId or '-' if trace is not None else '-'}\n"
         )
+
+    def relay(self, lines: Sequence[bytes]) -> None:
+        """
+        Write lines that another process has made.
+
+        @param lines: each with the newline that ends it.
+        """
+        if not self._closed:
+            self._handOver()
+            self._writer.write(lines)
 
     def _now(self) -> str:
         second = int(self._reactor.seconds())
@@ -225,7 +240,7 @@ class AccessLog:
         Open the file by its name anew, after it has been moved away. What was logged before still goes to the old
         file. If the new file can't be opened, the old one is used further.
         """
-        if self._path == "-" or self._closed:
+        if self._path == "-" or self._descriptor is not None or self._closed:
             return
         self._handOver()
         try:
@@ -240,6 +255,8 @@ class AccessLog:
         self._writer.exchange(file)
 
     def _open(self) -> int:
+        if self._descriptor is not None:
+            return os.dup(self._descriptor)
         if self._path == "-":
             # Not sys.stdout: twistd makes a log of that.
             return os.dup(sys.__stdout__.fileno() if sys.__stdout__ is not None else 1)

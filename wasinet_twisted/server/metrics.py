@@ -7,7 +7,8 @@ pays nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -83,15 +84,58 @@ class StatisticsCollector(Collector):
         )
 
 
+class WorkersCollector(Collector):
+    """
+    Gives what each process of a server does.
+    """
+
+    def __init__(self, workers: Callable[[], list[dict[str, Any]]]) -> None:
+        self._workers = workers
+
+    def describe(self) -> list[Metric]:
+        """
+        Nothing beforehand, see L{StatisticsCollector.describe}.
+        """
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """
+        The metrics as they are now.
+        """
+        # While one takes another's place there are two of a number: the one that serves counts.
+        rows = {row["worker"]: row for row in sorted(self._workers(), key=lambda row: bool(row["state"] == "ready"))}
+        ready = sum(row["state"] == "ready" for row in rows.values())
+        yield GaugeMetricFamily("wasinet_workers_ready", "Workers that serve.", ready)
+        for name, key, kind, what in _WORKER:
+            family = kind(f"wasinet_worker_{name}", what, labels=["worker"])
+            for number, row in sorted(rows.items()):
+                if row[key] is not None:
+                    family.add_metric([str(number)], row[key])
+            yield family
+
+
+# Of the process that each worker is at present: with another one these begin anew. The sums above never do.
+_WORKER = (
+    ("uptime_seconds", "uptime", GaugeMetricFamily, "How long the worker's process has lived."),
+    ("requests", "requests", CounterMetricFamily, "Requests given to the worker's handler."),
+    ("connections_accepted", "accepted", CounterMetricFamily, "Connections that the worker has accepted."),
+    ("connections_open", "open", GaugeMetricFamily, "The worker's connections that are open."),
+    ("cpu_seconds", "cpu", CounterMetricFamily, "Processor time that the worker has used."),
+    ("resident_memory_bytes", "memory", GaugeMetricFamily, "The worker's memory, what it shares included."),
+)
+
+
 class Metrics:
     """
     The text that Prometheus scrapes.
     """
 
-    def __init__(self, statistics: Statistics) -> None:
+    def __init__(self, statistics: Statistics, workers: Callable[[], list[dict[str, Any]]] | None = None) -> None:
         # Of its own: two servers in one process would otherwise be at odds over the names.
         self._registry = CollectorRegistry()
         self._registry.register(StatisticsCollector(statistics))
+        if workers is not None:
+            self._registry.register(WorkersCollector(workers))
         # Memory, processor time and descriptors of the process.
         ProcessCollector(registry=self._registry)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
+from dataclasses import replace
 from typing import Any, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -290,6 +291,16 @@ class HttpServer(ConnectionFactory):
             if stopped is not None:
                 stopping.append(stopped)
         return DeferredList(stopping, consumeErrors=True).addCallback(lambda _: None)
+
+    def idleAtDrain(self, seconds: float) -> None:
+        """
+        Set another C{ServerLimits.drainIdle}, also for the connections that are open.
+        """
+        self.limits = replace(self.limits, drainIdle=seconds)
+        self._timing = timingOf(self.limits)
+        for protocol in self.connections:
+            assert isinstance(protocol, HttpProtocol)
+            protocol.connection.clock.timing = self._timing
 
     def drain(self, deadline: float | None = None) -> Deferred[None]:
         """

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil, frexp
 from typing import Any
 
@@ -50,6 +50,7 @@ def _edge(index: int) -> float:
 
 
 EDGES = tuple(map(_edge, range(_BUCKETS)))
+_INDEXES = {edge: index for index, edge in enumerate(EDGES)}
 
 
 def _bucketOf(units: int) -> int:
@@ -259,3 +260,62 @@ class Statistics:
             ],
             "dropped": dict(sorted(self.drops.items())),
         }
+
+    @classmethod
+    def fromSnapshot(cls, snapshot: Mapping[str, Any]) -> Statistics:
+        """
+        Return the counters that a snapshot was made of, in this process or another. The times are not taken over.
+
+        @raise LookupError: C{snapshot} is none.
+        """
+        found = cls()
+        connections, requests, latency = snapshot["connections"], snapshot["requests"], snapshot["latency"]
+        found.openConnections, found.accepted = connections["open"], connections["accepted"]
+        found.requests, found.abandonedRequests = requests["total"], requests["abandoned"]
+        found.bytesReceived, found.bytesSent = snapshot["bytes"]["received"], snapshot["bytes"]["sent"]
+        found.seconds = latency["sum"]
+        for edge, count in latency["buckets"]:
+            found.buckets[_INDEXES[edge]] = count
+        found.refusedRequests = found.requests - latency["count"] - found.abandonedRequests - requests["inFlight"]
+        for status, count in snapshot["statuses"].items():
+            found.statuses[int(status)] = count
+        for each in snapshot["refused"]:
+            found.refusals[each["status"], each["reason"]] = each["count"]
+        found.drops.update(snapshot["dropped"])
+        return found
+
+    def merge(self, other: Statistics, since: Statistics | None = None) -> None:
+        """
+        Count what C{other} has counted, too.
+
+        @param since: how C{other} was when it was merged before; only what came later is counted.
+        """
+        # The difference first: what is added to the sum of latencies is never negative then, not by a rounding either.
+        then = _NOTHING if since is None else since
+        for name in _SUMS:
+            setattr(self, name, getattr(self, name) + (getattr(other, name) - getattr(then, name)))
+        for counts, new, old in (
+            (self.statuses, other.statuses, then.statuses),
+            (self.buckets, other.buckets, then.buckets),
+        ):
+            for index, (now, before) in enumerate(zip(new, old, strict=True)):
+                if now != before:
+                    counts[index] += now - before
+        for key, count in other.refusals.items():
+            self.refusals[key] += count - then.refusals[key]
+        for reason, count in other.drops.items():
+            self.drops[reason] += count - then.drops[reason]
+
+
+# What merge() adds up, beside the histogram and what is counted by name.
+_SUMS = (
+    "openConnections",
+    "accepted",
+    "requests",
+    "abandonedRequests",
+    "refusedRequests",
+    "bytesReceived",
+    "bytesSent",
+    "seconds",
+)
+_NOTHING = Statistics()

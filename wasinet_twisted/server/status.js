@@ -213,8 +213,22 @@
     return rows;
   }
 
+  function fillWorkers(shown, sample) {
+    const { now } = sample, last = shown.at(-2), before = new Map();
+    for (const each of last?.now.workers ?? []) before.set(each.pid, each);
+    const passed = Math.max(sample.time - (last?.time ?? 0), 0.001);
+    byId("workers-section").hidden = now.workers === undefined;
+    fill("workers", (now.workers ?? []).map((each) => {
+      const then = before.get(each.pid), since = (key) => then && (each[key] - then[key]) / passed;
+      return [String(each.worker), or(String, each.pid), each.state, ago(each.uptime), count(each.requests),
+        or(scaled, since("requests")), count(each.open), or((value) => `${(100 * value).toFixed(0)}\u202f%`, since("cpu")),
+        or(bytes, each.memory)];
+    }));
+  }
+
   function fillTables(shown, sample) {
     const { now } = sample;
+    fillWorkers(shown, sample);
     const then = earlier(shown, now, RECENT).now, minute = earlier(shown, now, MINUTE).now;
     const total = Object.values(now.statuses).reduce((sum, n) => sum + n, 0);
     fill("statuses", Object.entries(now.statuses).map(([status, n]) =>

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -54,6 +54,7 @@ class StatusApp:
         version: str = __version__,
         hosts: Iterable[str] | None = (),
         readiness: Readiness | None = None,
+        workers: Callable[[], list[dict[str, Any]]] | None = None,
     ) -> None:
         """
         @param limits: the server's bounds by name, shown as they are; L{None}
@@ -63,8 +64,12 @@ class StatusApp:
         @param hosts: host names, without a port, that it answers to as well. L{None}: it answers to all names; what
             stands in front has to protect it then.
         @param readiness: what C{/readyz} tells; L{None}: the server is always ready.
+        @param workers: gives what each of the server's processes does, if it has several:
+            C{worker} (a number), C{pid}, C{state}, C{uptime} and C{cpu} in seconds, C{requests}, C{accepted} and
+            C{open} connections, C{memory} in bytes.
         @raise InvalidArgument: one of C{hosts} is no host name.
         """
+        self._workers = workers
         self._statistics = statistics
         self._limits = dict(limits or {})
         self._name = name
@@ -95,14 +100,15 @@ class StatusApp:
 
     def snapshot(self) -> dict[str, Any]:
         """
-        What C{/status.json} holds: the statistics' snapshot, whose it is, the limits, and whether the compiled twins
-        are used.
+        What C{/status.json} holds: the statistics' snapshot, whose it is, its workers, the limits, and whether the
+        compiled twins are used.
         """
         return {
             "name": self._name,
             "version": self._version,
             "speed": str(speed()),
             **self._statistics.snapshot(),
+            **({} if self._workers is None else {"workers": self._workers()}),
             "limits": self._limits,
         }
 
@@ -122,7 +128,7 @@ class StatusApp:
                 from . import metrics
             except ImportError:
                 return _response(501, _TEXT, _HINT)
-            self._metrics = metrics.Metrics(self._statistics)
+            self._metrics = metrics.Metrics(self._statistics, self._workers)
             self._metricsType = metrics.CONTENT_TYPE
         return _response(200, self._metricsType, self._metrics.text())
 

@@ -189,6 +189,15 @@ def loadAsgiApp(text: str, factory: bool) -> App:
     return app
 
 
+def preload(options: Options) -> None:
+    """
+    Import the app, or the factory that makes one in each worker, for workers that are forked later.
+
+    @raise AppFailed: with one line that says why not.
+    """
+    load("app", options["app"], "app", "an ASGI app")
+
+
 def makeService(options: Options) -> IService:
     """
     What twistd and twist call.

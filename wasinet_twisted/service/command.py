@@ -5,8 +5,9 @@ What each command's service is made of: its servers, their access log, and what 
 from __future__ import annotations
 
 import select
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 from twisted.application.service import MultiService, Service
@@ -18,91 +19,16 @@ from twisted.python.usage import Options, UsageError
 from ..net.reactors import theReactor
 from ..server.accesslog import FORMATS, AccessLog
 from ..server.serving import HttpServer, announceHttp
+from .httpservice import HttpService
 from .listening import Launch, ListeningService
 from .servicelog import checkLog
 from .signals import Signals
 from .stopping import shutDown
 from .versions import versionLine
+from .workers.options import checkCount, checkMaxRequests, checkShared, cores
+from .workers.worker import Worker
 
 log = Logger()
-
-
-class HttpService(MultiService):
-    """
-    One HTTP server, on any number of endpoints.
-    """
-
-    def __init__(
-        self,
-        server: HttpServer,
-        endpoints: Sequence[str],
-        launch: Launch,
-        reactorFor: Callable[[str], Any],
-        announce: Callable[[IListeningPort], object] = announceHttp,
-        stopsAfter: Callable[[], Deferred[None]] | None = None,
-    ) -> None:
-        """
-        @param reactorFor: gives the reactor for an endpoint.
-        @param announce: says in the log that the server listens on a port.
-        @param stopsAfter: called at the stop. Until its Deferred fires, all goes on as before.
-        """
-        super().__init__()
-        self.server = server
-        self._stopsAfter = stopsAfter
-        self._whenStopped: list[Deferred[None]] = []
-        for endpoint in endpoints:
-            service = ListeningService(
-                endpoint, server, launch, announce=announce, ends=False, reactor=reactorFor(endpoint)
-            )
-            service.setServiceParent(self)
-
-    def startService(self) -> None:
-        """
-        Listen, also after it has been stopped.
-        """
-        self.server.begin()
-        super().startService()
-
-    def stopService(self) -> Deferred[None]:
-        """
-        Stop listening, and let the requests in flight be answered.
-        """
-        if self._stopsAfter is None:
-            stopped = self._stop()
-        else:
-            stopped = self._stopsAfter().addCallback(lambda _: self._stop())
-        return stopped.addBoth(self._stopped)
-
-    def whenStopped(self) -> Deferred[None]:
-        """
-        Return what fires when the next stop is over.
-        """
-        self._whenStopped.append(Deferred())
-        return self._whenStopped[-1]
-
-    def _stop(self) -> Deferred[None]:
-        closed: Deferred[Any] = super().stopService()
-        drained = self.server.drain()
-        if count := self.server.busy():
-            log.info(
-                "connections with requests in flight: {count}; at most {deadline} s; a second signal ends them",
-                count=count,
-                deadline=self.server.limits.drain,
-            )
-        return closed.addCallback(lambda _: drained)
-
-    def _stopped(self, result: Any) -> Any:
-        waiting, self._whenStopped = self._whenStopped, []
-        for each in waiting:
-            each.callback(None)
-        return result
-
-    def reload(self) -> None:
-        """
-        Read certificates anew.
-        """
-        for each in self:
-            each.reload()
 
 
 class AccessLogService(Service):
@@ -112,10 +38,22 @@ class AccessLogService(Service):
     @ivar log: L{None} while it isn't open.
     """
 
-    def __init__(self, path: str, launch: Launch, *, format: str = "combined", reactor: Any = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        launch: Launch,
+        *,
+        format: str = "combined",
+        descriptor: int | None = None,
+        reactor: Any = None,
+    ) -> None:
+        """
+        @param descriptor: see L{AccessLog}.
+        """
         self._path = path
         self._launch = launch
         self._format = format
+        self._descriptor = descriptor
         self._reactor = reactor
         self._servers: list[HttpServer] = []
         self.log: AccessLog | None = None
@@ -143,7 +81,7 @@ class AccessLogService(Service):
 
     def _open(self) -> None:
         try:
-            self.log = AccessLog(self._path, format=self._format, reactor=self._reactor)
+            self.log = AccessLog(self._path, format=self._format, descriptor=self._descriptor, reactor=self._reactor)
         except OSError as error:
             self._launch.fail(OSError(f"can't write the access log {self._path}: {error.strerror}"))
         self._set(self.log)
@@ -177,24 +115,38 @@ class CommandService(MultiService):
     @ivar launch: how it was started.
     """
 
-    def __init__(self, launch: Launch, *, reloads: bool = True, reactor: Any = None) -> None:
+    def __init__(
+        self, launch: Launch, *, reloads: bool = True, worker: Worker | None = None, reactor: Any = None
+    ) -> None:
         """
         @param reloads: does SIGHUP mean to reload?
+        @param worker: if this is a worker: it is to its parent that others send signals.
         """
         super().__init__()
         self.launch = launch
         self._reactor: Any = theReactor(reactor)
         self._accessLog: AccessLogService | None = None
         self._shutdown: tuple[Callable[[], Any], float] | None = None
-        self._signals = Signals(launch, self.reload if reloads else None, self._reactor)
+        if worker is None:
+            self._signals = Signals(launch, self.reload if reloads else None, self._reactor)
+        else:
+            self._signals = Signals(launch, None, self._reactor, stops=[signal.SIGTERM], asks=worker.asks)
+            worker.setServiceParent(self)
 
-    def logTo(self, options: Options) -> None:
+    def logTo(self, options: CommandOptions) -> None:
         """
         Have an access log, if C{options} want one. It is for the servers that are added after this.
         """
         if options["access-log"] is not None:
             format = options["access-log-format"] or "combined"
-            self._accessLog = AccessLogService(options["access-log"], self.launch, format=format, reactor=self._reactor)
+            worker: Worker | None = options.worker
+            self._accessLog = AccessLogService(
+                options["access-log"],
+                self.launch,
+                format=format,
+                descriptor=None if worker is None else worker.accessLog,
+                reactor=self._reactor,
+            )
             self._accessLog.setServiceParent(self)
 
     def serveHttp(
@@ -292,16 +244,34 @@ class CommandOptions(Options):
             None,
             "The log of the service itself: text, as Twisted has it, or json, an object a line.",
         ],
+        ["workers", None, None, "Serve by so many processes; auto: one for each processor."],
+        [
+            "max-requests",
+            None,
+            None,
+            "Replace a worker after so many requests and up to a tenth more; 1000:50: up to 50 more.",
+        ],
     ]
     optFlags: ClassVar = [
         ["asyncio", None, "Run on the reactor for asyncio programs: the app may use asyncio and its libraries."],
+        ["pin", None, "Keep each worker on a processor core of its own."],
+        ["preload", None, "Import the app once, and fork the workers: they share its memory."],
     ]
+
+    # Of a worker, set by what starts it.
+    worker: Worker | None = None
+    launch: Launch | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.arguments: list[str] = []
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """
         Parse them. Below twistd or twist, a wrong one is one line on the standard error and status 1: these print all
         their options as well.
         """
+        self.arguments = list(options or ())
         try:
             super().parseOptions(options)
         except UsageError as error:
@@ -324,6 +294,7 @@ class CommandOptions(Options):
         """
         self._checkAccessLog()
         checkLog(self)
+        self._checkWorkers()
         if getattr(self, "parent", None) is not None:
             # Without twistd or twist above them, it's for whoever parses them to choose.
             installReactor(forAsyncio=self.isForAsyncio())
@@ -333,6 +304,27 @@ class CommandOptions(Options):
         Does what the command runs need an asyncio event loop? A command whose apps always do says so here.
         """
         return bool(self["asyncio"])
+
+    def endpoints(self) -> Iterable[tuple[str, str]]:
+        """
+        Return what is listened on for clients, with the name of the option that says so.
+        """
+        return ()
+
+    def _checkWorkers(self) -> None:
+        count, requests = self["workers"], self["max-requests"]
+        if count is None:
+            for option in ("max-requests", "pin", "preload"):
+                if self[option]:
+                    raise UsageError(f"--{option}: it is for workers, and there is no --workers")
+            return
+        self["workers"] = checkCount(count)
+        if requests is not None:
+            self["max-requests"] = checkMaxRequests(requests)
+        if self["pin"] and not cores():
+            raise UsageError("--pin: this system doesn't keep processes on processor cores")
+        for option, endpoint in self.endpoints():
+            checkShared(option, endpoint)
 
     def _checkAccessLog(self) -> None:
         path, format = self["access-log"], self["access-log-format"]

@@ -4,6 +4,7 @@ C{twistd wasinet-echo}: the article's two echo servers.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from twisted.application.service import IService
@@ -16,13 +17,14 @@ from ..http import WasiResponse
 from ..net import ConnectionFactory, WasiTcpConn
 from ..server.limits import ServerLimits
 from ..server.request import Request
-from ..server.serving import HttpServer
+from ..server.serving import HttpServer, announceHttp
 from ..server.urls import urlOf
 from .command import CommandOptions, CommandService
 from .endpoints import checkEndpoint
 from .limits import raiseDescriptors, withinDescriptors
 from .listening import Launch, ListeningService
 from .standardoutput import neverBlock
+from .workers.parent import Announce, WorkersService
 
 log = Logger()
 
@@ -71,7 +73,15 @@ class Options(CommandOptions):
             self["tcp"] = [DEFAULT_TCP]
         if self["access-log"] is not None and not self["http"]:
             raise UsageError("--access-log: there is no HTTP endpoint whose requests could be logged")
+        if self["max-requests"] is not None and not self["http"]:
+            raise UsageError("--max-requests: there is no HTTP endpoint whose requests could be counted")
         super().postOptions()
+
+    def endpoints(self) -> Iterable[tuple[str, str]]:
+        """
+        See L{CommandOptions.endpoints}.
+        """
+        return [(kind, endpoint) for kind in ("http", "tcp") for endpoint in self[kind]]
 
 
 async def echoHttp(request: Request) -> WasiResponse:
@@ -108,15 +118,34 @@ class EchoService(CommandService):
     """
 
     def __init__(self, options: Options, *, reactor: Any = None) -> None:
-        super().__init__(Launch.fromOptions(options), reactor=reactor)
+        worker = options.worker
+        super().__init__(Launch.fromOptions(options), worker=worker, reactor=reactor)
         self.logTo(options)
         limits = withinDescriptors(LIMITS, raiseDescriptors(self._reactor))
+        announcesHttp, announcesTcp, reactorFor = announceHttp, announceTcp, (lambda _: self._reactor)
+        if worker is not None:
+            announcesHttp = announcesTcp = worker.announce
+            reactorFor = worker.reactorFor
+            worker.expects(len(options["http"]) + len(options["tcp"]))
         if options["http"]:
-            self.serveHttp(HttpServer(echoHttp, limits=limits, reactor=reactor), options["http"])
+            server = HttpServer(echoHttp, limits=limits, reactor=reactor)
+            if worker is not None:
+                worker.serves(server)
+            self.serveHttp(server, options["http"], announce=announcesHttp, reactorFor=reactorFor)
         for endpoint in options["tcp"]:
             factory = ConnectionFactory(echoTcp, reactor=reactor)
-            service = ListeningService(endpoint, factory, self.launch, announce=announceTcp, reactor=reactor)
+            if worker is not None:
+                worker.shares(factory)
+            service = ListeningService(
+                endpoint, factory, self.launch, announce=announcesTcp, reactor=reactorFor(endpoint)
+            )
             service.setServiceParent(self)
+
+
+def preload(_: Options) -> None:
+    """
+    There is no app to import.
+    """
 
 
 def makeService(options: Options) -> IService:
@@ -124,4 +153,7 @@ def makeService(options: Options) -> IService:
     What twistd and twist call.
     """
     neverBlock(options)
+    if options["workers"] is not None and options.worker is None:
+        announcements: dict[str, Announce] = dict.fromkeys(options["http"], announceHttp)
+        return WorkersService(options, {**announcements, **dict.fromkeys(options["tcp"], announceTcp)}, LIMITS)
     return EchoService(options)

@@ -35,6 +35,17 @@ class Options(ServingOptions):
     ]
 
 
+def preload(options: Options) -> None:
+    """
+    Import the app, for workers that are forked later.
+
+    @raise AppFailed: with one line that says why not.
+    """
+    loadApp(options["app"])
+    if options["shutdown"] is not None:
+        loadShutdown(options["shutdown"])
+
+
 def makeService(options: Options) -> IService:
     """
     What twistd and twist call.

@@ -4,22 +4,22 @@ What the commands that serve an app by HTTP share: their options, and the app's 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, ClassVar
 
 from twisted.application.service import IService
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.usage import UsageError
 
 from ..errors import InvalidArgument
-from ..server.limits import DEFAULT_SERVER_LIMITS
+from ..server.limits import DEFAULT_SERVER_LIMITS, ServerLimits
 from ..server.readiness import Readiness
 from ..server.serving import Handler, HttpServer, announceHttp
+from ..server.statistics import Statistics
 from ..server.statushost import checkName
 from ..server.urls import isLoopback, urlOf
 from .app import AppFailed, appFiles
@@ -29,8 +29,9 @@ from .limits import limitsByName, raiseDescriptors, secondsOf, withinDescriptors
 from .listening import Launch
 from .reloading import WORKER_DRAIN, Reported, Supervisor, commandAgain, reported
 from .standardoutput import neverBlock
-from .stopping import SHUTDOWN_DEADLINE
+from .stopping import SHUTDOWN_DEADLINE, drainDelay
 from .tracing import checkTracing, tracingOf
+from .workers.parent import WorkersService
 
 log = Logger()
 
@@ -71,14 +72,6 @@ class ServingOptions(CommandOptions):
         self["status-host"] = []
         self["limits"] = DEFAULT_SERVER_LIMITS
         self["drain-delay"] = 0.0
-        self.arguments: list[str] = []
-
-    def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """
-        Parse them, and keep them for C{--reload}.
-        """
-        self.arguments = list(options or ())
-        super().parseOptions(options)
 
     def parseArgs(self, *arguments: str) -> None:
         """
@@ -86,6 +79,12 @@ class ServingOptions(CommandOptions):
         """
         if arguments:
             raise UsageError(f"{arguments[0]!r} is no option; --app names the {self.example}")
+
+    def endpoints(self) -> Iterable[tuple[str, str]]:
+        """
+        See L{CommandOptions.endpoints}.
+        """
+        return [("listen", each) for each in self["listen"]]
 
     def opt_listen(self, endpoint: str) -> None:
         """
@@ -138,6 +137,8 @@ class ServingOptions(CommandOptions):
         if not self["listen"]:
             self["listen"] = [DEFAULT_LISTEN]
         if self["reload"]:
+            if self["workers"] is not None:
+                raise UsageError("--reload: it is for development, with one process; leave out --workers")
             if Launch.fromOptions(self).daemon:
                 raise UsageError("--reload: it is for development, not for a daemon; run twistd with -n")
             for endpoint in (*self["listen"], *self["status"]):
@@ -186,10 +187,12 @@ class HttpAppService(CommandService):
         @param worker: if it is restarted by a parent.
         @param shutdown: the app's function to call at the end.
         """
-        super().__init__(Launch.fromOptions(options), reactor=reactor)
+        member = options.worker
+        super().__init__(Launch.fromOptions(options), worker=member, reactor=reactor)
+        self._member = member
         self.logTo(options)
         limits = withinDescriptors(options["limits"], raiseDescriptors(self._reactor))
-        reactorFor = None
+        reactorFor = None if member is None else member.reactorFor
         if worker is not None:
             limits = replace(limits, drain=min(limits.drain, WORKER_DRAIN))
             worker.setServiceParent(self)
@@ -197,20 +200,19 @@ class HttpAppService(CommandService):
         if shutdown is not None:
             self.atStop(shutdown, SHUTDOWN_DEADLINE if worker is None else WORKER_DRAIN)
         self.server = server = HttpServer(handler, limits=limits, tracing=tracingOf(options), reactor=reactor)
+        if member is not None:
+            member.serves(server)
+            member.expects(len(options["listen"]))
         self.readiness = Readiness()
-        # A developer who edits a file waits for no load balancer.
-        self._drainDelay: float = options["drain-delay"] if worker is None else 0.0
+        # A developer who edits a file waits for no load balancer; workers end when their parent has waited.
+        self._drainDelay: float = options["drain-delay"] if worker is None and member is None else 0.0
         # How many endpoints are not listened on yet.
         self._unannounced = self._endpoints = len(options["listen"])
         served = self.serveHttp(
             server, options["listen"], announce=self.announce, reactorFor=reactorFor, stopsAfter=self._drains
         )
-        if options["status"]:
-            from ..server.status import StatusApp
-
-            hosts = [*options["status-host"], *namesOf(options["status"])]
-            page = StatusApp(server.statistics, limitsByName(limits), hosts=hosts, readiness=self.readiness)
-            pages = HttpServer(page, limits=STATUS_LIMITS, reactor=reactor)
+        if options["status"] and member is None:
+            pages = statusServer(options, server.statistics, limits, self.readiness, reactor=reactor)
             self.serveHttp(
                 pages,
                 options["status"],
@@ -242,9 +244,13 @@ class HttpAppService(CommandService):
 
     def announce(self, port: IListeningPort) -> None:
         """
-        Say in the log that the app is served on C{port}. With the last one, the server is ready.
+        Say in the log that the app is served on C{port}; a worker tells its parent. With the last one, the server is
+        ready.
         """
-        announceHttp(port)
+        if self._member is None:
+            announceHttp(port)
+        else:
+            self._member.announce(port)
         self._unannounced -= 1
         if self._unannounced == 0 and self.readiness.state == "starting":
             self.readiness.state = "ready"
@@ -252,11 +258,51 @@ class HttpAppService(CommandService):
     def _drains(self) -> Deferred[None]:
         delay = self._drainDelay if self.readiness.isReady() else 0.0
         self.readiness.state = "draining"
-        if not delay:
-            return succeed(None)
-        log.info("/readyz says draining; listening stops in {delay:g} s; a second signal ends the process", delay=delay)
-        waited: Deferred[None] = deferLater(self._reactor, delay)
-        return waited
+        return drainDelay(delay, self._reactor)
+
+
+def statusServer(
+    options: ServingOptions,
+    statistics: Statistics,
+    limits: ServerLimits,
+    readiness: Readiness,
+    workers: Callable[[], list[dict[str, Any]]] | None = None,
+    *,
+    reactor: Any = None,
+) -> HttpServer:
+    """
+    Return the server of the status pages.
+    """
+    from ..server.status import StatusApp
+
+    hosts = [*options["status-host"], *namesOf(options["status"])]
+    page = StatusApp(statistics, limitsByName(limits), hosts=hosts, readiness=readiness, workers=workers)
+    return HttpServer(page, limits=STATUS_LIMITS, reactor=reactor)
+
+
+def parentOf(options: ServingOptions, *, reactor: Any = None) -> WorkersService:
+    """
+    Return the parent of workers that serve the app, with the status pages of all of them.
+    """
+    parent = WorkersService(
+        options,
+        dict.fromkeys(options["listen"], announceHttp),
+        options["limits"],
+        options["drain-delay"],
+        reactor=reactor,
+    )
+    if options["status"]:
+        pages = statusServer(
+            options,
+            parent.crew.totals.statistics,
+            options["limits"],
+            parent.readiness,
+            parent.crew.rows,
+            reactor=reactor,
+        )
+        stopsAfter = parent.whenServed
+        parent.serveHttp(pages, options["status"], logged=False, announce=announceStatus, stopsAfter=stopsAfter)
+    return parent
 
 
 def serviceOf(options: ServingOptions, make: Callable[[Reported | None], IService]) -> IService:
@@ -266,6 +312,9 @@ def serviceOf(options: ServingOptions, make: Callable[[Reported | None], IServic
     @param make: loads the app and makes its service, for a parent that restarts it, or for none. It may raise
         L{AppFailed}.
     """
+    if options["workers"] is not None and options.worker is None:
+        neverBlock(options)
+        return parentOf(options)
     launch = Launch.fromOptions(options)
     worker = reported() if options["reload"] else None
     if options["reload"] and worker is None:

@@ -17,6 +17,9 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 _UNSHOWN = "(can't be shown)"
 
+# Where an event of another process has what L{detailsOf} returned there.
+DETAILS = "wasinet_details"
+
 
 def jsonLine(event: dict[str, Any]) -> str:
     """
@@ -31,15 +34,25 @@ def jsonLine(event: dict[str, Any]) -> str:
         "time": _shown(_time, event.get("log_time"), None),
         "level": _shown(lambda level: level.name, event.get("log_level"), "info"),
         "logger": _shown(_text, event.get("log_namespace"), "-"),
-        "message": _shown(formatEvent, event, _UNSHOWN),
     }
-    for name, key in (("system", "log_system"), ("requestId", "requestId"), ("traceId", "traceId")):
-        if event.get(key) not in (None, "-"):
-            entry[name] = _shown(_text, event[key], _UNSHOWN)
+    if event.get("log_system") not in (None, "-"):
+        entry["system"] = _shown(_text, event["log_system"], _UNSHOWN)
+    entry |= event.get(DETAILS) or detailsOf(event)
+    return _encode(entry) + "\n"
+
+
+def detailsOf(event: dict[str, Any]) -> dict[str, Any]:
+    """
+    Return C{message}, and where there are such C{requestId}, C{traceId} and C{failure} of L{jsonLine}.
+    """
+    details: dict[str, Any] = {"message": _shown(formatEvent, event, _UNSHOWN)}
+    for name in ("requestId", "traceId"):
+        if event.get(name) not in (None, "-"):
+            details[name] = _shown(_text, event[name], _UNSHOWN)
     failure = event.get("log_failure")
     if failure is not None:
-        entry["failure"] = _failure(failure)
-    return _encode(entry) + "\n"
+        details["failure"] = _failure(failure)
+    return details
 
 
 def _failure(failure: Failure) -> dict[str, Any]:

@@ -58,8 +58,12 @@ class Launch:
     @classmethod
     def fromOptions(cls, options: Options) -> Launch:
         """
-        @param options: the command's, with its name as C{command}; their parents are twistd's or twist's.
+        @param options: the command's, with its name as C{command}; their parents are twistd's or twist's. Those of a
+            worker have a C{launch}.
         """
+        launch: Launch | None = getattr(options, "launch", None)
+        if launch is not None:
+            return launch
         parent = getattr(options, "parent", None)
         given: dict[str, Any] = {} if parent is None else dict(parent)
         command: str = options.command  # type: ignore[attr-defined]
@@ -122,6 +126,7 @@ class ListeningService(Service):
     """
     Listens on one endpoint and runs a handler over each connection.
 
+    @ivar endpoint: as a Twisted endpoint string.
     @ivar port: what it listens with; L{None} while it doesn't.
     """
 
@@ -139,7 +144,7 @@ class ListeningService(Service):
         @param announce: called with the port once this listens, to say so in the log.
         @param ends: are the factory's connections to be ended when this stops, or is that for others to do?
         """
-        self._text = endpoint
+        self.endpoint = endpoint
         self._factory = factory
         self._launch = launch
         self._announce = announce
@@ -167,17 +172,17 @@ class ListeningService(Service):
             self._listen()
 
     def _listen(self) -> None:
-        endpoint = endpointFromString(self._reactor, self._text)
+        endpoint = endpointFromString(self._reactor, self.endpoint)
         alpn = [name.decode("ascii") for name in self._factory.acceptableProtocols()]
         try:
-            self._certificates = withCertificates(endpoint, self._text, alpn)
+            self._certificates = withCertificates(endpoint, self.endpoint, alpn)
         except (InvalidArgument, NotSupported) as error:
-            self._launch.fail(listenFailed(self._text, error))
+            self._launch.fail(listenFailed(self.endpoint, error))
         listening: Deferred[Any] = self._factory.listen(endpoint)
         self._listening = listening
         listening.addCallbacks(self._started, self._failed)
         if self._error is not None:
-            self._launch.fail(listenFailed(self._text, self._error))
+            self._launch.fail(listenFailed(self.endpoint, self._error))
         self._starting = False
 
     def _started(self, port: IListeningPort) -> None:
@@ -193,7 +198,7 @@ class ListeningService(Service):
             # stopService has given up on it.
             return
         # An endpoint that takes its time has failed: the start is over, so the reactor has to be stopped.
-        log.critical("{error}", error=listenFailed(self._text, failure.value))
+        log.critical("{error}", error=listenFailed(self.endpoint, failure.value))
         self._reactor.stop()
 
     def stopService(self) -> Deferred[None]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -28,8 +27,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..net import ConnectionFactory, WasiTcpConn
 from ..net.reactors import theReactor
+from .adopting import TCP, AdoptingReactor, held
 from .app import appFiles
 from .command import CommandService
 from .listening import Launch, ListeningService
@@ -48,9 +47,6 @@ _REPORT = 3
 _LIFE = 4
 _FIRST = 5
 
-# Those whose sockets are TCP's, whatever is spoken over these. The file of a Unix socket is its listener's to remove.
-_KEPT = ("tcp:", "tcp6:", "ssl:", "haproxy:tcp:", "haproxy:tcp6:", "haproxy:ssl:")
-
 
 class Supervisor(CommandService):
     """
@@ -68,11 +64,9 @@ class Supervisor(CommandService):
         self._directory = os.getcwd()
         self._listening: dict[str, ListeningService] = {}
         for endpoint in endpoints:
-            if endpoint.startswith(_KEPT) and endpoint not in self._listening:
-                # It holds the socket and accepts nobody: that is the worker's.
-                factory = ConnectionFactory(_never, reactor=reactor)
-                factory.gate.hold("the worker's")
-                service = ListeningService(endpoint, factory, launch, reactor=reactor)
+            # The file of a Unix socket is its listener's to remove.
+            if endpoint.startswith(TCP) and endpoint not in self._listening:
+                service = held(endpoint, launch, reactor)
                 service.setServiceParent(self)
                 self._listening[endpoint] = service
         self._files: set[str] = set()
@@ -311,29 +305,6 @@ class _Life:
         return "reload"
 
 
-class AdoptingReactor:
-    """
-    A reactor that listens on a socket that is there already.
-    """
-
-    def __init__(self, reactor: Any, descriptor: int) -> None:
-        self._reactor = reactor
-        self._descriptor = descriptor
-
-    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
-        with socket.socket(fileno=os.dup(self._descriptor)) as opened:
-            family = opened.family
-        return self._reactor.adoptStreamPort(self._descriptor, family, factory)
-
-    def listenSSL(self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = "") -> Any:
-        from twisted.protocols.tls import TLSMemoryBIOFactory
-
-        return self.listenTCP(port, TLSMemoryBIOFactory(contextFactory, False, factory), backlog, interface)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._reactor, name)
-
-
 def commandAgain(arguments: Sequence[str], *, pidFile: bool) -> list[str]:
     """
     What starts the same command again.
@@ -360,7 +331,3 @@ def _modified(file: str) -> int | None:
         return os.stat(file).st_mtime_ns
     except OSError:
         return None
-
-
-async def _never(conn: WasiTcpConn) -> None:
-    raise AssertionError("the parent accepts nobody")

@@ -19,7 +19,7 @@ from twisted.python.usage import Options, UsageError
 from zope.interface import implementer
 
 from ..tracing import tag
-from .jsonlog import jsonLine
+from .jsonlog import DETAILS, jsonLine
 
 FORMATS = ("text", "json")
 
@@ -43,10 +43,13 @@ class Tagged:
         """
         tag(event)
         shown = event.get("requestId") or event.get("traceId")
-        if self._inText and shown is not None and event.get("log_system") is None:
+        system = event.get("log_system")
+        # Who has named a system means it, but for workers, whose name is the parent's.
+        if self._inText and shown is not None and (system is None or DETAILS in event):
             level = getattr(event.get("log_level"), "name", "-")
             # The other observers' events are the same.
-            event = {**event, "log_system": f"{event.get('log_namespace', '-')}#{level} {shown}"}
+            system = system or f"{event.get('log_namespace', '-')}#{level}"
+            event = {**event, "log_system": f"{system} {shown}"}
         self._observer(event)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .listening import Launch
@@ -16,17 +16,32 @@ class Signals:
     """
     SIGTERM and Ctrl-C stop, as Twisted has it; a second one ends the process at
     once, as that signal would. SIGHUP reloads.
+
+    @ivar atEnd: called when a second signal ends the process.
     """
 
-    def __init__(self, launch: Launch, reload: Callable[[], object] | None, reactor: Any) -> None:
+    def __init__(
+        self,
+        launch: Launch,
+        reload: Callable[[], object] | None,
+        reactor: Any,
+        *,
+        stops: Sequence[int] = (signal.SIGTERM, signal.SIGINT),
+        asks: Callable[[], bool] = bool,
+    ) -> None:
         """
         @param reload: what to do on SIGHUP; L{None}: what the system does.
+        @param stops: the signals that stop.
+        @param asks: called at the first signal; does somebody else say when to stop, who has been asked now?
         """
         self._launch = launch
         self._reload = reload
         self._reactor = reactor
         self._stop: dict[int, Callable[..., object]] = {}
+        self._stops = stops
+        self._asks = asks
         self._stopping = self._signalled = False
+        self.atEnd: Callable[[], object] = int
 
     def installReload(self) -> None:
         """
@@ -40,7 +55,7 @@ class Signals:
         """
         Honour the others. The reactor has to have its own handlers first.
         """
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in self._stops:
             handler = signal.getsignal(number)
             # A shell in the background has SIGINT ignored, which is not ours to change.
             if callable(handler):
@@ -68,11 +83,12 @@ class Signals:
     def _stopOrEnd(self, number: int, frame: Any) -> None:
         if not self._signalled:
             self._signalled = True
-            if not self._stopping:
+            if not self._stopping and not self._asks():
                 self._stopping = True
                 self._stop[number](number, frame)
             return
         # Nothing here waits for the reactor, which may be stuck in what the app does.
+        self.atEnd()
         self._launch.removePidFile()
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)

@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -74,3 +75,14 @@ def shutDown(function: Callable[[], Any], deadline: float, reactor: Any) -> Defe
     shutdown = Shutdown(function, deadline, reactor)
     shutdown.start()
     return shutdown.over
+
+
+def drainDelay(delay: float, reactor: Any) -> Deferred[None]:
+    """
+    Go on to serve for C{delay} seconds, while load balancers learn that the end is near.
+    """
+    if not delay:
+        return succeed(None)
+    log.info("/readyz says draining; listening stops in {delay:g} s; a second signal ends the process", delay=delay)
+    waited: Deferred[None] = deferLater(reactor, delay)
+    return waited

@@ -12,6 +12,7 @@ import errno
 import os
 import resource
 import select
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTime
@@ -38,10 +39,13 @@ class Gate:
     Stands before the listening sockets of one factory.
 
     It is open unless somebody holds it, each for a reason of their own.
+
+    @ivar wrap: makes what stands before a port's socket, for those that L{attach} gets from then on.
     """
 
     def __init__(self, reactor: IReactorTime) -> None:
         self._reactor = reactor
+        self.wrap: Callable[[Any, Gate, Any], GatedSocket] = GatedSocket
         self._ports: list[Any] = []
         self._held: set[str] = set()
         self._pause = _PAUSE
@@ -58,7 +62,9 @@ class Gate:
         socket = getattr(port, "socket", None)
         if socket is not None:
             # A port without one, such as those in memory, accepts singly: stopReading is enough.
-            port.socket = GatedSocket(socket, self)  # type: ignore[attr-defined]
+            gated = self.wrap(socket, self, port)
+            port.socket = gated  # type: ignore[attr-defined]
+            gated.watched()
         if self._held:
             self._read(port, False)
 
@@ -164,6 +170,8 @@ class Gate:
         act = getattr(port, "startReading" if reading else "stopReading", None)
         if act is not None and not getattr(port, "disconnecting", False):
             act()
+            if reading and isinstance(getattr(port, "socket", None), GatedSocket):
+                port.socket.watched()
 
 
 class GatedSocket:
@@ -171,9 +179,18 @@ class GatedSocket:
     A listening socket behind a L{Gate}.
     """
 
-    def __init__(self, socket: Any, gate: Gate) -> None:
+    def __init__(self, socket: Any, gate: Gate, port: Any = None) -> None:
+        """
+        @param port: which it is the socket of.
+        """
         self._socket = socket
         self._gate = gate
+        self._port = port
+
+    def watched(self) -> None:
+        """
+        The reactor has begun to watch it.
+        """
 
     def accept(self) -> Any:
         """

@@ -1,0 +1,279 @@
+"""
+C{--preload}: a template process that has imported the app, and forks workers. They share its memory.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from attrs import evolve
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger, globalLogPublisher
+from twisted.python.failure import Failure
+
+from .child import Child, Said, adopt, statusOf
+from .executing import Executing
+from .messages import NoMessage, encoded, unpacked
+from .order import Order
+
+log = Logger()
+
+
+class Forked:
+    """
+    A worker's process, as L{Child} has it.
+
+    @ivar pid: L{None} before it is forked, and after its end.
+    """
+
+    def __init__(self, child: Child) -> None:
+        self.child = child
+        self.pid: int | None = None
+        self._signal: int | None = None
+
+    def forked(self, pid: int) -> None:
+        """
+        It is there.
+        """
+        self.pid = self.child.pid = pid
+        if self._signal is not None:
+            os.kill(pid, self._signal)
+
+    def signalProcess(self, name: str) -> None:
+        """
+        Send it a signal, if not now then when it is there.
+
+        @raise ProcessExitedAlready: it has ended.
+        """
+        number = signal.Signals[f"SIG{name}"]
+        if self.pid is None:
+            self._signal = number
+            return
+        try:
+            os.kill(self.pid, number)
+        except ProcessLookupError:
+            raise ProcessExitedAlready from None
+
+    def exited(self, status: int) -> None:
+        """
+        It has ended, with a status as C{os.waitpid} has it.
+        """
+        self.pid = None
+        if os.WIFSIGNALED(status):
+            reason: Exception = ProcessTerminated(signal=os.WTERMSIG(status), status=status)
+        elif code := os.WEXITSTATUS(status):
+            reason = ProcessTerminated(code, status=status)
+        else:
+            reason = ProcessDone(status)
+        self.child.processEnded(Failure(reason))
+
+
+class Template(ProcessProtocol):
+    """
+    A template process, as the parent sees it.
+
+    @ivar isLoaded: has it imported the app?
+    @ivar reason: why it has ended, if it has said so.
+    @ivar hasEnded: has it?
+    """
+
+    def __init__(self, channel: socket.socket, ended: Callable[[Template], object]) -> None:
+        """
+        @param channel: our end.
+        @param ended: called when the process is gone, or is of no use.
+        """
+        self._channel = channel
+        self._ended = ended
+        self.isLoaded = self.hasEnded = False
+        self.reason = ""
+        # What it is to fork: numbered; and those that wait until it has loaded the app.
+        self._count = 0
+        self._asked: dict[int, Forked] = {}
+        self._waiting: list[tuple[int, Order, list[socket.socket]]] = []
+        self._running: dict[int, Forked] = {}
+
+    def fork(self, child: Child, order: Order, channel: socket.socket, accessLog: socket.socket) -> None:
+        """
+        Have it fork a worker.
+        """
+        self._count += 1
+        self._asked[self._count] = forked = Forked(child)
+        child.makeConnection(forked)
+        self._waiting.append((self._count, order, [channel.dup(), accessLog.dup()]))
+        if self.isLoaded:
+            self._send()
+
+    def isIdle(self) -> bool:
+        """
+        Has it no workers?
+        """
+        return not (self._asked or self._running)
+
+    def end(self) -> None:
+        """
+        End the process. It has nothing to do any more.
+        """
+        with suppress(ProcessExitedAlready):
+            self.transport.signalProcess("KILL")  # type: ignore[union-attr]
+
+    def _send(self) -> None:
+        for number, order, sockets in self._waiting:
+            message = encoded("fork", [number, order.core, order.maxRequests])
+            # It may have gone, which is told in a moment.
+            with suppress(OSError):
+                socket.send_fds(self._channel, [message], [each.fileno() for each in sockets])
+            _close(sockets)
+        self._waiting.clear()
+
+    # What it says
+
+    def channelMade(self, channel: Any = None) -> None:
+        """
+        It can be heard.
+        """
+
+    def channelLost(self) -> None:
+        """
+        It says no more: its process ends.
+        """
+
+    def garbled(self, error: NoMessage) -> None:
+        """
+        What it says is no message.
+        """
+        self.reason = str(error)
+        self.end()
+
+    def received(self, kind: str, value: Any) -> None:
+        """
+        It has said something.
+        """
+        if kind == "event":
+            globalLogPublisher(unpacked(value, "template"))
+        elif kind == "ready":
+            self.isLoaded = True
+            self._send()
+        elif kind == "failed":
+            self.reason = str(value)
+            self.end()
+        elif kind == "forked":
+            number, pid = value
+            self._running[pid] = self._asked.pop(number)
+            self._running[pid].forked(pid)
+        elif kind == "unforked":
+            number, reason = value
+            self._asked.pop(number).child.notStarted(f"can't fork it: {reason}")
+        elif kind == "exited":
+            pid, status = value
+            self._running.pop(pid).exited(status)
+            if self.isIdle():
+                self._ended(self)
+
+    def processEnded(self, reason: Failure) -> None:
+        """
+        The process is gone.
+        """
+        self.hasEnded = True
+        self._channel.close()
+        for _, _, sockets in self._waiting:
+            _close(sockets)
+        self._waiting.clear()
+        asked, self._asked = self._asked, {}
+        running, self._running = self._running, {}
+        why = self.reason or f"the template process has ended with {statusOf(reason)}"
+        for forked in asked.values():
+            forked.child.notStarted(why)
+        for forked in running.values():
+            forked.child.orphaned()
+        self._ended(self)
+
+
+class Preloading:
+    """
+    Starts workers by having a template fork them.
+    """
+
+    def __init__(self, reactor: Any, executing: Executing, order: Order) -> None:
+        """
+        @param executing: starts the template.
+        @param order: what each worker does.
+        """
+        self._reactor = reactor
+        self._executing = executing
+        self._order = evolve(order, template=True)
+        # The last one may still be loading the app; those before it have workers.
+        self._templates: list[Template] = []
+        self._stopped: Deferred[None] | None = None
+
+    def start(self, child: Child, order: Order, channel: socket.socket, accessLog: socket.socket) -> None:
+        """
+        Start a worker.
+
+        @raise OSError: the template can't be started.
+        """
+        if not self._templates:
+            self._startTemplate()
+        self._templates[-1].fork(child, order, channel, accessLog)
+
+    def renew(self) -> None:
+        """
+        The app may have changed: import it anew, for the workers to come.
+        """
+        # If it can't be started, start() tries again and tells.
+        with suppress(OSError):
+            self._startTemplate()
+            for template in self._templates[:-1]:
+                self._ended(template)
+
+    def halt(self) -> None:
+        """
+        All workers are to end: none is waited for that isn't there yet.
+        """
+        for template in self._templates:
+            if not template.isLoaded:
+                template.end()
+
+    def stop(self) -> Deferred[None]:
+        """
+        All workers have ended: end the templates.
+
+        @return: fires when they have.
+        """
+        if not self._templates:
+            return succeed(None)
+        self._stopped = Deferred()
+        for template in self._templates:
+            template.end()
+        return self._stopped
+
+    def _startTemplate(self) -> None:
+        ours, theirs = socket.socketpair()
+        template = Template(ours, self._ended)
+        with theirs:
+            try:
+                self._executing.start(template, self._order, theirs, theirs)
+            except OSError:
+                ours.close()
+                raise
+        self._templates.append(template)
+        adopt(self._reactor, ours, Said(template))
+
+    def _ended(self, template: Template) -> None:
+        if template.hasEnded:
+            self._templates.remove(template)
+            if self._stopped is not None and not self._templates:
+                self._stopped.callback(None)
+        elif template is not self._templates[-1] and template.isIdle():
+            template.end()
+
+
+def _close(sockets: list[socket.socket]) -> None:
+    for each in sockets:
+        each.close()
