@@ -126,7 +126,11 @@ class Sandbox:
         """
         if self._ended is not None:
             raise GuestEnded(self._ended)
-        return self._enter("settle", number, self._put(value))
+        try:
+            kind = self._put(value)
+        except MemoryError as error:
+            kind = self._put(error)
+        return self._enter("settle", number, kind)
 
     def jobs(self) -> bool:
         """

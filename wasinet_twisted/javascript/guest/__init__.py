@@ -14,7 +14,7 @@ from pathlib import Path
 from ...errors import NotSupported
 
 # The same bytes come of the same sources each time, on each machine.
-SHA256 = "a51743bd77244484679416158ed728d5197e05dbea20e8fbe9c66dbc159002fc"
+SHA256 = "1775720857bf6e82368e6da723d391370abd06c7d0401cf26f64e1d0f79159dd"
 NAME = "qjs.wasm"
 # The terms of QuickJS-ng, which go where the binary goes.
 LICENSE = "qjs.wasm.LICENSE"

@@ -29,6 +29,7 @@ static JSContext *ctx;
 static JSValue hook;
 /* Seconds: how long a script may run in one turn, when this entry began, and until when what runs now may run. */
 static double turn, begun, deadline;
+static double memoryLimit;
 /* Has what runs now taken long enough for QuickJS to ask whether it is to be interrupted? */
 static bool slow;
 static bool collectSoon;
@@ -184,11 +185,70 @@ static JSValue toUTF8(JSContext *c, JSValueConst this, int argc, JSValueConst *a
     return buffer;
 }
 
+/* How deep JSON may be nested. JSON.stringify takes the square of that, in one call that can't be interrupted: without a
+   bound, brackets that a peer has sent could end a program that only sends them back. */
+#define NESTED 5000
+
+static bool isNestedTooDeep(const char *text, size_t size)
+{
+    bool quoted = false;
+    int depth = 0;
+    for (size_t i = 0; i < size; i++) {
+        char c = text[i];
+        if (quoted) {
+            if (c == '\\') i++;
+            else if (c == '"') quoted = false;
+        } else if (c == '"') {
+            quoted = true;
+        } else if (c == '[' || c == '{') {
+            if (++depth > NESTED) return true;
+        } else if (c == ']' || c == '}') {
+            depth--;
+        }
+    }
+    return false;
+}
+
+/* JSON.parse, with a bound. */
+static JSValue parse(JSContext *c, JSValueConst this, int argc, JSValueConst *argv, int magic, JSValue *data)
+{
+    size_t size;
+    const char *text = JS_ToCStringLen(c, &size, argv[0]);
+    if (!text) return JS_EXCEPTION;
+    JSValue value;
+    if (isNestedTooDeep(text, size)) {
+        value = JS_ThrowRangeError(c, "JSON is nested deeper than %d", NESTED);
+    } else if (argc > 1 && JS_IsFunction(c, argv[1])) {
+        /* What was looked at is what is parsed: an object's text may be another one the next time. */
+        JSValue arguments[2] = { JS_NewStringLen(c, text, size), JS_DupValue(c, argv[1]) };
+        value = JS_IsException(arguments[0]) ? JS_EXCEPTION : JS_Call(c, data[0], this, 2, arguments);
+        JS_FreeValue(c, arguments[0]);
+        JS_FreeValue(c, arguments[1]);
+    } else {
+        value = JS_ParseJSON(c, text, size, "<input>");
+    }
+    JS_FreeCString(c, text);
+    return value;
+}
+
+static void boundJSON(JSValueConst global)
+{
+    JSValue json = JS_GetPropertyStr(ctx, global, "JSON");
+    JSValue original = JS_GetPropertyStr(ctx, json, "parse");
+    JSValue bounded = JS_NewCFunctionData(ctx, parse, 2, 0, 1, &original);
+    JS_DefinePropertyValueStr(ctx, bounded, "name", JS_NewString(ctx, "parse"), JS_PROP_CONFIGURABLE);
+    JS_DefinePropertyValueStr(ctx, json, "parse", bounded, JS_PROP_CONFIGURABLE | JS_PROP_WRITABLE);
+    JS_FreeValue(ctx, original);
+    JS_FreeValue(ctx, json);
+}
+
 /* Tell the host of an error: its text, a line end, its stack. */
 static void describe(int32_t operation, double a, JSValueConst error)
 {
     static const char none[] = "an error that has no text";
     size_t size, more = 0;
+    /* Where the memory is full, there has to be some to say so. */
+    JS_SetMemoryLimit(runtime, (size_t)memoryLimit + STAGE);
     const char *stack = NULL, *text = JS_ToCStringLen(ctx, &size, error);
     if (!text) JS_FreeValue(ctx, JS_GetException(ctx));
     if (JS_IsError(error)) {
@@ -209,6 +269,7 @@ static void describe(int32_t operation, double a, JSValueConst error)
     free(whole);
     JS_FreeCString(ctx, stack);
     JS_FreeCString(ctx, text);
+    JS_SetMemoryLimit(runtime, (size_t)memoryLimit);
 }
 
 static void rejection(JSContext *c, JSValueConst promise, JSValueConst reason, bool handled, void *opaque)
@@ -318,6 +379,7 @@ int32_t EXPORT(start)(double memory, double stack, double turnSeconds)
 {
     runtime = JS_NewRuntime();
     if (!runtime) return -1;
+    memoryLimit = memory;
     JS_SetMemoryLimit(runtime, (size_t)memory);
     JS_SetMaxStackSize(runtime, (size_t)stack);
     JS_SetInterruptHandler(runtime, interrupted, NULL);
@@ -332,6 +394,7 @@ int32_t EXPORT(start)(double memory, double stack, double turnSeconds)
     JS_SetPropertyStr(ctx, global, "__hook", JS_NewCFunction(ctx, setHook, "hook", 1));
     JS_SetPropertyStr(ctx, global, "__toUTF8", JS_NewCFunction(ctx, toUTF8, "toUTF8", 1));
     JS_SetPropertyStr(ctx, global, "newStringFromUTF8", JS_NewCFunction(ctx, fromUTF8, "newStringFromUTF8", 1));
+    boundJSON(global);
     JS_FreeValue(ctx, global);
     return 0;
 }
