@@ -55,6 +55,16 @@ class Handles:
             raise InvalidArgument(f"there is no {kind.__name__} of the number {number:g}")
         return held[0]
 
+    def either(self, number: float, *kinds: type[Any]) -> Any:
+        """
+        The same, of several kinds.
+        """
+        held = self._held.get(number)
+        if held is None or not isinstance(held[0], kinds):
+            named = " or ".join(kind.__name__ for kind in kinds)
+            raise InvalidArgument(f"there is no {named} of the number {number:g}")
+        return held[0]
+
     def all(self, kind: type[T]) -> list[T]:
         """
         Return all of a kind.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from ..errors import InvalidArgument
@@ -236,5 +236,6 @@ class Program:
         else:
             self.done.callback(self.code)
 
-    def _cancelled(self, _: object) -> None:
+    def _cancelled(self, done: Deferred[int]) -> None:
+        done.errback(CancelledError())
         self.stop()

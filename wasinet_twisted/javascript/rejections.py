@@ -26,6 +26,10 @@ class Rejections:
         """
         A promise was rejected, and nobody handles that yet.
         """
+        for before in (self._new, self._old):
+            if promise in before:
+                # That one is gone, and another one has its place: nobody can handle it any more.
+                self._certain(f"Unhandled rejection: {before.pop(promise)}", False)
         if len(self._new) < _MOST:
             self._new[promise] = text
         else:
@@ -42,8 +46,13 @@ class Rejections:
         """
         An exception has left the script.
         """
+        self._certain(f"Uncaught {text}", interrupted)
+
+    def _certain(self, text: str, interrupted: bool) -> None:
         if len(self._told) < _MOST:
-            self._told.append((f"Uncaught {text}", interrupted))
+            self._told.append((text, interrupted))
+        else:
+            self._lost += 1
 
     def take(self, jobsLeft: bool) -> list[tuple[str, bool]]:
         """
@@ -62,6 +71,6 @@ class Rejections:
             self._old = {}
         told += [(f"Unhandled rejection: {text}", False) for text in certain.values()]
         if self._lost:
-            told.append((f"and {self._lost} more unhandled rejections", False))
+            told.append((f"and {self._lost} more errors that nobody has handled", False))
             self._lost = 0
         return told

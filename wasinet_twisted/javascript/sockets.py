@@ -128,11 +128,11 @@ class Sockets:
         return self._waits.answer(b, written.addBoth(sent), lambda _: True)
 
     def _close(self, a: float, b: float, data: Given) -> Value:
-        it: Any = self._handles.get(a, WasiTcpConn | WasiTcpServer)  # type: ignore[arg-type]
+        it = self._handles.either(a, WasiTcpConn, WasiTcpServer)
         return self._waits.answer(b, it.close(), lambda _: True)
 
     def _local(self, a: float, b: float, data: Given) -> Value:
-        it: Any = self._handles.get(a, WasiTcpConn | WasiTcpServer)  # type: ignore[arg-type]
+        it = self._handles.either(a, WasiTcpConn, WasiTcpServer)
         return formatAddress(it.local())
 
     def _peer(self, a: float, b: float, data: Given) -> Value:

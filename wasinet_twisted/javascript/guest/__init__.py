@@ -14,7 +14,7 @@ from pathlib import Path
 from ...errors import NotSupported
 
 # The same bytes come of the same sources each time, on each machine.
-SHA256 = "1775720857bf6e82368e6da723d391370abd06c7d0401cf26f64e1d0f79159dd"
+SHA256 = "0796f75c0510ae9a1b35519cd5b41c14a28661867efec2f944fc4d8cde127361"
 NAME = "qjs.wasm"
 # The terms of QuickJS-ng, which go where the binary goes.
 LICENSE = "qjs.wasm.LICENSE"

@@ -275,6 +275,12 @@ static void describe(int32_t operation, double a, JSValueConst error)
 static void rejection(JSContext *c, JSValueConst promise, JSValueConst reason, bool handled, void *opaque)
 {
     double which = (double)(uintptr_t)JS_VALUE_GET_PTR(promise);
+    if (!handled && JS_IsUncatchableError(reason)) {
+        /* A module was interrupted: its promise is rejected all the same. */
+        if (!leaving) describe(OP_UNCAUGHT, true, reason);
+        collectSoon = true;
+        return;
+    }
     if (handled) hostCall(OP_HANDLED, which, 0, UNDEFINED, NULL, 0);
     else describe(OP_REJECTED, which, reason);
 }
