@@ -294,7 +294,9 @@ class FuzzTests(SynchronousTestCase):
         for seed in range(1, 1 + more(2, 50)):
             clock: Any = MemoryReactorClock()
             network = Network(allowNet=["127.0.0.1", "::1"])
-            ran = Ran(self, "setInterval(() => {}, 1e6)", reactor=clock, network=network, failOnUnhandled=False)
+            ran = Ran(
+                self, "setInterval(() => {}, 1e6)", reactor=clock, network=network, failOnUnhandled=False, turn=60.0
+            )
             enter, evaluate = ran.program._entries.enter, ran.program.guest.evaluate
             # What has the name of a module of ours may import what reaches out.
             enter(evaluate, "wasinet:util", FUZZ.read_text().replace("SEED", str(seed)))
