@@ -17,7 +17,6 @@ from ..javascript.program import Program
 from ..javascript.settings import Network, Settings
 from ..javascript.wasm import raiseStack
 from ..net.addresses import splitAddress
-from ..service.endpoints import checkEndpoint
 from .ending import OutputFailed, say
 from .running import run as runOnReactor
 
@@ -66,6 +65,9 @@ def _checkedTarget(pair: tuple[str, str]) -> tuple[str, str]:
 
 
 def _endpoint(text: str) -> str:
+    # Late: most have none, and it loads the servers.
+    from ..service.endpoints import checkEndpoint
+
     try:
         return checkEndpoint("listen", text)
     except UsageError as error:
