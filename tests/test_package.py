@@ -128,6 +128,7 @@ SURFACE = {
     },
     "wasinet_twisted.asgi": {"AsgiApp", "StartupFailed"},
     "wasinet_twisted.reactor": {"EPollReactor", "install"},
+    "wasinet_twisted.javascript": {"GuestLimits", "Program", "Settings"},
     "wasinet_twisted.testing": {
         "Direction",
         "Link",
@@ -218,6 +219,8 @@ ALLOWED = {
         "twisted",
     },
     "reactor": {"_fast", "_privates", "_speed", "errors", "twisted"},
+    # The last two are imported when the first program is started.
+    "javascript": {"client", "errors", "http", "net", "server", "twisted", "cffi", "wasmtime"},
     "service": {
         "__version__",
         "_privates",
@@ -236,7 +239,20 @@ ALLOWED = {
     },
     "testing": {"_privates", "client", "errors", "net", "server", "twisted", "websocket", "zope"},
     # rich and shtab are imported when they are needed, and only then.
-    "command": {"client", "errors", "http", "net", "reactor", "rich", "server", "service", "shtab", "twisted", "zope"},
+    "command": {
+        "client",
+        "errors",
+        "http",
+        "javascript",
+        "net",
+        "reactor",
+        "rich",
+        "server",
+        "service",
+        "shtab",
+        "twisted",
+        "zope",
+    },
     "__main__": {"command"},
 }
 

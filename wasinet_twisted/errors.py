@@ -304,3 +304,10 @@ class NotSupported(WasinetError):
     """
     This can't be done here: by this transport, with this body, or without an extra that is not installed.
     """
+
+
+class GuestEnded(WasinetError):
+    """
+    The engine of a JavaScript program is no more, or could not be started: it took too long in a call that can't be
+    interrupted, its memory was broken, or there is none for it.
+    """

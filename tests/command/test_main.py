@@ -27,7 +27,7 @@ from wasinet_twisted.errors import WasinetError
 
 from .support import WASINET, wasinet
 
-COMMANDS = ("get", "head", "post", "put", "delete", "serve", "bench", "nc", "completion")
+COMMANDS = ("get", "head", "post", "put", "delete", "serve", "run", "bench", "nc", "completion")
 EACH = pytest.mark.parametrize("arguments", [[], *([each] for each in COMMANDS)], ids=" ".join)
 # What takes long to import, and what --help has no need of.
 HEAVY = (

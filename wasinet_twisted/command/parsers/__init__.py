@@ -5,11 +5,11 @@ imports what the subcommand does.
 
 from __future__ import annotations
 
-from . import bench, completion, nc, serve, transfer
+from . import bench, completion, nc, script, serve, transfer
 from .frame import Parser, Version
 
 # In the order in which the help lists them.
-_COMMANDS = (transfer, serve, bench, nc, completion)
+_COMMANDS = (transfer, serve, script, bench, nc, completion)
 
 
 def makeParser() -> Parser:

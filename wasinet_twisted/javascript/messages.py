@@ -1,0 +1,168 @@
+"""
+Messages of HTTP for scripts: what C{js/wasi_http.js} asks for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from ..errors import InvalidArgument, LimitExceeded
+from ..http import Buffer, Limits, WasiRequest, WasiResponse
+from .guestinterface import Given, Operation, Value
+from .handles import Handles, bytesOf, textOf
+
+# What a script asks parse for.
+_REQUEST, _RESPONSE, _NOTHING = 0, 1, 2
+
+
+class Messages:
+    """
+    Those of one program.
+    """
+
+    __slots__ = ("_body", "_handles", "_held", "_limits", "_most", "_sizes")
+
+    def __init__(self, handles: Handles, most: int) -> None:
+        """
+        @param most: how many bytes may be held that no message has been made of, in all buffers together; and how
+            large a body may be.
+        """
+        self._handles = handles
+        self._most = most
+        self._limits = Limits(body=most, responseBody=most)
+        self._held = 0
+        self._sizes: dict[int, int] = {}
+        # Of the message that is encoded next.
+        self._body: bytes = b""
+
+    def operations(self) -> dict[str, Operation]:
+        """
+        Return them by name.
+        """
+        return {
+            "parse": self._parse,
+            "bufferSize": self._bufferSize,
+            "clearBuffer": self._clearBuffer,
+            "body": self._takeBody,
+            "encode": self._encode,
+        }
+
+    # Bytes in
+
+    def _parse(self, a: float, b: float, data: Given) -> Value:
+        """
+        Append, and give the next message.
+
+        @param a: the number of a buffer; 0: there is none yet.
+        @param b: what is to be given.
+        @param data: what is to be appended. Empty bytes are the stream's end.
+        @return: a message, as C{#message} in wasi_http.js takes it apart; or, while it isn't whole, the number of the
+            buffer that keeps what there is.
+        """
+        if b not in (_REQUEST, _RESPONSE, _NOTHING):
+            raise InvalidArgument(f"there is no kind of message {b:g}")
+        buffer = self._handles.get(a, Buffer) if a else Buffer(limits=self._limits)
+        if data is not None:
+            if data:
+                self._fits(len(data))
+                buffer.append(bytesOf(data))
+            else:
+                buffer.eof()
+        if b == _NOTHING:
+            return a or self._keep(buffer)
+        try:
+            message = buffer.parseResponse() if b == _RESPONSE else buffer.parseRequest()
+        finally:
+            if a:
+                self._measure(buffer)
+        if message is None:
+            return a or self._keep(buffer)
+        head: list[Any] = [*_startOf(message), message.version, _object(message.fields())]
+        if not a and len(buffer):
+            head.append(self._keep(buffer))
+        encoded = json.dumps(head, ensure_ascii=False).encode()
+        return b"".join((len(encoded).to_bytes(4, "big"), encoded, message.body))
+
+    def _bufferSize(self, a: float, b: float, data: Given) -> Value:
+        return len(self._handles.get(a, Buffer))
+
+    def _clearBuffer(self, a: float, b: float, data: Given) -> Value:
+        buffer = self._handles.get(a, Buffer)
+        buffer.clear()
+        self._measure(buffer)
+        return None
+
+    def _keep(self, buffer: Buffer) -> int:
+        self._measure(buffer)
+        return self._handles.keep(buffer, self._letGo)
+
+    def _fits(self, size: int) -> None:
+        if self._held + size > self._most:
+            raise LimitExceeded(
+                f"{self._held + size} bytes in this program's buffers wait to be parsed, the bound is {self._most}"
+            )
+
+    def _measure(self, buffer: Buffer) -> None:
+        """
+        How much it holds has changed.
+        """
+        size = len(buffer)
+        self._held += size - self._sizes.get(id(buffer), 0)
+        self._sizes[id(buffer)] = size
+
+    def _letGo(self, buffer: Buffer) -> None:
+        self._held -= self._sizes.pop(id(buffer), 0)
+
+    # Bytes out
+
+    def _takeBody(self, a: float, b: float, data: Given) -> Value:
+        self._body = data.encode("utf-8", "replace") if isinstance(data, str) else bytesOf(data)
+        return None
+
+    def _encode(self, a: float, b: float, data: Given) -> Value:
+        """
+        @param data: JSON of a method and a target or a status and a reason, of a version, and of the fields as pairs.
+        """
+        body, self._body = self._body, b""
+        given = json.loads(textOf(data))
+        if not (isinstance(given, list) and len(given) == 4 and _arePairs(given[3])):
+            raise InvalidArgument("a message is its first line's two parts, its version, and its fields as pairs")
+        first, second, version, fields = given
+        if isinstance(first, str):
+            # The original sends none, which no parser of ours takes.
+            return WasiRequest(first, second or "/", fields, body, version).encode()
+        return WasiResponse(first, fields, body, second, version).encode()
+
+
+def _startOf(message: WasiRequest | WasiResponse) -> tuple[str | int, str]:
+    if isinstance(message, WasiRequest):
+        return message.method, message.uri
+    return message.status, message.reason
+
+
+def _arePairs(given: object) -> bool:
+    return isinstance(given, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(each, str) for each in pair) for pair in given
+    )
+
+
+def _object(fields: Iterable[tuple[str, str]]) -> dict[str, str | list[str]]:
+    """
+    Make of fields what a script has: an object. Fields of one name are joined, as RFC 9110 section 5.3 has it, but for
+    Set-Cookie, of which there is an array then.
+    """
+    made: dict[str, str | list[str]] = {}
+    names: dict[str, str] = {}
+    for name, value in fields:
+        lower = name.lower()
+        known = names.setdefault(lower, name)
+        before = made.get(known)
+        if before is None:
+            made[known] = value
+        elif lower == "set-cookie":
+            made[known] = [*([before] if isinstance(before, str) else before), value]
+        else:
+            made[known] = f"{before}, {value}"
+    return made

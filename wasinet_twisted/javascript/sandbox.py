@@ -1,0 +1,301 @@
+"""
+L{Sandbox}: the guest as WebAssembly, under wasmtime.
+
+Whatever a script does stays in the guest's memory. A trap ends the guest, not us.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from ..errors import GuestEnded
+from .guestinterface import DEFAULT_GUEST_LIMITS, Given, GuestLimits, Host, Sign, Value
+from .wasm import RESERVE, TICK, Compiled, compiled, lastLine
+
+# guest.c has the same.
+UNDEFINED, NULL, NUMBER, STRING, BYTES, ERROR, TRUE, FALSE, LEAVE = range(9)
+_LOAD, _RESOLVE, _REJECTED, _HANDLED, _UNCAUGHT = -1, -2, -3, -4, -5
+_STAGE = 65536
+
+# What the C API's functions are called by; the others only when the guest is set up.
+_ENTRIES = ("evaluate", "settle", "jobs", "bigBox", "collect")
+# While the guest is set up, no script runs that would have to be interrupted.
+_PLENTY = 10**6
+
+
+class Sandbox:
+    """
+    A L{Guest<wasinet_twisted.javascript.guestinterface.Guest>}. For one thread only.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_arguments",
+        "_base",
+        "_box",
+        "_called",
+        "_context",
+        "_ended",
+        "_exports",
+        "_ffi",
+        "_functions",
+        "_host",
+        "_lib",
+        "_linker",
+        "_memory",
+        "_result",
+        "_size",
+        "_store",
+        "_textOf",
+        "_ticks",
+        "_trap",
+    )
+
+    def __init__(self, host: Host, limits: GuestLimits = DEFAULT_GUEST_LIMITS) -> None:
+        """
+        @raise NotSupported: wasmtime, cffi or the engine's binary is missing.
+        @raise GuestEnded: there is not enough memory for it.
+        """
+        import wasmtime
+
+        shared = compiled(limits.memory + RESERVE)
+        self._host = host
+        self._ended: str | None = None
+        self._ffi, self._lib, self._textOf = shared.ffi, shared.lib, shared.textOf
+        self._store = store = wasmtime.Store(shared.engine)
+        store.set_limits(memory_size=limits.memory + RESERVE)
+        # No files, no environment, no arguments, no standard streams.
+        store.set_wasi(wasmtime.WasiConfig())
+        self._linker = linker = wasmtime.Linker(shared.engine)
+        linker.define_wasi()
+        self._define(shared)
+        store.set_epoch_deadline(_PLENTY)
+        try:
+            exports: Any = linker.instantiate(store, shared.module).exports(store)
+            self._exports = exports
+            self._call("_initialize")
+            self._context = shared.contextOf(store)
+            self._memory = exports["memory"]
+            # All the addresses that it may take are set aside from the beginning: it never moves.
+            self._size = self._memory.data_len(store)
+            self._base: Any = self._ffi.cast("uint8_t *", shared.pointer(self._memory.data_ptr(store)))
+            self._box: Any = self._ffi.cast("Box *", self._base + self._call("theBox"))
+            refused = self._call("start", float(limits.memory), float(shared.scriptStack), float(limits.turn))
+        except wasmtime.WasmtimeError as error:
+            raise GuestEnded(f"the engine can't be started: {lastLine(str(error))}") from error
+        if refused:
+            raise GuestEnded("the engine can't be started: its memory is full")
+        # One argument is 16 bytes.
+        self._arguments: Any = self._ffi.new("int64_t[16]")
+        self._result: Any = self._ffi.cast("int32_t *", self._arguments)
+        self._trap: Any = self._ffi.new("void **")
+        self._ticks = int(2 * limits.turn / TICK) + 2
+        self._functions = {name: shared.functionOf(exports[name]) for name in _ENTRIES}
+
+    def _define(self, shared: Compiled) -> None:
+        """
+        Let the guest call us.
+        """
+        ffi, me = self._ffi, weakref.ref(self)
+
+        def called(environment: Any, caller: Any, call: Any, count: int) -> Any:
+            sandbox = me()
+            assert sandbox is not None
+            call.operation = sandbox._answerTo(call.operation, call.a, call.b, call.kind, call.data, call.size)
+            return ffi.NULL
+
+        # It has to be there as long as the guest is.
+        self._called = ffi.callback("void *(void *, void *, HostCall *, size_t)", called, error=ffi.NULL)
+        shared.define(self._linker, self._called)
+
+    def _call(self, name: str, *arguments: float) -> Any:
+        return self._exports[name](self._store, *arguments)
+
+    def evaluate(self, name: str, source: str, module: bool = True) -> bool:
+        """
+        Run a source.
+        """
+        code = source.encode("utf-8", "surrogatepass")
+        self._putBig(code + b"\0", len(code) + 1)
+        named = name.encode("utf-8", "replace")[: _STAGE - 1] + b"\0"
+        self._ffi.memmove(self._box.data, named, len(named))
+        return self._enter("evaluate", len(code), int(module))
+
+    def settle(self, number: int, value: Value) -> bool:
+        """
+        Hand a value to the script's hook.
+        """
+        if self._ended is not None:
+            raise GuestEnded(self._ended)
+        try:
+            kind = self._put(value)
+        except MemoryError as error:
+            kind = self._put(error)
+        return self._enter("settle", number, kind)
+
+    def jobs(self) -> bool:
+        """
+        Go on with the jobs that are left.
+        """
+        return self._enter("jobs")
+
+    def collect(self) -> bool:
+        """
+        Run the garbage collector.
+        """
+        return self._enter("collect")
+
+    def usage(self) -> int:
+        """
+        Return how many bytes the script's objects take.
+        """
+        self._check()
+        return int(self._call("usage"))
+
+    def memory(self) -> int:
+        """
+        Return how many bytes the guest holds.
+        """
+        self._check()
+        return int(self._memory.data_len(self._store))
+
+    def close(self) -> None:
+        """
+        Give back all it holds.
+        """
+        if self._ended != _CLOSED:
+            self._ended = _CLOSED
+            self._store.close()
+
+    def _check(self) -> None:
+        if self._ended is not None:
+            raise GuestEnded(self._ended)
+
+    # Into the guest
+
+    def _enter(self, name: str, a: int = 0, b: int = 0) -> bool:
+        if self._ended is not None:
+            raise GuestEnded(self._ended)
+        arguments, lib = self._arguments, self._lib
+        arguments[0], arguments[2] = a, b
+        lib.wasmtime_context_set_epoch_deadline(self._context, self._ticks)
+        error = lib.wasmtime_func_call_unchecked(self._context, self._functions[name], arguments, 4, self._trap)
+        if error or self._trap[0]:
+            self._trapped(error)
+        # It may have done what ends it.
+        self._check()
+        return bool(self._result[0])
+
+    def _trapped(self, error: Any) -> None:
+        """
+        @raise GuestEnded: always.
+        """
+        text = lastLine(self._textOf(error, self._trap[0]))
+        self._trap[0] = self._ffi.NULL
+        self._ended = f"it took more than twice the time of a turn: {text}" if "interrupt" in text else text
+        raise GuestEnded(self._ended)
+
+    def _put(self, value: Value) -> int:
+        """
+        Lay a value where the guest finds it.
+
+        @return: its kind.
+        """
+        if value is None:
+            return UNDEFINED
+        kind = value.__class__
+        if kind is bytes:
+            assert isinstance(value, bytes)
+            self._putBytes(value)
+            return BYTES
+        if kind is bool:
+            return TRUE if value else FALSE
+        if kind is str:
+            assert isinstance(value, str)
+            self._putBytes(value.encode("utf-8", "surrogatepass"))
+            return STRING
+        if isinstance(value, BaseException):
+            self._putBytes(self._host.messageOf(value).encode("utf-8", "replace"))
+            return ERROR
+        if isinstance(value, Sign):
+            return LEAVE if value is Sign.LEAVE else NULL
+        self._box.number = value
+        return NUMBER
+
+    def _putBytes(self, data: bytes) -> None:
+        size = len(data)
+        if size > _STAGE:
+            self._putBig(data, size)
+        else:
+            self._ffi.memmove(self._box.data, data, size)
+        self._box.size = size
+
+    def _putBig(self, data: bytes, size: int) -> None:
+        self._check()
+        # Of its own: this may be a call inside of a call.
+        arguments = self._ffi.new("int64_t[4]", [size])
+        function = self._functions["bigBox"]
+        error = self._lib.wasmtime_func_call_unchecked(self._context, function, arguments, 2, self._trap)
+        if error or self._trap[0]:
+            self._trapped(error)
+        at = self._ffi.cast("uint32_t *", arguments)[0]
+        if not at:
+            raise MemoryError(f"out of memory: there is no room for {size} bytes in the script's")
+        self._checkInside(at, size)
+        self._ffi.memmove(self._base + at, data, size)
+
+    def _checkInside(self, at: int, size: int) -> None:
+        """
+        Whatever has become of the guest's own code: nothing outside of its memory is read or written.
+
+        @raise GuestEnded: these bytes aren't in it.
+        """
+        # It only grows, and to ask for its size takes long.
+        if at + size > self._size:
+            self._size = self._memory.data_len(self._store)
+        if at + size > self._size:
+            self._ended = f"it named {size} bytes at {at}, where its memory has {self._size}"
+            raise GuestEnded(self._ended)
+
+    # Out of the guest
+
+    def _answerTo(self, operation: int, a: float, b: float, kind: int, at: int, size: int) -> int:
+        try:
+            data: Given = None
+            if at + size > self._size:
+                self._checkInside(at, size)
+            if kind == STRING:
+                data = str(self._ffi.buffer(self._base + at, size), "utf-8", "surrogatepass")
+            elif kind == BYTES:
+                data = self._ffi.buffer(self._base + at, size)[:]
+            if operation >= 0:
+                return self._put(self._host.call(operation, a, b, data))
+            return self._put(self._tell(operation, a, data if isinstance(data, str) else ""))
+        except Exception as error:
+            # Nothing of ours may go into the guest's calls but an answer.
+            if self._ended is not None:
+                return LEAVE
+            try:
+                return self._put(error)
+            except Exception:
+                return LEAVE
+
+    def _tell(self, operation: int, a: float, text: str) -> Value:
+        host = self._host
+        if operation == _LOAD:
+            return host.load(text)
+        if operation == _RESOLVE:
+            base = text.encode("utf-8", "surrogatepass")
+            size = int(a)
+            return host.resolve(base[:size].decode("utf-8", "replace"), base[size:].decode("utf-8", "replace"))
+        if operation == _REJECTED:
+            host.rejected(a, text)
+        elif operation == _HANDLED:
+            host.handled(a)
+        elif operation == _UNCAUGHT:
+            host.uncaught(text, bool(a))
+        return None
+
+
+_CLOSED = "the program has ended"
