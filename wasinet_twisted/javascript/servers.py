@@ -365,7 +365,9 @@ class Servers:
             return Sign.NULL
         written = send()
         if written.called:
-            return self._waits.answer(b, written, lambda _: True)
+            # It is sent, or has broken the connection off: nobody has to catch what a client does.
+            written.addErrback(lambda _: None)
+            return True if asked.isOpen() else Sign.NULL
         self._unsent += size
 
         def taken(result: Any) -> Any:
