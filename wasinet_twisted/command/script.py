@@ -14,11 +14,10 @@ from twisted.python.usage import UsageError
 
 from ..errors import InvalidArgument
 from ..javascript.guestinterface import GuestLimits
+from ..javascript.options import checkedTarget, trusted
 from ..javascript.program import Program
 from ..javascript.settings import Network, Settings
 from ..javascript.wasm import raiseStack
-from ..net import TlsClient
-from ..net.addresses import splitAddress
 from ..server import ServerLimits
 from ..service.endpoints import checkEndpoint
 from ..service.limits import raiseDescriptors, withinDescriptors
@@ -51,9 +50,9 @@ def _settings(arguments: Namespace) -> Settings:
     network = Network(
         allowNet=arguments.allow_net,
         allowListen=arguments.allow_listen,
-        connectTo=dict(map(_checkedTarget, arguments.connect_to)),
+        connectTo=dict(map(checkedTarget, arguments.connect_to)),
         listen={port: _endpoint(text) for port, text in arguments.listen},
-        caCertificates=_trusted(arguments.cacert),
+        caCertificates=trusted(arguments.cacert),
     )
     environment = {name: value for name in arguments.env if (value := os.environ.get(name)) is not None}
     return Settings(
@@ -63,24 +62,6 @@ def _settings(arguments: Namespace) -> Settings:
         network=network,
         failOnUnhandled=arguments.unhandled == "fail",
     )
-
-
-def _checkedTarget(pair: tuple[str, str]) -> tuple[str, str]:
-    for each in pair:
-        splitAddress(each)
-    return pair
-
-
-def _trusted(path: str | None) -> str | None:
-    """
-    Look at the file now: a connection does when it is made.
-    """
-    if path is not None:
-        try:
-            TlsClient("localhost", caCertificates=path)
-        except InvalidArgument as error:
-            raise InvalidArgument(f"--cacert {path}: {error}") from error
-    return path
 
 
 def _endpoint(text: str) -> str:
