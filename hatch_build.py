@@ -7,6 +7,10 @@ This is a build hook of hatchling's. C{WASINET_EXTENSIONS} says what it does:
     yes     compile, or fail
     no      don't compile
 
+C{WASINET_JAVASCRIPT=yes} has the wheel carry the JavaScript engine's binary, which C{python -m
+wasinet_twisted.javascript.build} has built before, and its terms. The binary is WebAssembly, so that the wheel's tag is
+the same.
+
 C{CC}, C{CFLAGS}, C{CPPFLAGS} and C{LDFLAGS} are used as usual. C{WASINET_SANITIZE=address} compiles with gcc's
 AddressSanitizer; several sanitizers are separated by commas.
 
@@ -42,6 +46,7 @@ except ImportError:
 ROOT = Path(__file__).parent
 PACKAGE = "wasinet_twisted/_speed"
 SPEED = ROOT / PACKAGE
+_GUEST = "wasinet_twisted/javascript/guest"
 # The package itself isn't imported: its dependencies aren't there yet.
 records = SimpleNamespace(**run_path(str(SPEED / "record.py")))
 
@@ -76,6 +81,30 @@ def wanted() -> str:
     if setting not in ("auto", "yes", "no"):
         raise ValueError(f"WASINET_EXTENSIONS must be auto, yes or no, not {setting!r}")
     return setting
+
+
+def javascript() -> dict[str, str]:
+    """
+    Return what a wheel carries of the JavaScript engine: where it is here, and where it is there.
+
+    @raise ValueError: the variable holds something that there is not.
+    @raise OSError: the engine isn't built, or it is of another version.
+    """
+    setting = os.environ.get("WASINET_JAVASCRIPT") or "no"
+    if setting not in ("yes", "no"):
+        raise ValueError(f"WASINET_JAVASCRIPT must be yes or no, not {setting!r}")
+    if setting == "no":
+        return {}
+    # Neither of these imports anything but the standard library.
+    sys.path.insert(0, str(ROOT))
+    try:
+        from wasinet_twisted.javascript import guest
+    finally:
+        sys.path.remove(str(ROOT))
+    for folder in (guest.BESIDE, guest.cache()):
+        if guest.isIt(folder / guest.NAME) and (folder / guest.LICENSE).is_file():
+            return {str(folder / name): f"{_GUEST}/{name}" for name in (guest.NAME, guest.LICENSE)}
+    raise OSError(f"WASINET_JAVASCRIPT=yes, but the JavaScript engine is not built; this builds it: {guest.COMMAND}")
 
 
 def environment() -> dict[str, str]:
@@ -265,7 +294,9 @@ class SpeedBuildHook(BuildHookInterface):
         """
         try:
             setting = wanted()
-        except ValueError as error:
+            if version != "editable":
+                build_data["force_include"].update(javascript())
+        except (ValueError, OSError) as error:
             self.app.abort(str(error))
         try:
             if version == "editable":

@@ -93,6 +93,7 @@ SURFACE = {
     "wasinet_twisted.server": {
         "AccessLog",
         "HttpServer",
+        "Readiness",
         "Request",
         "ServerLimits",
         "Statistics",

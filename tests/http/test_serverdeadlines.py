@@ -660,3 +660,75 @@ def test_aDrainLeavesAHandlerItsDeadline() -> None:
     expires(connection, 7.0, Expired.HANDLER)
     assert connection.respond(WasiResponse(503), 7.0).startswith(b"HTTP/1.1 503 ")
     assert connection.closing is CLOSE
+
+
+# A drain that lets idle connections wait for one request more
+
+
+DRAIN_IDLE = Timing(idle=75.0, drainIdle=3.0)
+
+
+def test_anIdleConnectionWaitsForOneRequestMoreAtADrain() -> None:
+    connection = answered(GET, 1.0, DRAIN_IDLE)
+    connection.drain(10.0)
+    assert connection.closing is KEEP
+    expires(connection, 13.0, Expired.IDLE)
+    assert connection.closing is CLOSE
+
+
+def test_theRequestThatComesMeanwhileIsTheLastOne() -> None:
+    connection = answered(GET, 1.0, DRAIN_IDLE)
+    connection.drain(10.0)
+    assert connection.receive(GET + GET, 12.9) is not None
+    assert b"\r\nConnection: close\r\n" in connection.respond(WasiResponse(), 13.5)
+    assert connection.closing is not KEEP
+    assert connection.receive(b"", 13.5) is None
+
+
+def test_theHeadOfThatRequestHasItsOwnTime() -> None:
+    connection = answered(GET, 1.0, DRAIN_IDLE)
+    connection.drain(10.0)
+    connection.receive(GET[:5], 12.0)
+    expires(connection, 12.0 + Timing().head, Expired.HEAD)
+
+
+def test_anIdleConnectionWaitsNoLongerThanWithoutADrain() -> None:
+    connection = answered(GET, 1.0, DRAIN_IDLE)
+    connection.drain(75.0)
+    expires(connection, 76.0, Expired.IDLE)
+
+
+def test_aStreamThatHadBegunLeavesTimeForTheNextRequest() -> None:
+    """
+    Its head could not say that the connection ends.
+    """
+    connection = streaming(GET, 1.0, DRAIN_IDLE)
+    connection.drain(10.0)
+    connection.end(20.0)
+    assert connection.closing is KEEP
+    expires(connection, 23.0, Expired.IDLE)
+
+
+def test_aConnectionWithoutARequestWaitsForTheLongerTime() -> None:
+    for drainIdle, expected in ((0.25, 5.0 + FRESH), (3.0, 8.5)):
+        connection = made(Timing(drainIdle=drainIdle), now=5.0)
+        connection.drain(5.5)
+        expires(connection, expected, Expired.IDLE)
+
+
+def test_aSecondDrainPutsNothingOff() -> None:
+    connection = answered(GET, 1.0, DRAIN_IDLE)
+    connection.drain(10.0)
+    connection.drain(12.0)
+    expires(connection, 13.0, Expired.IDLE)
+
+
+def test_anAnswerStillBeingTakenAtADrain() -> None:
+    """
+    The connection is idle from when it has been taken on.
+    """
+    connection = answered(GET, 1.0, DRAIN_IDLE)
+    connection.taken(100, 1.0)
+    connection.drain(2.0)
+    connection.taken(0, 8.0)
+    expires(connection, 11.0, Expired.IDLE)

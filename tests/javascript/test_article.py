@@ -5,6 +5,7 @@ The article's scripts, byte for byte, as C{wasinet run} runs them.
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -87,6 +88,53 @@ def test_netEchoEndsAfterAHundred(tmp_path: Path) -> None:
             assert process.process.poll() is None
         assert process.wait() == 0
         assert process.stderr() == ""
+
+
+# In a network of its own, where the article's ports are free.
+NETWORK = """
+ip link set lo up
+"$@" >printed 2>&1 &
+program=$!
+until nc -z localhost 8000; do kill -0 $program || exit 9; sleep 0.05; done
+printf WasmEdge | nc -q1 localhost 8000
+echo
+curl -sS -d WasmEdge -X POST http://localhost:8000
+kill $program
+wait $program
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "answers", "printed"),
+    [
+        (
+            "http_echo",
+            "\necho:WasmEdge",
+            f"listen 8000 ...\nversion= HTTP/1.1\nuri= /\nmethod= POST\nheaders= {HEADERS}\nbody= WasmEdge\n",
+        ),
+        # curl refuses an answer without a head, as it does the original's.
+        ("net_echo", "echo:WasmEdge\n", ""),
+    ],
+)
+def test_portsAsPrinted(tmp_path: Path, name: str, answers: str, printed: str) -> None:
+    """
+    The article's command lines.
+    """
+    for tool in ("curl", "ip", "nc", "unshare"):
+        needsTool(tool)
+    apart = ["unshare", "-n"] if os.geteuid() == 0 else ["unshare", "-rn"]
+    if subprocess.run([*apart, "true"], capture_output=True).returncode:
+        pytest.skip("this system allows no network of one's own")
+    done = subprocess.run(
+        [*apart, "sh", "-c", NETWORK, "sh", *command(ARTICLE / f"{name}.js")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.stdout == answers
+    assert ("HTTP/0.9" in done.stderr) == (name == "net_echo"), done.stderr
+    assert (tmp_path / "printed").read_text() == printed
 
 
 @pytest.fixture

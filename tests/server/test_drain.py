@@ -5,13 +5,15 @@ How a server ends, and what it waits for: in memory, by a Clock.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 
+from tests.support import MemoryPeer
 from wasinet_twisted.http import WasiResponse
 from wasinet_twisted.http.timing import FRESH
 from wasinet_twisted.server import Request
-from wasinet_twisted.server.serving import TICK
+from wasinet_twisted.server.serving import TICK, Handler
 
 from .support import MemoryServerCase, get, message, parse, post, uriOf
 
@@ -200,6 +202,135 @@ class DrainTests(MemoryServerCase):
         self.advance(0.01)
         self.assertReset(peer)
         self.successResultOf(drained)
+
+
+class DrainIdleTests(MemoryServerCase):
+    """
+    C{ServerLimits.drainIdle}: a request that crosses the drain is answered.
+    """
+
+    def idle(self, handler: Handler = uriOf, **limits: Any) -> MemoryPeer:
+        """
+        A connection that has served a request and waits for the next.
+        """
+        self.serve(handler, drainIdle=3, **limits)
+        peer = self.connect(get())
+        self.assertEqual(self.status(peer), 200)
+        return peer
+
+    def test_anIdleOne(self) -> None:
+        peer = self.idle()
+        drained = self.server.drain(10)
+        self.twoSides(3, lambda: self.assertOpen(peer), lambda: self.assertClosed(peer))
+        self.successResultOf(drained)
+        self.assertEqual(self.dropped("idle"), 0)
+
+    def test_aRequestThatComesMeanwhile(self) -> None:
+        peer = self.idle()
+        drained = self.server.drain(10)
+        self.advance(2.9)
+        peer.send(get("/late"))
+        (response,) = parse(peer.take())
+        self.assertEqual((response.status, response.body), (200, b"/late"))
+        self.assertEqual(response.headers["Connection"], "close")
+        self.assertClosed(peer)
+        self.successResultOf(drained)
+
+    def test_halfOfAHeadThatComesMeanwhile(self) -> None:
+        """
+        The rest has the time of a head.
+        """
+        peer = self.idle()
+        drained = self.server.drain(30)
+        self.advance(2.9)
+        peer.send(get("/late")[:9])
+        self.advance(5)
+        peer.send(get("/late")[9:])
+        (response,) = parse(peer.take())
+        self.assertEqual((response.body, response.headers["Connection"]), (b"/late", "close"))
+        self.assertClosed(peer)
+        self.successResultOf(drained)
+
+    def test_pipelinedOnesThatComeMeanwhile(self) -> None:
+        """
+        The first is answered, and says that the others are not.
+        """
+        peer = self.idle()
+        drained = self.server.drain(10)
+        peer.send(get("/1") + get("/2") + get("/3"))
+        (response,) = parse(peer.take())
+        self.assertEqual((response.body, response.headers["Connection"]), (b"/1", "close"))
+        self.assertEqual(self.server.statistics.requests, 2)
+        peer.end()
+        self.assertClosed(peer)
+        self.successResultOf(drained)
+
+    def test_aStreamThatHadBegun(self) -> None:
+        """
+        Its client was not told that the connection ends: it may ask once more.
+        """
+        begun: list[Deferred[None]] = []
+
+        def handler(request: Request) -> WasiResponse:
+            async def pieces() -> AsyncIterator[bytes]:
+                yield b"first"
+                begun.append(Deferred())
+                await begun[0]
+
+            return WasiResponse(body=request.uri if begun else pieces())
+
+        server = self.serve(handler, drainIdle=3)
+        peer = self.connect(get())
+        drained = server.drain(60)
+        self.advance(10)
+        begun[0].callback(None)
+        peer.settle()
+        peer.take()
+        self.assertOpen(peer)
+        self.advance(2.9)
+        peer.send(get("/late"))
+        (response,) = parse(peer.take())
+        self.assertEqual((response.body, response.headers["Connection"]), (b"/late", "close"))
+        self.assertClosed(peer)
+        self.successResultOf(drained)
+
+    def test_aConnectionThatHasJustCome(self) -> None:
+        server = self.serve(uriOf, drainIdle=3)
+        peer = self.connect()
+        drained = server.drain(10)
+        self.twoSides(3, lambda: self.assertOpen(peer), lambda: self.assertClosed(peer))
+        self.successResultOf(drained)
+
+    def test_theEndOfTheDrain(self) -> None:
+        """
+        Nothing outlives it.
+        """
+        peer = self.idle()
+        drained = self.server.drain(2)
+        self.advance(1.99)
+        self.assertOpen(peer)
+        self.advance(0.01)
+        self.assertClosed(peer)
+        self.successResultOf(drained)
+
+    def test_theClientEndsItsDirection(self) -> None:
+        peer = self.idle()
+        drained = self.server.drain(10)
+        peer.end()
+        self.assertClosed(peer)
+        self.successResultOf(drained)
+
+    def test_afterADrainAllIsAsBefore(self) -> None:
+        """
+        A service may be started anew.
+        """
+        self.idle()
+        self.server.drain(0)
+        self.advance(1)
+        self.server.begin()
+        again = self.connect(get())
+        again.take()
+        self.assertGoesOn(again)
 
 
 class BoundTests(MemoryServerCase):

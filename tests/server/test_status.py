@@ -20,7 +20,7 @@ from tests.server.test_accesslog import parsed
 from wasinet_twisted import __version__, speed
 from wasinet_twisted.errors import InvalidArgument
 from wasinet_twisted.http import WasiRequest, WasiResponse
-from wasinet_twisted.server import Statistics, StatusApp
+from wasinet_twisted.server import Readiness, Statistics, StatusApp
 
 
 class StatusCase(SynchronousTestCase):
@@ -140,6 +140,45 @@ class RoutingTests(StatusCase):
             self.assertIn(b"Content-Length: %d" % len(body), whole)
             # The metrics of the process may have another digit meanwhile.
             self.assertEqual(re.sub(rb"(Length:) \d+", rb"\1", head), re.sub(rb"(Length:) \d+", rb"\1", whole))
+
+
+class ProbeTests(StatusCase):
+    """
+    What load balancers and supervisors ask for.
+    """
+
+    def probe(self, uri: str, app: StatusApp) -> tuple[int, str]:
+        response = app(WasiRequest("GET", uri))
+        self.assertEqual(response.headers["Content-Type"], "text/plain; charset=utf-8")
+        self.assertEqual(response.headers["Cache-Control"], "no-store")
+        return response.status, response.text()
+
+    def test_states(self) -> None:
+        readiness = Readiness()
+        app = StatusApp(self.statistics, readiness=readiness)
+        self.assertEqual(self.probe("/readyz", app), (503, "starting\n"))
+        readiness.state = "ready"
+        self.assertEqual(self.probe("/readyz?x", app), (200, "ready\n"))
+        readiness.state = "draining"
+        self.assertEqual(self.probe("/readyz", app), (503, "draining\n"))
+        self.assertEqual(self.probe("/healthz", app), (200, "ok\n"))
+
+    def test_withoutAService(self) -> None:
+        self.assertEqual(self.probe("/readyz", self.app), (200, "ready\n"))
+
+    def test_anyHost(self) -> None:
+        """
+        They tell nothing that a page on the web could not know: load balancers may ask with any name.
+        """
+        for host in ("evil.example", "10.0.0.7:9000", "", None):
+            for uri in ("/healthz", "/readyz", "http://evil.example/healthz"):
+                headers = {} if host is None else {"Host": host}
+                self.assertEqual(self.app(WasiRequest("GET", uri, headers)).status, 200, (host, uri))
+
+    def test_methods(self) -> None:
+        for uri in ("/healthz", "/readyz"):
+            self.assertEqual(self.get(uri, "HEAD").status, 200)
+            self.assertEqual(self.get(uri, "POST").status, 405)
 
 
 class PageTests(StatusCase):

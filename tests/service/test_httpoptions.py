@@ -154,6 +154,16 @@ class OptionsTests(SynchronousTestCase):
         ]
         self.assertEqual(list(namesOf(texts)), ["box.example"])
 
+    def test_drainDelay(self) -> None:
+        self.assertEqual(parse()["drain-delay"], 0)
+        for text, expected in (("5", 5), ("2.5", 2.5), ("0", 0)):
+            self.assertEqual(parse(f"--drain-delay={text}")["drain-delay"], expected)
+        for text in ("-1", "", "1s", "nan", "inf", "1e3", "none"):
+            self.assertEqual(
+                self.refused("--drain-delay", text),
+                f"--drain-delay: must be a number of seconds, at least 0, such as 5 or 2.5, not {text!r}",
+            )
+
     def test_limits(self) -> None:
         limits = parse(
             *("--limits=head=5", "--limits=idle=2.5", "--limits=handler=none", "--limits=requests=100"),
@@ -218,6 +228,7 @@ class OptionsTests(SynchronousTestCase):
             "--access-log",
             "--access-log-format",
             "--limits",
+            "--drain-delay",
             "--status",
             "--status-host",
             "--reload",

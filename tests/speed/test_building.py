@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -69,7 +71,7 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     assert spec.loader is not None
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    for name in ("WASINET_EXTENSIONS", "WASINET_SANITIZE", "CC", "LDFLAGS"):
+    for name in ("WASINET_EXTENSIONS", "WASINET_JAVASCRIPT", "WASINET_SANITIZE", "CC", "LDFLAGS"):
         # As it was, afterwards.
         monkeypatch.setenv(name, "")
     return module
@@ -198,6 +200,40 @@ def test_aSettingThatThereIsNot(checkout: Checkout) -> None:
     done = checkout.build(WASINET_EXTENSIONS="maybe")
     assert done.returncode != 0
     assert done.stderr.strip() == "WASINET_EXTENSIONS must be auto, yes or no, not 'maybe'"
+
+
+def test_theJavaScriptEngine(checkout: Checkout, tmp_path: Path) -> None:
+    """
+    A wheel carries it if told to, with its terms, and is for the same systems.
+    """
+    folder = checkout.root / "wasinet_twisted" / "javascript" / "guest"
+    for name in ("qjs.wasm", "qjs.wasm.LICENSE"):
+        (folder / name).unlink(missing_ok=True)
+    nowhere = {"XDG_CACHE_HOME": str(tmp_path)}
+    done = checkout.build(WASINET_EXTENSIONS="no", WASINET_JAVASCRIPT="yes", **nowhere)
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[-1] == (
+        "WASINET_JAVASCRIPT=yes, but the JavaScript engine is not built; this builds it: "
+        "python -m wasinet_twisted.javascript.build"
+    )
+    module = folder / "__init__.py"
+    (folder / "qjs.wasm").write_bytes(b"engine")
+    (folder / "qjs.wasm.LICENSE").write_text("terms")
+    source = module.read_text()
+    module.write_text(re.sub('SHA256 = "[0-9a-f]+"', f'SHA256 = "{sha256(b"engine").hexdigest()}"', source))
+    assert checkout.build(WASINET_EXTENSIONS="no", WASINET_JAVASCRIPT="yes", **nowhere).returncode == 0
+    held = wheel(checkout)
+    assert str(held.filename).endswith("-py3-none-any.whl")
+    assert {name.rpartition("/")[2] for name in held.namelist() if "qjs" in name} == {"qjs.wasm", "qjs.wasm.LICENSE"}
+
+
+def test_noJavaScriptEngine(hook: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    for setting in ("", "no"):
+        monkeypatch.setenv("WASINET_JAVASCRIPT", setting)
+        assert hook.javascript() == {}
+    monkeypatch.setenv("WASINET_JAVASCRIPT", "perhaps")
+    with pytest.raises(ValueError, match="^WASINET_JAVASCRIPT must be yes or no, not 'perhaps'$"):
+        hook.javascript()
 
 
 def test_anEditableInstall(installed: Checkout) -> None:

@@ -256,6 +256,13 @@ class RequestReceiver(Connection, Generic[R]):
         """
         self.clock.since = now
         if self.draining:
+            self._drainIdle(now)
+
+    def _drainIdle(self, now: float) -> None:
+        """
+        Nothing is in flight while the server drains: close, unless a request may still come.
+        """
+        if not self.clock.timing.drainIdle:
             self.closeIdle(now)
 
     def _hasUnparsed(self) -> bool:

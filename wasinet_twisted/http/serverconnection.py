@@ -204,15 +204,18 @@ class ServerConnection(RequestReceiver[R]):
 
     def drain(self, now: float) -> None:
         """
-        Let the present response be the last one, or the next, if the first
-        request may be on its way. A connection that waits for another one closes.
+        Let the present response be the last one, or the next, if a request may be on its way. A connection that waits
+        for another one closes, at once or after C{Timing.drainIdle} seconds.
         """
-        self.draining = True
-        self.clock.count()
+        if not self.draining:
+            self.draining = True
+            self.clock.drained = now
+            # The next request is looked at by what knows of the drain.
+            self.clock.count()
         if self.request is not None and not self.exchange.isAnswered():
             self.makeLast()
         if self.exchange.count:
-            self.closeIdle(now)
+            self._drainIdle(now)
 
     def isIdle(self, now: float) -> bool:
         """
@@ -246,4 +249,4 @@ class ServerConnection(RequestReceiver[R]):
         if self.closing is not KEEP:
             return self._closingDeadline()
         endless = self.finished and self._writer is not None and not self.hasLength
-        return nextDeadline(self.clock, self.exchange.state, self.reader.got, self.draining, endless)
+        return nextDeadline(self.clock, self.exchange, self.reader.got, endless)

@@ -7,25 +7,24 @@ from __future__ import annotations
 from math import inf
 
 from .connection import Expired, sooner
-from .exchange import ASKED, HEAD, IDLE, TUNNEL, UNREAD
-from .timing import FRESH, ServerClock
+from .exchange import ASKED, HEAD, IDLE, TUNNEL, UNREAD, Exchange
+from .timing import ServerClock
 
 
-def nextDeadline(clock: ServerClock, state: int, got: int, draining: bool, endless: bool) -> tuple[float, Expired]:
+def nextDeadline(clock: ServerClock, exchange: Exchange, got: int, endless: bool) -> tuple[float, Expired]:
     """
     Return the next deadline of a connection that is not closing, and what it is one for.
 
-    @param state: one of C{exchange}'s.
+    @param exchange: its states.
     @param got: how much of the present body has been handed out, in bytes.
-    @param draining: is the next response the last one?
     @param endless: is a response without a length sent to a client that has ended its direction?
     """
-    timing = clock.timing
+    timing, state = clock.timing, exchange.state
     if state == IDLE:
         if clock.taking is not None:
             # A client that still takes the last response is not idle.
             return clock.response(), Expired.RESPONSE
-        return clock.since + (min(FRESH, timing.idle) if draining else timing.idle), Expired.IDLE
+        return clock.idle(fresh=not exchange.count), Expired.IDLE
     if state == TUNNEL:
         return inf, Expired.IDLE
     found = clock.body(got), Expired.BODY

@@ -41,6 +41,7 @@ class Timing:
     @ivar buffered: how many bytes are held that nobody has asked for.
     @ivar unreadBody: how much of a body that nobody has asked for is read to keep the connection.
     @ivar requests: how many requests a connection may bring; L{None}: any number.
+    @ivar drainIdle: how long a connection that is idle when the server drains may wait for one request more.
     """
 
     head: float = 10.0
@@ -56,6 +57,7 @@ class Timing:
     buffered: int = 256 * 1024
     unreadBody: int = 256 * 1024
     requests: int | None = None
+    drainIdle: float = 0.0
 
     def __post_init__(self) -> None:
         checkNumbers(self, whole=_COUNTS, positive={"requests"})
@@ -169,6 +171,7 @@ class ServerClock(Clock):
     That of a server.
 
     @ivar started: when the present request has begun.
+    @ivar drained: when the drain has begun; C{inf}: it hasn't.
     @ivar waiting: does somebody wait for more of the request's body?
     @ivar waited: for how long somebody has, in seconds.
     @ivar late: has it been told that the response takes too long?
@@ -177,11 +180,12 @@ class ServerClock(Clock):
     @ivar outlives: may the response take its time when the peer has ended its direction?
     """
 
-    __slots__ = ("_counts", "late", "outlives", "started", "touched", "waited", "waiting")
+    __slots__ = ("_counts", "drained", "late", "outlives", "started", "touched", "waited", "waiting")
 
     def __init__(self, timing: Timing, now: float) -> None:
         super().__init__(timing, now)
         self.started = now
+        self.drained = inf
         self.waiting = self.late = self.outlives = False
         self.waited = 0.0
         # Does it matter how many requests there have been?
@@ -222,6 +226,19 @@ class ServerClock(Clock):
         if self.waiting:
             self.waiting = False
             self.waited += now - self.since
+
+    def idle(self, fresh: bool) -> float:
+        """
+        For the next request to come.
+
+        @param fresh: is it the first one?
+        """
+        timing = self.timing
+        most = self.since + timing.idle
+        if self.drained == inf:
+            return most
+        grace = FRESH if fresh else timing.drainIdle
+        return min(most, max(self.since + grace, self.drained + timing.drainIdle))
 
     def body(self, got: int) -> float:
         """

@@ -29,10 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "~/.cache/wasinet_twisted. It takes a minute, and half a gigabyte for so long.",
     )
     parser.add_argument("--output", metavar="DIR", type=Path, help="where to put it instead")
+    parser.add_argument("--cache", action="store_true", help="put it into ~/.cache/wasinet_twisted")
     parser.add_argument("--force", action="store_true", help="build it even if it is there")
     parsed = parser.parse_args(arguments)
     try:
-        folder = _folder(parsed.output)
+        folder = _folder(cache() if parsed.cache else parsed.output)
         if not parsed.force and isIt(folder / NAME) and (folder / LICENSE).exists():
             print(f"{folder / NAME} is there")
             return 0

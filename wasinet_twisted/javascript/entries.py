@@ -22,7 +22,7 @@ class Entries:
     settled into a running script.
     """
 
-    __slots__ = ("_ended", "_entered", "_failed", "_inside", "_jobs", "_jobsLeft", "_later", "_queue", "_reactor")
+    __slots__ = ("_ended", "_entered", "_failed", "_inside", "_jobs", "_later", "_queue", "_reactor")
 
     def __init__(self, reactor: Any, entered: Callable[[bool], object], failed: Callable[[Exception], object]) -> None:
         """
@@ -35,7 +35,6 @@ class Entries:
         self._queue: deque[tuple[Call, tuple[Any, ...]]] = deque()
         self._inside = False
         self._jobs: Call | None = None
-        self._jobsLeft = False
         # The next turn, if something is left for it.
         self._later: IDelayedCall | None = None
         self._ended = False
@@ -86,7 +85,6 @@ class Entries:
             return
         finally:
             self._inside = False
-        self._jobsLeft = left
         if left:
             self._soon()
         self._entered(left)
@@ -105,8 +103,8 @@ class Entries:
 
     def _turn(self) -> None:
         self._later = None
-        if self._jobsLeft:
-            assert self._jobs is not None
-            self._run(self._jobs, ())
+        # Also where another entry has run the jobs meanwhile: this is the last one, after which the program may end.
+        assert self._jobs is not None
+        self._run(self._jobs, ())
         if self._queue and not self._ended:
             self._runQueue()

@@ -133,6 +133,8 @@ class Program:
         """
         End the program now. Its connections are reset.
         """
+        # Nothing of the script runs any more: else it would be told of its connections.
+        self._entries.end()
         self._sockets.abortAll()
         self._servers.abortAll()
         self._end()

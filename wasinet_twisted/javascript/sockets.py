@@ -9,12 +9,13 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IAddress
+from twisted.python.failure import Failure
 
 from ..errors import InvalidArgument, LimitExceeded
 from ..net import WasiTcpConn, WasiTcpServer, WasiTlsConn, connect, formatAddress, nsloopup
 from ..net.addresses import splitAddress
 from .guestinterface import Given, Operation, Value
-from .handles import Handles, textOf, whole
+from .handles import Handles, messageOf, textOf, whole
 from .settings import Network
 from .waits import Waits
 
@@ -126,7 +127,11 @@ class Sockets:
             raise InvalidArgument("write() takes bytes or text, not nothing")
         written = self._handles.get(a, WasiTcpConn).write(data)
         if written.called:
-            return True
+            if written.result is None:
+                return True
+            failures: list[Failure] = []
+            written.addErrback(failures.append)
+            return messageOf(failures[0].value or Exception()) if failures else True
         size = len(data)
         if self._unsent + size > self._mostUnsent:
             written.addErrback(lambda _: None)

@@ -9,6 +9,7 @@ An HTTP/1.1 server: handlers in, connections, bounds, draining and an access log
 
 from .accesslog import AccessLog
 from .limits import ServerLimits
+from .readiness import Readiness
 from .request import Request
 from .serving import HttpServer, serve
 from .static.handler import files
@@ -19,6 +20,7 @@ from .websocket import isWebSocket
 __all__ = [
     "AccessLog",
     "HttpServer",
+    "Readiness",
     "Request",
     "ServerLimits",
     "Statistics",

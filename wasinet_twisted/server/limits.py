@@ -38,6 +38,8 @@ class ServerLimits:
         kernel's queue. One whose peer has gone counts as long as its handler runs.
     @ivar requests: how many a connection may bring; L{None}: any number.
     @ivar drain: how long L{HttpServer.drain<wasinet_twisted.server.HttpServer.drain>} waits for the requests in flight.
+    @ivar drainIdle: how long a connection that is idle at a drain stays open. A request that comes meanwhile is
+        answered with C{Connection: close}, so a client that sends it just then loses nothing.
     @ivar buffered: how much of what a peer has sent, and nobody has read, is held.
     @ivar unreadBody: how much of a body that the handler left unread is read to
         keep the connection.
@@ -56,6 +58,7 @@ class ServerLimits:
     connections: int = 10_000
     requests: int | None = None
     drain: float = 30.0
+    drainIdle: float = 0.0
     buffered: int = 256 * 1024
     unreadBody: int = 256 * 1024
     lingerSeconds: float = 2.0

@@ -266,8 +266,8 @@ class HttpServer(ConnectionFactory):
 
     def drain(self, deadline: float | None = None) -> Deferred[None]:
         """
-        Stop listening, close the connections that are idle, and let the requests
-        in flight be answered, also half-received ones, with C{Connection: close}.
+        Stop listening, close the connections that are idle (with C{ServerLimits.drainIdle}: after that time, unless a
+        request comes), and let the requests in flight be answered, also half-received ones, with C{Connection: close}.
         WebSockets are closed with 1012. What is left after C{deadline} seconds is cancelled and reset.
 
         @param deadline: C{ServerLimits.drain} by default.

@@ -15,6 +15,7 @@ from typing import Any
 from .. import __version__
 from .._speed import speed
 from ..http import RequestHead, WasiResponse
+from .readiness import Readiness
 from .statistics import Statistics
 from .statushost import AllowedHosts, authorityOf
 
@@ -33,13 +34,15 @@ _GUARDS = {
 
 class StatusApp:
     """
-    A handler that shows a server's statistics: C{/}, C{/status.json} and C{/metrics}.
+    A handler that shows a server's statistics: C{/}, C{/status.json} and C{/metrics}. C{/healthz} answers 200 while the
+    process turns, C{/readyz} 200 while the server wants requests, else 503.
 
     The page has no authentication. It is for a listener of its own, on an
     address that only those reach who may see it. It answers only to
     C{localhost}, to IP addresses and to C{hosts}; requests for other names are
     refused with 403, because a page on the web may have made the browser send
-    them (DNS rebinding).
+    them (DNS rebinding). The last two tell no figures and answer to every name:
+    load balancers ask by address, or with a name of their own.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class StatusApp:
         name: str = "wasinet_twisted",
         version: str = __version__,
         hosts: Iterable[str] | None = (),
+        readiness: Readiness | None = None,
     ) -> None:
         """
         @param limits: the server's bounds by name, shown as they are; L{None}
@@ -58,6 +62,7 @@ class StatusApp:
         @param version: of which version.
         @param hosts: host names, without a port, that it answers to as well. L{None}: it answers to all names; what
             stands in front has to protect it then.
+        @param readiness: what C{/readyz} tells; L{None}: the server is always ready.
         @raise InvalidArgument: one of C{hosts} is no host name.
         """
         self._statistics = statistics
@@ -66,17 +71,22 @@ class StatusApp:
         self._version = version
         self._hosts = None if hosts is None else AllowedHosts(hosts)
         self._metrics: Any = None
+        self._readiness = Readiness("ready") if readiness is None else readiness
         self._pages = {"/": self._page, "/status.json": self._json, "/metrics": self._prometheus}
+        self._probes = {"/healthz": _healthy, "/readyz": self._ready}
 
     def __call__(self, request: RequestHead) -> WasiResponse:
         """
         Answer a request.
         """
-        if self._hosts is not None and not self._hosts.allows(request):
-            return _response(403, _TEXT, _refusal(request))
-        page = self._pages.get(_path(request.uri))
+        path = _path(request.uri)
+        page = self._probes.get(path)
         if page is None:
-            return _response(404, _TEXT, "there are /, /status.json and /metrics\n")
+            if self._hosts is not None and not self._hosts.allows(request):
+                return _response(403, _TEXT, _refusal(request))
+            page = self._pages.get(path)
+        if page is None:
+            return _response(404, _TEXT, "there are /, /status.json, /metrics, /healthz and /readyz\n")
         if request.method not in _METHODS:
             response = _response(405, _TEXT, "only GET and HEAD\n")
             response.setHeader("Allow", ", ".join(_METHODS))
@@ -115,6 +125,13 @@ class StatusApp:
             self._metrics = metrics.Metrics(self._statistics)
             self._metricsType = metrics.CONTENT_TYPE
         return _response(200, self._metricsType, self._metrics.text())
+
+    def _ready(self) -> WasiResponse:
+        return _response(200 if self._readiness.isReady() else 503, _TEXT, f"{self._readiness.state}\n")
+
+
+def _healthy() -> WasiResponse:
+    return _response(200, _TEXT, "ok\n")
 
 
 def _path(target: str) -> str:

@@ -38,13 +38,17 @@ class HttpService(MultiService):
         launch: Launch,
         reactorFor: Callable[[str], Any],
         announce: Callable[[IListeningPort], object] = announceHttp,
+        stopsAfter: Callable[[], Deferred[None]] | None = None,
     ) -> None:
         """
         @param reactorFor: gives the reactor for an endpoint.
         @param announce: says in the log that the server listens on a port.
+        @param stopsAfter: called at the stop. Until its Deferred fires, all goes on as before.
         """
         super().__init__()
         self.server = server
+        self._stopsAfter = stopsAfter
+        self._whenStopped: list[Deferred[None]] = []
         for endpoint in endpoints:
             service = ListeningService(
                 endpoint, server, launch, announce=announce, ends=False, reactor=reactorFor(endpoint)
@@ -62,6 +66,20 @@ class HttpService(MultiService):
         """
         Stop listening, and let the requests in flight be answered.
         """
+        if self._stopsAfter is None:
+            stopped = self._stop()
+        else:
+            stopped = self._stopsAfter().addCallback(lambda _: self._stop())
+        return stopped.addBoth(self._stopped)
+
+    def whenStopped(self) -> Deferred[None]:
+        """
+        Return what fires when the next stop is over.
+        """
+        self._whenStopped.append(Deferred())
+        return self._whenStopped[-1]
+
+    def _stop(self) -> Deferred[None]:
         closed: Deferred[Any] = super().stopService()
         drained = self.server.drain()
         if count := self.server.busy():
@@ -71,6 +89,12 @@ class HttpService(MultiService):
                 deadline=self.server.limits.drain,
             )
         return closed.addCallback(lambda _: drained)
+
+    def _stopped(self, result: Any) -> Any:
+        waiting, self._whenStopped = self._whenStopped, []
+        for each in waiting:
+            each.callback(None)
+        return result
 
     def reload(self) -> None:
         """
@@ -181,17 +205,22 @@ class CommandService(MultiService):
         logged: bool = True,
         announce: Callable[[IListeningPort], object] = announceHttp,
         reactorFor: Callable[[str], Any] | None = None,
-    ) -> None:
+        stopsAfter: Callable[[], Deferred[None]] | None = None,
+    ) -> HttpService:
         """
         Serve HTTP on all of these.
 
         @param announce: says in the log that the server listens on a port.
         @param reactorFor: gives the reactor for an endpoint, if that is another.
+        @param stopsAfter: see L{HttpService}.
         """
         if logged and self._accessLog is not None:
             self._accessLog.serve(server)
-        service = HttpService(server, endpoints, self.launch, reactorFor or (lambda _: self._reactor), announce)
+        service = HttpService(
+            server, endpoints, self.launch, reactorFor or (lambda _: self._reactor), announce, stopsAfter
+        )
         service.setServiceParent(self)
+        return service
 
     def atStop(self, function: Callable[[], Any], deadline: float) -> None:
         """

@@ -10,19 +10,22 @@ from typing import Any, ClassVar
 
 from twisted.application.service import IService
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IListeningPort
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.usage import UsageError
 
 from ..errors import InvalidArgument
 from ..server.limits import DEFAULT_SERVER_LIMITS
+from ..server.readiness import Readiness
 from ..server.serving import Handler, HttpServer, announceHttp
 from ..server.statushost import checkName
 from ..server.urls import isLoopback, urlOf
 from .app import AppFailed, appFiles
 from .command import CommandOptions, CommandService
 from .endpoints import checkEndpoint, namesOf, onLoopback
-from .limits import limitsByName, raiseDescriptors, withinDescriptors, withLimit
+from .limits import limitsByName, raiseDescriptors, secondsOf, withinDescriptors, withLimit
 from .listening import Launch
 from .reloading import WORKER_DRAIN, Reported, Supervisor, commandAgain, reported
 from .standardoutput import neverBlock
@@ -55,6 +58,7 @@ class ServingOptions(CommandOptions):
         self["status"] = []
         self["status-host"] = []
         self["limits"] = DEFAULT_SERVER_LIMITS
+        self["drain-delay"] = 0.0
         self.arguments: list[str] = []
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
@@ -101,6 +105,15 @@ class ServingOptions(CommandOptions):
         except InvalidArgument as error:
             raise UsageError(f"--limits {text}: {error}") from None
 
+    def opt_drain_delay(self, text: str) -> None:
+        """
+        At SIGTERM, go on to serve for so many seconds while /readyz of the status page says 503. Then stop listening.
+        """
+        try:
+            self["drain-delay"] = secondsOf(text)
+        except InvalidArgument as error:
+            raise UsageError(f"--drain-delay: {error}") from None
+
     def postOptions(self) -> None:
         """
         The usual port, unless endpoints were named.
@@ -144,6 +157,7 @@ class HttpAppService(CommandService):
     The app's server, its status pages, and the access log.
 
     @ivar server: the app's.
+    @ivar readiness: what C{/readyz} tells.
     """
 
     def __init__(
@@ -170,20 +184,66 @@ class HttpAppService(CommandService):
         if shutdown is not None:
             self.atStop(shutdown, SHUTDOWN_DEADLINE if worker is None else WORKER_DRAIN)
         self.server = server = HttpServer(handler, limits=limits, reactor=reactor)
-        self.serveHttp(server, options["listen"], announce=self.announce, reactorFor=reactorFor)
+        self.readiness = Readiness()
+        # A developer who edits a file waits for no load balancer.
+        self._drainDelay: float = options["drain-delay"] if worker is None else 0.0
+        # How many endpoints are not listened on yet.
+        self._unannounced = self._endpoints = len(options["listen"])
+        served = self.serveHttp(
+            server, options["listen"], announce=self.announce, reactorFor=reactorFor, stopsAfter=self._drains
+        )
         if options["status"]:
             from ..server.status import StatusApp
 
             hosts = [*options["status-host"], *namesOf(options["status"])]
-            page = StatusApp(server.statistics, limitsByName(limits), hosts=hosts)
+            page = StatusApp(server.statistics, limitsByName(limits), hosts=hosts, readiness=self.readiness)
             pages = HttpServer(page, limits=STATUS_LIMITS, reactor=reactor)
-            self.serveHttp(pages, options["status"], logged=False, announce=announceStatus, reactorFor=reactorFor)
+            self.serveHttp(
+                pages,
+                options["status"],
+                logged=False,
+                announce=announceStatus,
+                reactorFor=reactorFor,
+                # Load balancers and whoever watches ask until the last request has been answered.
+                stopsAfter=served.whenStopped,
+            )
+
+    def privilegedStartService(self) -> None:
+        """
+        See L{CommandService.privilegedStartService}.
+        """
+        self._begin()
+        super().privilegedStartService()
+
+    def startService(self) -> None:
+        """
+        See L{CommandService.startService}.
+        """
+        self._begin()
+        super().startService()
+
+    def _begin(self) -> None:
+        if self.readiness.state == "draining":
+            self.readiness.state = "starting"
+            self._unannounced = self._endpoints
 
     def announce(self, port: IListeningPort) -> None:
         """
-        Say in the log that the app is served on C{port}.
+        Say in the log that the app is served on C{port}. With the last one, the server is ready.
         """
         announceHttp(port)
+        self._unannounced -= 1
+        if self._unannounced == 0 and self.readiness.state == "starting":
+            self.readiness.state = "ready"
+
+    def _drains(self) -> Deferred[None]:
+        delay = self._drainDelay if self.readiness.isReady() else 0.0
+        self.readiness.state = "draining"
+        if not delay:
+            return succeed(None)
+        log.info("/readyz says draining; listening stops in {delay:g} s; a second signal ends the process", delay=delay)
+        waited: Deferred[None] = deferLater(self._reactor, delay)
+        return waited
 
 
 def serviceOf(options: ServingOptions, make: Callable[[Reported | None], IService]) -> IService:

@@ -63,6 +63,17 @@ def withLimit(limits: ServerLimits, text: str) -> ServerLimits:
         raise InvalidArgument(f"{error}; the limits are {', '.join(known)}") from None
 
 
+def secondsOf(text: str) -> float:
+    """
+    Return a number of seconds.
+
+    @raise InvalidArgument: C{text} is none, or less than 0.
+    """
+    if not (_WHOLE.fullmatch(text) or _NUMBER.fullmatch(text)) or text.startswith("-"):
+        raise InvalidArgument(f"must be a number of seconds, at least 0, such as 5 or 2.5, not {text!r}")
+    return float(text)
+
+
 def raiseDescriptors(reactor: object) -> int:
     """
     Allow this process as many file descriptors as it may have, and as its reactor can watch.

@@ -14,9 +14,9 @@ from pathlib import Path
 from ...errors import NotSupported
 
 # The same bytes come of the same sources each time, on each machine.
-SHA256 = "0796f75c0510ae9a1b35519cd5b41c14a28661867efec2f944fc4d8cde127361"
+SHA256 = "8acc2ece94c99f4dbce87d04c592cd4cc7402fc0076d864663fa30b61111e6b3"
 NAME = "qjs.wasm"
-# The terms of QuickJS-ng, which go where the binary goes.
+# The terms of what it is made of, which go where the binary goes.
 LICENSE = "qjs.wasm.LICENSE"
 
 BESIDE = Path(__file__).parent

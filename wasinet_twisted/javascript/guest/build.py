@@ -43,7 +43,7 @@ def build(work: Path, progress: Progress) -> tuple[bytes, str]:
     Fetch, compile, and look at what has come of it.
 
     @param work: an empty folder, for half a gigabyte.
-    @return: the binary, and QuickJS-ng's licence.
+    @return: the binary, and its terms: QuickJS-ng's and those of the C library.
     @raise NotSupported: something can't be had or compiled, or the bytes are others than they have to be.
     """
     progress(f"fetching {SOURCES}", 0, _STEPS)
@@ -65,7 +65,7 @@ def build(work: Path, progress: Progress) -> tuple[bytes, str]:
     found = sha256(data).hexdigest()
     if found != SHA256:
         raise NotSupported(f"the compiled engine's sha256 is {found}, where {SHA256} was expected: it isn't used")
-    licence = licenceOf(sources)
+    licence = licenceOf(sources) + "\n" + libraryLicence(work / "compiler" / "ziglang" / "lib" / "libc" / "wasi")
     progress("done", _STEPS, _STEPS)
     return data, licence
 
@@ -82,6 +82,20 @@ def licenceOf(sources: Path) -> str:
         text = "\n".join(line.removeprefix(" *").removeprefix(" ").rstrip() for line in match[1].splitlines())
         terms.append(f"{name}:\n\n{text.strip()}\n")
     return "QuickJS-ng (https://github.com/quickjs-ng/quickjs), of which qjs.wasm is made:\n\n" + "\n".join(terms)
+
+
+def libraryLicence(folder: Path) -> str:
+    """
+    Return the terms of the C library that the binary has parts of: wasi-libc's, and musl's, on which that stands.
+
+    @param folder: where the compiler has it.
+    """
+    try:
+        own = (folder / "LICENSE-MIT").read_text("utf-8").strip()
+        musl = (folder / "libc-top-half" / "musl" / "COPYRIGHT").read_text("utf-8").strip()
+    except OSError as error:
+        raise NotSupported(f"the compiler's C library has no licence where it was: {error}") from error
+    return f"wasi-libc (https://github.com/WebAssembly/wasi-libc), of which it has parts:\n\n{own}\n\nmusl:\n\n{musl}\n"
 
 
 def _fetch(work: Path) -> Path:

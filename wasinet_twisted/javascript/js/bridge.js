@@ -23,12 +23,12 @@ function nextNumber() {
     return count
 }
 
-// What the operation gives: now, or as a promise.
-function ask(operation, a, data) {
+// What the operation gives: now, or as a promise. As long as that isn't settled, what it is asked of stays.
+function ask(operation, a, data, owner) {
     const number = nextNumber()
     const now = host(operation, a, number, data)
     if (now !== undefined) return now
-    return new Promise((resolve, reject) => { waiting.set(number, { resolve, reject }) })
+    return new Promise((resolve, reject) => { waiting.set(number, { resolve, reject, owner }) })
 }
 
 hook((number, failed, value) => {

@@ -20,16 +20,19 @@ class WasiTcpConn {
     static async connect(host, port, ms) {
         return port === undefined ? connect(host) : connect(addressOf(host, port), ms)
     }
-    async read(ms) { return ask(READ, this.#id, ms === undefined ? undefined : String(milliseconds(ms))) }
+    async read(ms) { return ask(READ, this.#id, ms === undefined ? undefined : String(milliseconds(ms)), this) }
     // true, or, while the peer doesn't take it, a promise of that: to await it is flow control
     write(data) {
-        const written = ask(WRITE, this.#id, sendable(data))
-        if (written !== true) written.catch(ignore)
+        let written = ask(WRITE, this.#id, sendable(data), this)
+        if (written === true) return true
+        // Why it has failed already, which only those are told who await it.
+        if (typeof written === 'string') written = Promise.reject(new Error(written))
+        written.catch(ignore)
         return written
     }
     // It writes, and doesn't close.
     end(data) { return data === undefined ? true : this.write(data) }
-    async close() { await ask(CLOSE, this.#id) }
+    async close() { await ask(CLOSE, this.#id, undefined, this) }
     local() { return host(LOCAL, this.#id) }
     peer() { return host(PEER, this.#id) }
 }
@@ -48,10 +51,11 @@ class WasiTcpServer {
         this.#id = owns(this, host(LISTEN, port))
     }
     async accept(ms) {
-        return new WasiTcpConn(await ask(ACCEPT, this.#id, ms === undefined ? undefined : String(milliseconds(ms))))
+        const timeout = ms === undefined ? undefined : String(milliseconds(ms))
+        return new WasiTcpConn(await ask(ACCEPT, this.#id, timeout, this))
     }
     local() { return host(LOCAL, this.#id) }
-    async close() { await ask(CLOSE, this.#id) }
+    async close() { await ask(CLOSE, this.#id, undefined, this) }
 }
 
 async function connect(address, ms) {
