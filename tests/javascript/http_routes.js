@@ -61,6 +61,11 @@ const routes = {
             count('flooded')
         })
     },
+    '/hold': (req, resp) => {
+        const piece = 'x'.repeat(1 << 20)
+        for (let i = 0; i < 15; i++) resp.write(piece)
+        resp.end()
+    },
     '/large': (req, resp) => { resp.end('y'.repeat(8 << 20)) },
     '/toolarge': (req, resp) => { resp.end('y'.repeat(17 << 20)) },
     '/flow': async (req, resp) => {

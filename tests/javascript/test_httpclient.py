@@ -94,7 +94,8 @@ def test_responses(runs: Run) -> None:
             f"""
             const at = path => '{server.url}' + path
             const hello = await fetch(at('/hello'))
-            shows([hello.ok, hello.status, hello.statusText, hello.version, hello.url === at('/hello'), await hello.text()])
+            const {{ ok, status, statusText, version, url }} = hello
+            shows([ok, status, statusText, version, url === at('/hello'), await hello.text()])
             shows(await caught(hello.text()))
             const missing = await fetch(at('/missing'))
             shows([missing.ok, missing.status])
@@ -145,7 +146,8 @@ def test_nodesWay(runs: Run) -> None:
                 let text = ''
                 response.on('data', piece => {{ text += piece }}).on('end', () => {{ resolve(text) }})
             }})
-            const sent = request({{ hostname: '127.0.0.1', port: {port}, path: '/echo', method: 'POST' }}, async response => {{
+            const options = {{ hostname: '127.0.0.1', port: {port}, path: '/echo', method: 'POST' }}
+            const sent = request(options, async response => {{
                 shows([response.statusCode, response.httpVersion, await all(response)])
                 get('{server.url}/hello', async response => {{ shows((await all(response)).length > 0) }})
             }})
@@ -215,7 +217,8 @@ def test_hostileServers(runs: Run) -> None:
             f"""
             for (let i = 0; i < {len(answers)}; i++) {{
                 const method = i === 4 ? 'POST' : 'GET'
-                shows(await caught(fetch('http://127.0.0.1:{port}/', {{ method }}).then(r => i === 8 ? r.json() : r.text())))
+                const body = fetch('http://127.0.0.1:{port}/', {{ method }}).then(r => i === 8 ? r.json() : r.text())
+                shows(await caught(body))
             }}
             shows('end')
             """
@@ -311,7 +314,8 @@ def test_messages(runs: Run) -> None:
         const raw = new Buffer()
         const parse = data => { if (data) raw.append(data); return raw.parseChunk() }
         shows([parse('4\r\nWasm'), raw.byteLength].map(each => each instanceof ArrayBuffer ? text(each) : each))
-        shows([text(parse('\r\n4\r\nEdge')), parse() ?? 'pending', parse('\r\n0\r\n\r\nrest'), text(raw.buffer), raw.length])
+        shows([text(parse('\r\n4\r\nEdge')), parse() ?? 'pending', parse('\r\n0\r\n\r\nrest')])
+        shows([text(raw.buffer), raw.length])
         shows(await caught((async () => { const b = new Buffer(); b.append('xyz\r\n'); b.parseChunk() })()))
         const whole = new Buffer()
         whole.append('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n')
@@ -334,13 +338,15 @@ def test_messages(runs: Run) -> None:
         const url = new URL('HTTPS://me:pass@Example.org/a/b?c=d#e')
         shows([url.scheme, url.username, url.password, url.host, url.port, url.path, url.query, url.href])
         shows([new URL('http://[::1]:8000').host, new URL('http://a').path, new URL('http://a:8000').port])
-        for (const wrong of ['', 'a', 'http://', 'http://a b/', 'http://a:99999/']) shows(await caught((async () => new URL(wrong))()))
+        const parsed = async text => new URL(text)
+        for (const wrong of ['', 'a', 'http://', 'http://a b/', 'http://a:99999/']) shows(await caught(parsed(wrong)))
         """
     )
     lines = shown(process)
     assert lines[0] == "POST / HTTP/1.0\r\nContent-Length: 3\r\n\r\nhé"
     assert lines[1] == ["Wasm", 0]
-    assert lines[2] == ["Edge", "pending", None, "rest", 4]
+    assert lines[2] == ["Edge", "pending", None]
+    assert lines.pop(3) == ["rest", 4]
     assert "Error: " in str(lines[3])
     assert lines[4] == ["chunked", "ab", "ab", None]
     assert lines[5] == ["GET / HT", 8]

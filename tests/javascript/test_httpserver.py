@@ -5,6 +5,7 @@ createServer() of the module http, over real sockets: what it answers, and that 
 from __future__ import annotations
 
 import json
+import select
 import socket
 import struct
 import time
@@ -72,7 +73,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """
     One for all tests. In the end it is as it was: it serves, and when its server closes, it ends with 0.
     """
-    with served(ROUTES, tmp_path_factory.mktemp("server"), "--turn", "0.2") as (process, port):
+    with served(ROUTES, tmp_path_factory.mktemp("server")) as (process, port):
         server = Server(process, port)
         yield server
         assert server.ask("/now") == (200, b"now")
@@ -314,13 +315,48 @@ def test_aReaderThatTakesNothing(server: Server, stack: ExitStack) -> None:
     waitUntil(lambda: server.counts().get("flowed") == 1, "the end of the flow")
 
 
-def test_manyAtOnce(server: Server) -> None:
+def test_bodiesTogether(server: Server, stack: ExitStack) -> None:
+    """
+    Bodies that are being read whole share a quarter of the program's memory: beyond, 503, and the others go on.
+    """
+    size = 1 << 20
+    clients = [stack.enter_context(Client(server.port)) for _ in range(20)]
+    for client in clients:
+        client.send(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size)
+        with suppress(ConnectionError):
+            client.send(b"x" * (size - 1))
+    sockets = [client.socket for client in clients]
+    waitUntil(lambda: select.select(sockets, [], [], 0)[0], "the first that is refused")
+    for client in clients:
+        with suppress(ConnectionError):
+            client.send(b"x")
+    answered = [client.receive(12) for client in clients]
+    assert answered.count(b"HTTP/1.1 200") >= 12
+    assert answered.count(b"HTTP/1.1 503") == 20 - answered.count(b"HTTP/1.1 200") > 0
+    # What they took is given back.
+    assert server.ask("/echo", b"x" * size)[0] == 200
+
+
+def test_answersTogether(server: Server, stack: ExitStack) -> None:
+    """
+    What clients don't take is bounded by the program's memory, whoever they are.
+    """
+    for _ in range(8):
+        client = stack.enter_context(Client(server.port))
+        client.send(b"GET /hold HTTP/1.1\r\nHost: x\r\n\r\n")
+    waitUntil(lambda: "is broken off: " in server.process.stderr(), "the bound")
+    stack.close()
+    # When the program has noticed that they have gone, there is room again.
+    waitUntil(lambda: server.ask("/hold", method="HEAD")[0] == 200, "room")
+
+
+def test_manyAtOnce(tmp_path: Path) -> None:
     """
     More requests than the program may have at a time, by what their heads take: the others wait, and all are answered.
     """
     head = b"GET /later HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: " + b"y" * 30_000 + b"\r\n\r\n"
-    with ExitStack() as stack:
-        clients = [stack.enter_context(Client(server.port)) for _ in range(700)]
+    with served(ROUTES, tmp_path) as (_, port), ExitStack() as stack:
+        clients = [stack.enter_context(Client(port)) for _ in range(700)]
         for client in clients:
             client.send(head)
         for client in clients:

@@ -45,9 +45,9 @@ def addParser(subparsers: Subparsers) -> None:
             "wasinet run --listen 8000=unix:/run/echo.sock examples/js/net_echo.js",
             "wasinet run --connect-to 192.0.2.1:80=localhost:8080 --call get_test x.js",
         ],
-        "The program has the modules wasi_net, wasi_http, http, process and util, files in\n"
-        "its own folder that it imports, and nothing else of the machine. It ends when it\n"
-        "waits for nothing any more.\n\n"
+        "The program has the modules wasi_net, wasi_http, http, process and util, files\n"
+        "in its own folder that it imports, and nothing else of the machine. It ends\n"
+        "when it waits for nothing any more.\n\n"
         "exit status: that of process.exit(), else 0, or 1 if an error was not caught,\n"
         "2 the script can't be read, 4 the engine is not built or installed",
         module="script",
