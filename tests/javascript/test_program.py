@@ -121,6 +121,24 @@ class EndTests(SynchronousTestCase):
         ran.code.trap(CancelledError)
         self.assertEqual((ran.clock.getDelayedCalls(), ran.printed), ([], ""))
 
+    def test_stoppedFromInside(self) -> None:
+        """
+        Whoever the script has called may stop it: the engine goes when the script has returned.
+        """
+        ran = Ran(self, "1").end()
+        ran.script.write_text("for (let i = 0; i < 1e4; i++) print('x'.repeat(100)); setTimeout(() => {}, 1e6)")
+        told: list[str] = []
+
+        def output(text: str) -> None:
+            told.append(text)
+            program.stop()
+
+        program = Program(ran.script, output=output, complain=told.append, reactor=ran.clock)
+        done = program.run()
+        ran.clock.advance(0)
+        self.assertEqual(self.successResultOf(done), 0)
+        self.assertRaises(GuestEnded, program.guest.jobs)
+
     def test_nothingIsLeft(self) -> None:
         """
         A program that has ended is gone.
@@ -236,6 +254,10 @@ class UnhandledTests(SynchronousTestCase):
         """
         ran = Ran(self, "for (let i = 0; i < 5000; i++) Promise.reject(i)", failOnUnhandled=False)
         self.assertEqual((len(ran.said), ran.said[-1]), (1002, "and 3999 more errors that nobody has handled"))
+
+    def test_long(self) -> None:
+        ran = Ran(self, "Promise.reject('x'.repeat(1e6)); setTimeout(() => { throw 'y'.repeat(1e6) })")
+        self.assertEqual([len(each) for each in ran.said], [len("Unhandled rejection: ") + 10_000])
 
 
 class EndedTests(SynchronousTestCase):

@@ -8,7 +8,7 @@ import os
 import sys
 from argparse import Namespace
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.python.usage import UsageError
 
@@ -18,11 +18,11 @@ from ..javascript.options import checkedTarget, trusted
 from ..javascript.program import Program
 from ..javascript.settings import Network, Settings
 from ..javascript.wasm import raiseStack
-from ..server import ServerLimits
-from ..service.endpoints import checkEndpoint
-from ..service.limits import raiseDescriptors, withinDescriptors
 from .ending import OutputFailed, say
 from .running import run as runOnReactor
+
+if TYPE_CHECKING:
+    from ..server import ServerLimits
 
 _NAME = "wasinet run"
 
@@ -41,7 +41,7 @@ def run(arguments: Namespace) -> int:
 
 
 async def _run(arguments: Namespace, settings: Settings, reactor: Any) -> int:
-    settings = replace(settings, serverLimits=withinDescriptors(ServerLimits(), raiseDescriptors(reactor)))
+    settings = replace(settings, serverLimits=lambda: _serverLimits(reactor))
     program = Program(arguments.script, settings, output=_write, complain=_complain, reactor=reactor)
     return await (program.callFunction(arguments.call) if arguments.call else program.run())
 
@@ -64,7 +64,18 @@ def _settings(arguments: Namespace) -> Settings:
     )
 
 
+def _serverLimits(reactor: Any) -> ServerLimits:
+    # Late, as the servers are.
+    from ..server.limits import DEFAULT_SERVER_LIMITS
+    from ..service.limits import raiseDescriptors, withinDescriptors
+
+    return withinDescriptors(DEFAULT_SERVER_LIMITS, raiseDescriptors(reactor))
+
+
 def _endpoint(text: str) -> str:
+    # Late: most have none, and it loads the servers.
+    from ..service.endpoints import checkEndpoint
+
     try:
         return checkEndpoint("listen", text)
     except UsageError as error:

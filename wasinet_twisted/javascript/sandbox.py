@@ -45,6 +45,7 @@ class Sandbox:
         "_linker",
         "_memory",
         "_result",
+        "_size",
         "_store",
         "_textOf",
         "_ticks",
@@ -77,6 +78,7 @@ class Sandbox:
             self._context = shared.contextOf(store)
             self._memory = exports["memory"]
             # All the addresses that it may take are set aside from the beginning: it never moves.
+            self._size = self._memory.data_len(store)
             self._base: Any = self._ffi.cast("uint8_t *", shared.pointer(self._memory.data_ptr(store)))
             self._box: Any = self._ffi.cast("Box *", self._base + self._call("theBox"))
             refused = self._call("start", float(limits.memory), float(shared.scriptStack), float(limits.turn))
@@ -181,6 +183,8 @@ class Sandbox:
         error = lib.wasmtime_func_call_unchecked(self._context, self._functions[name], arguments, 4, self._trap)
         if error or self._trap[0]:
             self._trapped(error)
+        # It may have done what ends it.
+        self._check()
         return bool(self._result[0])
 
     def _trapped(self, error: Any) -> None:
@@ -238,13 +242,29 @@ class Sandbox:
         at = self._ffi.cast("uint32_t *", arguments)[0]
         if not at:
             raise MemoryError(f"out of memory: there is no room for {size} bytes in the script's")
+        self._checkInside(at, size)
         self._ffi.memmove(self._base + at, data, size)
+
+    def _checkInside(self, at: int, size: int) -> None:
+        """
+        Whatever has become of the guest's own code: nothing outside of its memory is read or written.
+
+        @raise GuestEnded: these bytes aren't in it.
+        """
+        # It only grows, and to ask for its size takes long.
+        if at + size > self._size:
+            self._size = self._memory.data_len(self._store)
+        if at + size > self._size:
+            self._ended = f"it named {size} bytes at {at}, where its memory has {self._size}"
+            raise GuestEnded(self._ended)
 
     # Out of the guest
 
     def _answerTo(self, operation: int, a: float, b: float, kind: int, at: int, size: int) -> int:
         try:
             data: Given = None
+            if at + size > self._size:
+                self._checkInside(at, size)
             if kind == STRING:
                 data = str(self._ffi.buffer(self._base + at, size), "utf-8", "surrogatepass")
             elif kind == BYTES:
@@ -254,10 +274,12 @@ class Sandbox:
             return self._put(self._tell(operation, a, data if isinstance(data, str) else ""))
         except Exception as error:
             # Nothing of ours may go into the guest's calls but an answer.
+            if self._ended is not None:
+                return LEAVE
             try:
                 return self._put(error)
             except Exception:
-                return LEAVE if self._ended is not None else UNDEFINED
+                return LEAVE
 
     def _tell(self, operation: int, a: float, text: str) -> Value:
         host = self._host

@@ -185,7 +185,6 @@ def settingsOf(options: Options) -> Settings:
         environment={name: value for name in options["env"] if (value := os.environ.get(name)) is not None},
         limits=GuestLimits(memory=options["memory-limit"], turn=options["turn"]),
         network=network,
-        serverLimits=options["limits"],
         failOnUnhandled=options["unhandled"] == "fail",
     )
 
@@ -218,7 +217,7 @@ class ProgramService(CommandService):
         try:
             program = Program(
                 options["script"],
-                replace(settingsOf(options), serverLimits=limits, serving=self._serves),
+                replace(settingsOf(options), serverLimits=lambda: limits, serving=self._serves),
                 output=_print,
                 complain=self._complain,
                 reactor=self._reactor,
