@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
-from twisted.internet.interfaces import IStreamClientEndpoint
 
 from ..errors import ConnectionClosed, InvalidArgument, LimitExceeded, TimedOut
+from ..net.client.dial import Target as ConnectTarget
 from ..net.reactors import theReactor
 from ..net.stream.lifecycle import CLOSE_TIMEOUT
 from ..net.tasks.awaited import Awaited
@@ -74,7 +74,7 @@ class Pool:
         proxy: Any = None,
         caCertificates: Any = None,
         clientCertificate: Any = None,
-        endpoint: Callable[[Origin], IStreamClientEndpoint] | None = None,
+        endpoint: Callable[[Origin], ConnectTarget] | None = None,
         observer: Callable[[Any], object] | None = None,
         trace: bool = True,
         reactor: Any = None,
@@ -84,8 +84,8 @@ class Pool:
         @param caCertificates: whom to trust, as L{TlsClient<wasinet_twisted.net.TlsClient>} has it; by default the
             system's roots.
         @param clientCertificate: what is shown to a server that asks, as C{TlsClient} has it.
-        @param endpoint: returns the client endpoint of an origin (C{scheme}, C{host}, C{port}), which connects instead
-            of the resolver. For an C{https} origin, TLS is spoken over its connections.
+        @param endpoint: returns what connects to an origin (C{scheme}, C{host}, C{port}): an endpoint, or an address as
+            L{connect<wasinet_twisted.net.connect>} takes it. For C{https}, TLS is spoken over that, to the origin.
         @param observer: called with the L{Report<wasinet_twisted.client.Report>} of each request that is over.
         @param trace: may these servers have the trace (traceparent) of the request that is being answered?
         @raise InvalidArgument: one of these can't be used.
