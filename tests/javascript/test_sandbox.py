@@ -150,6 +150,22 @@ class GuestTests(SynchronousTestCase):
         self.assertIn("out of memory", str(self.ask("given")))
         self.assertLessEqual(self.guest.memory(), (64 << 20) + (8 << 20))
 
+    def test_whatIsFreedIsUsedAgain(self) -> None:
+        """
+        Also by what is larger or smaller: a peer that varies the sizes of its messages can't use up the memory.
+        """
+        self.run_(
+            """
+            for (let round = 0; round < 40; round++) {
+                new ArrayBuffer(9e6 + round * 100003);
+                let kept = [];
+                for (let i = 0; i < 300; i++) kept.push(new ArrayBuffer(30000 + i * 7 * round));
+            }
+            """
+        )
+        # At a time 13 MB, or 30 MB of small ones, were held.
+        self.assertLess(self.guest.memory(), 48 << 20)
+
     def test_raises(self) -> None:
         self.host.answer = ZeroDivisionError("no")
         self.run_("try { host(1) } catch (e) { globalThis.answer = e }")

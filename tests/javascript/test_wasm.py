@@ -192,6 +192,9 @@ class BinaryTests(SynchronousTestCase):
                 musl.mkdir(parents=True)
                 (musl / "COPYRIGHT").write_text("musl")
                 (musl.parent.parent / "LICENSE-MIT").write_text("MIT")
+                allocator = musl.parent.parent / "emmalloc" / "emmalloc.c"
+                allocator.parent.mkdir()
+                allocator.write_text("/* Copyright 2018 X. */")
             else:
                 self.assertTrue((options["cwd"] / "guest.c").is_file())
                 Path(command[-1]).write_bytes(made)
@@ -227,7 +230,11 @@ class BinaryTests(SynchronousTestCase):
         musl.mkdir(parents=True)
         (sources / "LICENSE-MIT").write_text("as MIT has it\n")
         (musl / "COPYRIGHT").write_text("musl as a whole\n")
-        self.assertIn("as MIT has it\n\nmusl:\n\nmusl as a whole\n", libraryLicence(sources))
+        (sources / "emmalloc").mkdir()
+        (sources / "emmalloc" / "emmalloc.c").write_text("/*\n * Copyright 2018 X.  All.\n * is under MIT */\nint x;\n")
+        terms = libraryLicence(sources)
+        self.assertIn("as MIT has it\n\nmusl:\n\nmusl as a whole\n\nemmalloc", terms)
+        self.assertTrue(terms.endswith("Copyright 2018 X.  All.\n"))
 
     def test_buildNeedsNothing(self) -> None:
         """

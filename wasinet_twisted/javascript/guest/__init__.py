@@ -14,7 +14,7 @@ from pathlib import Path
 from ...errors import NotSupported
 
 # The same bytes come of the same sources each time, on each machine.
-SHA256 = "8acc2ece94c99f4dbce87d04c592cd4cc7402fc0076d864663fa30b61111e6b3"
+SHA256 = "cf0b3407c96962faf46456018e5bebcc1de626efdd17503b8431ce4ddf5dae9c"
 NAME = "qjs.wasm"
 # The terms of what it is made of, which go where the binary goes.
 LICENSE = "qjs.wasm.LICENSE"

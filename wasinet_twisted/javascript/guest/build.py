@@ -23,7 +23,8 @@ from . import BESIDE, SHA256
 # The sdist of a package that binds QuickJS-ng for Python: it has all of QuickJS-ng's C.
 SOURCES = "quickjs-ng==0.17.0.2"
 SOURCES_SHA256 = "43d2e48272208721a7aaea8e3f02d4b9318f12ef20cc4f5421b59d9a470706ef"
-COMPILER = "ziglang==0.17.1"
+# Not a newer one: from 0.16 on its C library's allocator never merges what is freed, and a guest's memory fragments.
+COMPILER = "ziglang==0.15.2"
 
 _FOLDER = "upstream-quickjs"
 _FILES = ("quickjs.c", "libregexp.c", "libunicode.c", "dtoa.c")
@@ -86,16 +87,22 @@ def licenceOf(sources: Path) -> str:
 
 def libraryLicence(folder: Path) -> str:
     """
-    Return the terms of the C library that the binary has parts of: wasi-libc's, and musl's, on which that stands.
+    Return the terms of the C library that the binary has parts of: wasi-libc's, and those of musl and of the allocator,
+    on which that stands.
 
     @param folder: where the compiler has it.
     """
     try:
         own = (folder / "LICENSE-MIT").read_text("utf-8").strip()
         musl = (folder / "libc-top-half" / "musl" / "COPYRIGHT").read_text("utf-8").strip()
+        allocator = re.findall(r"Copyright .*", (folder / "emmalloc" / "emmalloc.c").read_text("utf-8"))
     except OSError as error:
         raise NotSupported(f"the compiler's C library has no licence where it was: {error}") from error
-    return f"wasi-libc (https://github.com/WebAssembly/wasi-libc), of which it has parts:\n\n{own}\n\nmusl:\n\n{musl}\n"
+    parts = (
+        f"wasi-libc (https://github.com/WebAssembly/wasi-libc), of which it has parts:\n\n{own}",
+        f"musl:\n\n{musl}",
+    )
+    return "\n\n".join((*parts, f"emmalloc, by the same MIT terms:\n\n{allocator[0].rstrip(' */')}")) + "\n"
 
 
 def _fetch(work: Path) -> Path:
