@@ -257,6 +257,49 @@ async def test_peersThatGo(start: Any) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_peersEndNoProgram(start: Any) -> None:
+    """
+    What goes wrong with an accepted connection and nobody catches is told, also if a handler has cleaned up first; the
+    others go on. What goes wrong with one that the program has made itself ends it.
+    """
+    running = start(
+        """
+        async function handle(cs, ms) {
+            try {
+                for (;;) await cs.write(await cs.read(ms))
+            } finally {
+                await new Promise(resolve => { setTimeout(resolve, 1) })
+                print('ended')
+            }
+        }
+        const server = new net.WasiTcpServer(8000)
+        handle(await server.accept(), 1)
+        handle(await server.accept())
+        handle(await server.accept())
+        await server.accept()
+        const mine = await net.connect('example.org:80')
+        const its = await server.accept()
+        its.write('x'.repeat(1e6))
+        await its.close()
+        for (;;) await mine.write('x'.repeat(1000))
+        """
+    )
+    async with await running.connect(), await running.connect() as going:
+        await running.until("ended")
+        await going.write("x")
+        assert await going.read(1) == b"x"
+        async with await running.connect() as other:
+            going.abort()
+            await other.write("y")
+            assert await other.read(1) == b"y"
+            async with await running.connect():
+                assert await running.code() == 1
+    assert running.lines == ["ended", "ended"]
+    assert running.said[0] == "Unhandled rejection: Error: timed out"
+    assert [" is gone: " in each for each in running.said] == [False, True, True], running.said
+
+
+@pytest_twisted.ensureDeferred
 async def test_connect(start: Any) -> None:
     """
     To the address that stands for another one; and with the two names that the original has for it.

@@ -17,13 +17,13 @@ from ..errors import InvalidArgument
 from ..net.reactors import theReactor
 from .entries import Entries
 from .guestinterface import Given, Guest, GuestLimits, Host, Operation, Sign, Value
-from .handles import Handles, whole
+from .handles import Handles, messageOf, whole
 from .host import ProgramHost
 from .late import Late
 from .messages import Messages
 from .modules import BRIDGE, GLOBALS, Modules, ourSource, readScript
 from .output import Output, Write
-from .rejections import Rejections, isOfAClient
+from .rejections import Rejections
 from .sandbox import Sandbox
 from .settings import Settings
 from .sockets import Sockets
@@ -108,7 +108,7 @@ class Program:
         self._waits = Waits(self._settle)
         self._timers = Timers(reactor, self._settle)
         most = settings.limits.memory
-        self._sockets = Sockets(reactor, self._handles, self._waits, settings.network, most)
+        self._sockets = Sockets(reactor, self._handles, self._waits, settings.network, most, self._blame)
         own: dict[str, Operation] = {"startup": self._startup, "drop": self._drop, "exit": self._exit}
         messages = Messages(self._handles, most)
         self._takeBody = messages.takeBody
@@ -218,12 +218,15 @@ class Program:
         told = self._rejections.take(jobsLeft)
         for text, _ in told:
             self._output.complain(text)
-        told = [each for each in told if not isOfAClient(each[0])]
+        told = [each for each in told if not self._rejections.isOfAClient(each[0])]
         if told and not self._over:
             self._judge(all(interrupted for _, interrupted in told))
         if self._output.failure is not None:
             self.stop()
         self._look()
+
+    def _blame(self, error: BaseException) -> None:
+        self._rejections.blame(messageOf(error))
 
     def _judge(self, interruptedOnly: bool) -> None:
         """

@@ -4,8 +4,12 @@ Errors that nobody has caught: rejected promises that nobody has asked for, and 
 
 from __future__ import annotations
 
+import re
+
 # What http.js names an error that is a client's doing, such as a reset.
 _CLIENTS = "Unhandled rejection: ClientError"
+# The message of an error that one of our operations has failed with.
+_OURS = re.compile(r"(?:Unhandled rejection:|Uncaught) Error: (.*)")
 # So many are kept in mind, and so many characters of each: a script can make them without end.
 _MOST = 1000
 _LONGEST = 10_000
@@ -16,7 +20,7 @@ class Rejections:
     Those of one program.
     """
 
-    __slots__ = ("_lost", "_new", "_old", "_told")
+    __slots__ = ("_clients", "_lost", "_new", "_old", "_told")
 
     def __init__(self) -> None:
         # By promise: those of this entry, and those that a whole slice of jobs has not handled.
@@ -24,6 +28,26 @@ class Rejections:
         self._old: dict[float, str] = {}
         self._told: list[tuple[str, bool]] = []
         self._lost = 0
+        # The last messages of what has gone wrong with clients.
+        self._clients: dict[str, None] = {}
+
+    def blame(self, message: str) -> None:
+        """
+        The script is told this of a connection that it has accepted: if nobody catches it, a client has done it.
+        """
+        if message not in self._clients:
+            if len(self._clients) >= _MOST:
+                del self._clients[next(iter(self._clients))]
+            self._clients[message] = None
+
+    def isOfAClient(self, text: str) -> bool:
+        """
+        Is an error that nobody has caught a client's doing? That is told, and ends no program.
+        """
+        if text.startswith(_CLIENTS):
+            return True
+        match = _OURS.match(text)
+        return match is not None and match[1] in self._clients
 
     def rejected(self, promise: float, text: str) -> None:
         """
@@ -77,10 +101,3 @@ class Rejections:
             told.append((f"and {self._lost} more errors that nobody has handled", False))
             self._lost = 0
         return told
-
-
-def isOfAClient(text: str) -> bool:
-    """
-    Is a rejection that nobody handles a client's doing? That is told, and ends no program.
-    """
-    return text.startswith(_CLIENTS)

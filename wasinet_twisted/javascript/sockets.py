@@ -5,6 +5,7 @@ Sockets for scripts: what C{js/wasi_net.js} asks for.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -32,11 +33,30 @@ class Sockets:
     Those of one program.
     """
 
-    __slots__ = ("_closing", "_handles", "_mostUnsent", "_network", "_reactor", "_unsent", "_waits")
+    __slots__ = (
+        "_accepted",
+        "_blame",
+        "_closing",
+        "_handles",
+        "_mostUnsent",
+        "_network",
+        "_reactor",
+        "_unsent",
+        "_waits",
+    )
 
-    def __init__(self, reactor: Any, handles: Handles, waits: Waits, network: Network, mostUnsent: int) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        handles: Handles,
+        waits: Waits,
+        network: Network,
+        mostUnsent: int,
+        blame: Callable[[BaseException], object],
+    ) -> None:
         """
         @param mostUnsent: how many bytes may wait to be sent, on all connections together.
+        @param blame: called with what goes wrong with a connection that was accepted, before the script is told.
         """
         self._reactor = reactor
         self._handles = handles
@@ -44,6 +64,8 @@ class Sockets:
         self._network = network
         self._mostUnsent = mostUnsent
         self._unsent = 0
+        self._blame = blame
+        self._accepted: set[WasiTcpConn] = set()
         # What is still sending what was written.
         self._closing: list[Deferred[None]] = []
 
@@ -88,6 +110,8 @@ class Sockets:
         closing = self._closing
         if len(closing) >= _CLOSES:
             closing[:] = [each for each in closing if not each.called]
+        if isinstance(it, WasiTcpConn):
+            self._accepted.discard(it)
         closing.append(it.close())
 
     def _listen(self, a: float, b: float, data: Given) -> Value:
@@ -96,7 +120,19 @@ class Sockets:
 
     def _accept(self, a: float, b: float, data: Given) -> Value:
         server = self._handles.get(a, WasiTcpServer)
-        return self._waits.answer(b, server.accept(None if data is None else _seconds(data)), self.keep)
+        return self._waits.answer(b, server.accept(None if data is None else _seconds(data)), self._keepAccepted)
+
+    def _keepAccepted(self, conn: WasiTcpConn) -> int:
+        number = self.keep(conn)
+        self._accepted.add(conn)
+        return number
+
+    def _blamed(self, it: WasiTcpConn | WasiTcpServer) -> Callable[[BaseException], object] | None:
+        """
+        A peer that comes to the program by itself can't end it: its connection's errors are told, if nobody catches
+        them, and the others go on.
+        """
+        return self._blame if it in self._accepted else None
 
     def _connect(self, a: float, b: float, data: Given) -> Value:
         host, port = splitAddress(textOf(data))
@@ -120,36 +156,48 @@ class Sockets:
 
     def _read(self, a: float, b: float, data: Given) -> Value:
         conn = self._handles.get(a, WasiTcpConn)
-        return self._waits.answer(b, conn.read(_PIECE, None if data is None else _seconds(data)))
+        return self._waits.answer(
+            b, conn.read(_PIECE, None if data is None else _seconds(data)), None, self._blamed(conn)
+        )
 
     def _write(self, a: float, b: float, data: Given) -> Value:
         if data is None:
             raise InvalidArgument("write() takes bytes or text, not nothing")
-        written = self._handles.get(a, WasiTcpConn).write(data)
+        conn = self._handles.get(a, WasiTcpConn)
+        blame = self._blamed(conn)
+        written = conn.write(data)
         if written.called:
             if written.result is None:
                 return True
             failures: list[Failure] = []
             written.addErrback(failures.append)
-            return messageOf(failures[0].value or Exception()) if failures else True
+            if not failures:
+                return True
+            error = failures[0].value or Exception()
+            if blame is not None:
+                blame(error)
+            return messageOf(error)
         size = len(data)
         if self._unsent + size > self._mostUnsent:
             written.addErrback(lambda _: None)
-            raise LimitExceeded(
+            error = LimitExceeded(
                 f"{self._unsent + size} bytes of this program wait to be sent, the bound is {self._mostUnsent}: "
                 "await what write() gives"
             )
+            if blame is not None:
+                blame(error)
+            raise error
         self._unsent += size
 
         def sent(result: Any) -> Any:
             self._unsent -= size
             return result
 
-        return self._waits.answer(b, written.addBoth(sent), lambda _: True)
+        return self._waits.answer(b, written.addBoth(sent), lambda _: True, blame)
 
     def _close(self, a: float, b: float, data: Given) -> Value:
         it = self._handles.either(a, WasiTcpConn, WasiTcpServer)
-        return self._waits.answer(b, it.close(), lambda _: True)
+        return self._waits.answer(b, it.close(), lambda _: True, self._blamed(it))
 
     def _local(self, a: float, b: float, data: Given) -> Value:
         it = self._handles.either(a, WasiTcpConn, WasiTcpServer)

@@ -35,15 +35,22 @@ class Waits:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def answer(self, b: float, deferred: Deferred[Any], convert: Callable[[Any], Value] | None = None) -> Value:
+    def answer(
+        self,
+        b: float,
+        deferred: Deferred[Any],
+        convert: Callable[[Any], Value] | None = None,
+        blame: Callable[[BaseException], object] | None = None,
+    ) -> Value:
         """
         Return what C{deferred} gives, if it has fired; else L{None}, and settle the promise of the number C{b} when it
         has.
 
         @param convert: makes a value of the result.
+        @param blame: called with what the Deferred fails with, before the script is told.
         @raise BaseException: what the Deferred has failed with.
         """
-        wait = _Wait(self, int(b) if b == b and abs(b) < 2**31 else 0, convert)
+        wait = _Wait(self, int(b) if b == b and abs(b) < 2**31 else 0, convert, blame)
         if deferred.called and not deferred.paused:
             return wait.now(deferred)
         if wait.number < 1 or wait.number in self._waiting or len(self._waiting) >= MOST:
@@ -85,11 +92,18 @@ class _Wait:
     One of them. A connection resumes it as it does a task.
     """
 
-    __slots__ = ("_convert", "_waits", "deferred", "number")
+    __slots__ = ("_blame", "_convert", "_waits", "deferred", "number")
 
-    def __init__(self, waits: Waits, number: int, convert: Callable[[Any], Value] | None) -> None:
+    def __init__(
+        self,
+        waits: Waits,
+        number: int,
+        convert: Callable[[Any], Value] | None,
+        blame: Callable[[BaseException], object] | None,
+    ) -> None:
         self._waits = waits
         self._convert = convert
+        self._blame = blame
         self.number = number
         self.deferred: Deferred[Any] | None = None
 
@@ -99,6 +113,7 @@ class _Wait:
         result = found[0]
         if isinstance(result, Failure):
             assert result.value is not None
+            self._fails(result.value)
             raise result.value
         return result if self._convert is None else self._convert(result)
 
@@ -111,11 +126,16 @@ class _Wait:
         self._waits.settle(self, value)
 
     def throw(self, error: BaseException) -> None:
+        self._fails(error)
         self._waits.settle(self, error)
 
     def failed(self, failure: Failure) -> None:
         assert failure.value is not None
-        self._waits.settle(self, failure.value)
+        self.throw(failure.value)
+
+    def _fails(self, error: BaseException) -> None:
+        if self._blame is not None:
+            self._blame(error)
 
 
 def _forget(_: object) -> None:
