@@ -20,7 +20,7 @@ pytestmark = [needsEngine, pytest.mark.reactorless]
 
 HOSTILE = Path(__file__).parent / "hostile.js"
 TURN = 0.3
-MEMORY = 64 << 20
+MEMORY = 16 << 20
 # Beside the guest: Python, Twisted, wasmtime, and what compiling takes.
 OURS = 200 << 20
 
@@ -68,7 +68,7 @@ def answered(client: Client) -> bytes | None:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("hostile")
-    with served(HOSTILE, folder, "--turn", str(TURN), "--memory-limit", "64M") as (process, port):
+    with served(HOSTILE, folder, "--turn", str(TURN), "--memory-limit", "16M") as (process, port):
         yield Server(process, port)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from ...errors import NotSupported
 
 # The same bytes come of the same sources each time, on each machine.
-SHA256 = "cf0b3407c96962faf46456018e5bebcc1de626efdd17503b8431ce4ddf5dae9c"
+SHA256 = "ce2a94ac6e2bb57cee8ef2dd60c819ee12a6d645396df25f21bf40589ef84ecd"
 NAME = "qjs.wasm"
 # The terms of what it is made of, which go where the binary goes.
 LICENSE = "qjs.wasm.LICENSE"

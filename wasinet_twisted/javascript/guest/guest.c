@@ -3,6 +3,7 @@
    The host hands in one number and one value, and is called with an operation's number, two doubles, and one string or
    buffer. Whatever goes wrong in here stays in this memory: the host takes nothing for granted of what it is given. */
 #include "quickjs.h"
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -49,6 +50,59 @@ static int interrupted(JSRuntime *rt, void *opaque)
     slow = true;
     return now() > deadline;
 }
+
+/* The script's memory: what takes more than memoryLimit is refused. That becomes an error, which takes some, too: without
+   it the script would catch null. So a few small pieces may pass the limit after each refusal, up to SPARE bytes; and
+   what is told to the host, by as many as are in extra. */
+enum { SPARE = 1 << 20, PARDONED = 32, SMALL = 8192 };
+static size_t used, extra;
+static int pardoned;
+
+static bool fits(size_t size, size_t limit) { return used <= limit && size <= limit - used; }
+
+static bool refused(size_t size)
+{
+    size_t limit = (size_t)memoryLimit + extra;
+    if (fits(size, limit)) return false;
+    if (pardoned > 0 && size <= SMALL && fits(size, limit + SPARE)) {
+        pardoned--;
+        return false;
+    }
+    pardoned = PARDONED;
+    return true;
+}
+
+static void *counted(void *pointer)
+{
+    if (pointer) used += malloc_usable_size(pointer);
+    return pointer;
+}
+
+static void *takeMemory(void *opaque, size_t size) { return refused(size) ? NULL : counted(malloc(size)); }
+
+static void *takeZeros(void *opaque, size_t count, size_t size)
+{
+    return refused(count * size) ? NULL : counted(calloc(count, size));
+}
+
+static void giveBack(void *opaque, void *pointer)
+{
+    if (pointer) used -= malloc_usable_size(pointer);
+    free(pointer);
+}
+
+static void *resize(void *opaque, void *pointer, size_t size)
+{
+    size_t before = pointer ? malloc_usable_size(pointer) : 0;
+    if (size > before && refused(size - before)) return NULL;
+    void *moved = realloc(pointer, size);
+    if (moved) used += malloc_usable_size(moved) - before;
+    return moved;
+}
+
+static size_t sizeOf(const void *pointer) { return malloc_usable_size((void *)pointer); }
+
+static const JSMallocFunctions MEMORY = { takeZeros, takeMemory, giveBack, resize, sizeOf };
 
 void *EXPORT(theBox)(void) { return &box; }
 
@@ -250,7 +304,7 @@ static void describe(int32_t operation, double a, JSValueConst error)
     static const char none[] = "an error that has no text";
     size_t size, more = 0;
     /* Where the memory is full, there has to be some to say so. */
-    JS_SetMemoryLimit(runtime, (size_t)memoryLimit + STAGE);
+    extra = STAGE;
     const char *stack = NULL, *text = JS_ToCStringLen(ctx, &size, error);
     if (!text) JS_FreeValue(ctx, JS_GetException(ctx));
     if (JS_IsError(error)) {
@@ -271,7 +325,7 @@ static void describe(int32_t operation, double a, JSValueConst error)
     free(whole);
     JS_FreeCString(ctx, stack);
     JS_FreeCString(ctx, text);
-    JS_SetMemoryLimit(runtime, (size_t)memoryLimit);
+    extra = 0;
 }
 
 static void rejection(JSContext *c, JSValueConst promise, JSValueConst reason, bool handled, void *opaque)
@@ -387,10 +441,9 @@ static void begin(void)
 /* memory and stack in bytes, the turn in seconds. Not 0: there is no memory. */
 int32_t EXPORT(start)(double memory, double stack, double turnSeconds)
 {
-    runtime = JS_NewRuntime();
-    if (!runtime) return -1;
     memoryLimit = memory;
-    JS_SetMemoryLimit(runtime, (size_t)memory);
+    runtime = JS_NewRuntime2(&MEMORY, NULL);
+    if (!runtime) return -1;
     JS_SetMaxStackSize(runtime, (size_t)stack);
     JS_SetInterruptHandler(runtime, interrupted, NULL);
     JS_SetHostPromiseRejectionTracker(runtime, rejection, NULL);
