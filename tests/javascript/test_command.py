@@ -9,12 +9,13 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.command.support import wasinet
+from tests.command.support import started, wasinet
 from tests.processes import PATIENCE, Client, freePort, run, running, waitUntil
 from wasinet_twisted.command.main import main
 
@@ -162,6 +163,28 @@ def test_nobodyReadsTheOutput(script: Path) -> None:
     finally:
         os.close(writing)
     assert (status, errors) == (-signal.SIGPIPE, "")
+
+
+def test_aReaderThatWaits(tmp_path: Path, script: Path) -> None:
+    """
+    While a pager shows the first page, or a terminal is held, it is not the script that takes long.
+    """
+    script.write_text(
+        "function go(n) { for (let i = 0; i < 100; i++) print('x'.repeat(999))\n"
+        "    console.error('between')\n"
+        "    if (n) setTimeout(go, 0, n - 1) }\n"
+        "go(3)"
+    )
+    reading, writing = os.pipe()
+    with started("run", "--turn", "0.1", str(script), stdout=writing, stderr=writing) as process:
+        os.close(writing)
+        with open(reading, "rb") as output:
+            assert output.read(1) == b"x"
+            time.sleep(0.5)
+            lines = (b"x" + output.read()).splitlines()
+        assert process.wait(PATIENCE) == 0
+    assert [line for line in lines if line != b"x" * 999] == [b"wasinet run: between"] * 4
+    assert lines.index(b"wasinet run: between") == 100
 
 
 def test_fullDisk(script: Path) -> None:

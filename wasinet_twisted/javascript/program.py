@@ -101,7 +101,7 @@ class Program:
         self._reactor = reactor = theReactor(reactor)
         self._settings = settings
         self.code = 0
-        self._output = Output(output, complain)
+        self._output = Output(output, complain, lambda: self._entries.inside)
         self._rejections = Rejections()
         self._entries = Entries(reactor, self._entered, self._failed)
         self._handles = Handles()
