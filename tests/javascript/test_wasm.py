@@ -22,6 +22,7 @@ from wasinet_twisted.javascript import build as command
 from wasinet_twisted.javascript import guest, wasm
 from wasinet_twisted.javascript.guest import build as building
 from wasinet_twisted.javascript.guest.build import libraryLicence, licenceOf
+from wasinet_twisted.javascript.sandbox import Sandbox
 
 from .support import needsEngine
 
@@ -96,6 +97,13 @@ class BinaryTests(SynchronousTestCase):
         self.patch(guest, "BESIDE", self.beside)
         self.patch(guest, "SHA256", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
         self.patch(os, "environ", {**os.environ, "XDG_CACHE_HOME": str(self.home)})
+
+    def test_withoutItsExtra(self) -> None:
+        self.patch(wasm, "_compiled", {})
+        for name in ("wasmtime", "cffi"):
+            with mock.patch.dict(sys.modules, {name: None}):
+                error = self.assertRaises(NotSupported, Sandbox, mock.Mock())
+            self.assertEqual(str(error), "JavaScript needs the extra: pip install 'wasinet_twisted[js]'")
 
     def test_missing(self) -> None:
         error = self.assertRaises(NotSupported, guest.read)

@@ -57,9 +57,10 @@ class Sandbox:
         @raise NotSupported: wasmtime, cffi or the engine's binary is missing.
         @raise GuestEnded: there is not enough memory for it.
         """
+        # This says what is missing.
+        shared = compiled(limits.memory + RESERVE)
         import wasmtime
 
-        shared = compiled(limits.memory + RESERVE)
         self._host = host
         self._ended: str | None = None
         self._ffi, self._lib, self._textOf = shared.ffi, shared.lib, shared.textOf
