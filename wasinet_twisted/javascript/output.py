@@ -17,8 +17,9 @@ _MOST_INSIDE, _MOST = 8 << 20, 64 * 1024
 
 class Output:
     """
-    That of one program. Whole lines go out, in the order in which they were printed. Who reads them may keep us waiting,
-    as a pager does: that isn't the script's time, so nothing is written while it runs, unless it prints very much.
+    That of one program. Whole lines go out, in the order in which they were printed. Who reads them may keep us
+    waiting, as a pager does: that isn't the script's time, so nothing is written while it runs, unless it prints very
+    much.
 
     @ivar failure: why the output could not be written; L{None}: it could.
     """
