@@ -7,33 +7,59 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import pytest_twisted
+from twisted.internet import reactor as _reactor
 
 from tests.certificates import Authority
 from tests.command.origin import CONTENT, Handler, hello, moved, never, origin, packed
-from tests.processes import PATIENCE, Process, freePort, run, running
+from tests.processes import PATIENCE, freePort, running
+from wasinet_twisted.javascript import Program, Settings
+from wasinet_twisted.javascript.settings import Network
 
 from .support import command, needsEngine
 
 pytestmark = needsEngine
 
-Run = Callable[..., Process]
+reactor: Any = _reactor
+
+
+@dataclass(slots=True)
+class Ended:
+    """
+    A program that has come to its end.
+    """
+
+    code: int
+    printed: str
+    said: list[str]
+
+
+Run = Callable[..., Awaitable[Ended]]
 
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Run:
     """
-    Runs a program to its end. C{shows()} in it prints JSON.
+    Runs a program on this reactor to its end. C{shows()} in it prints JSON.
     """
 
-    def program(source: str, *options: str) -> Process:
+    async def program(source: str, network: Network | None = None) -> Ended:
         path = tmp_path / "program.js"
         path.write_text(_PRELUDE + source)
-        return run(command(path, *options), tmp_path)
+        printed: list[str] = []
+        said: list[str] = []
+        begun = Program(
+            path, Settings(network=network or Network()), output=printed.append, complain=said.append, reactor=reactor
+        )
+        code = await begun.run().addTimeout(PATIENCE, reactor)
+        return Ended(code, "".join(printed), said)
 
     return program
 
@@ -47,12 +73,12 @@ const caught = async promise => { try { return await promise } catch (e) { retur
 """
 
 
-def shown(process: Process) -> list[object]:
+def shown(ended: Ended) -> list[object]:
     """
     What a program that has ended well has shown.
     """
-    assert (process.process.returncode, process.stderr()) == (0, "")
-    return [json.loads(line) for line in process.stdout().splitlines()]
+    assert (ended.code, ended.said) == (0, [])
+    return [json.loads(line) for line in ended.printed.splitlines()]
 
 
 @contextmanager
@@ -88,9 +114,10 @@ def large(handler: Handler) -> None:
     handler.reply(200, CONTENT)
 
 
-def test_responses(runs: Run) -> None:
+@pytest_twisted.ensureDeferred
+async def test_responses(runs: Run) -> None:
     with origin(hello=hello, echo=told, packed=packed, moved=moved("/hello"), large=large) as server:
-        process = runs(
+        ended = await runs(
             f"""
             const at = path => '{server.url}' + path
             const hello = await fetch(at('/hello'))
@@ -121,7 +148,7 @@ def test_responses(runs: Run) -> None:
             shows(chunks)
             """
         )
-    body = shown(process)
+    body = shown(ended)
     assert body[0] == [True, 200, "OK", "HTTP/1.1", True, "hello\n"]
     assert body[1] == "TypeError: the body has been read, or is being read"
     assert body[2] == [False, 404]
@@ -137,10 +164,11 @@ def test_responses(runs: Run) -> None:
     assert body[9] == len(CONTENT)
 
 
-def test_nodesWay(runs: Run) -> None:
+@pytest_twisted.ensureDeferred
+async def test_nodesWay(runs: Run) -> None:
     with origin(echo=told, hello=hello) as server:
         port = server.server_address[1]
-        process = runs(
+        ended = await runs(
             f"""
             const all = response => new Promise(resolve => {{
                 let text = ''
@@ -157,7 +185,7 @@ def test_nodesWay(runs: Run) -> None:
             request('http://127.0.0.1:{freePort()}/').on('error', e => {{ shows(e.message.includes('refused')) }}).end()
             """
         )
-        lines = shown(process)
+        lines = shown(ended)
         assert True in lines
         answer = next(each for each in lines if isinstance(each, list))
         assert answer[:2] == [200, "1.1"]
@@ -166,13 +194,14 @@ def test_nodesWay(runs: Run) -> None:
         assert ["X-A", "b"] in fields
 
 
-def test_onlyWhereItMay(runs: Run) -> None:
+@pytest_twisted.ensureDeferred
+async def test_onlyWhereItMay(runs: Run) -> None:
     """
     Neither a redirect nor another name leads around --allow-net; --connect-to holds for both.
     """
     with origin(secret=hello) as forbidden, origin(hello=hello, away=moved("http://other.test/secret")) as server:
         allowed = f"127.0.0.1:{server.server_address[1]}"
-        process = runs(
+        ended = await runs(
             f"""
             for (const url of [
                 '{server.url}/hello', 'http://moved.test/hello', '{server.url}/away', '{forbidden.url}/secret',
@@ -182,22 +211,24 @@ def test_onlyWhereItMay(runs: Run) -> None:
             shows(await caught(WasiTlsConn.connect('other.test', 443)))
             shows(await caught(new Promise((_, reject) => {{ get('http://other.test/').on('error', reject) }})))
             """,
-            "--allow-net",
-            f"{allowed},moved.test:80",
-            "--connect-to",
-            f"moved.test:80={allowed}",
-            "--connect-to",
-            f"other.test:80=127.0.0.1:{forbidden.server_address[1]}",
+            Network(
+                allowNet=[allowed, "moved.test:80"],
+                connectTo={
+                    "moved.test:80": allowed,
+                    "other.test:80": f"127.0.0.1:{forbidden.server_address[1]}",
+                },
+            ),
         )
         assert forbidden.requests == []
-    first, second, *refused = shown(process)
+    first, second, *refused = shown(ended)
     assert [first, second] == [200, 200]
     assert len(refused) == 7
     for each in refused:
         assert "is not allowed: see --allow-net" in str(each)
 
 
-def test_hostileServers(runs: Run) -> None:
+@pytest_twisted.ensureDeferred
+async def test_hostileServers(runs: Run) -> None:
     """
     Each is an error that the script catches.
     """
@@ -213,7 +244,7 @@ def test_hostileServers(runs: Run) -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: 400000\r\n\r\n" + b"[" * 400_000,
     )
     with answering(*answers) as port:
-        process = runs(
+        ended = await runs(
             f"""
             for (let i = 0; i < {len(answers)}; i++) {{
                 const method = i === 4 ? 'POST' : 'GET'
@@ -223,19 +254,20 @@ def test_hostileServers(runs: Run) -> None:
             shows('end')
             """
         )
-    lines = shown(process)
+    lines = shown(ended)
     assert lines[-1] == "end"
     assert len(lines) == len(answers) + 1
     for each in lines[:-1]:
         assert "Error: " in str(each)
 
 
-def test_whatItIsGiven(runs: Run) -> None:
+@pytest_twisted.ensureDeferred
+async def test_whatItIsGiven(runs: Run) -> None:
     """
     Whatever is wrong with it is an error of the script's, which nothing is sent for.
     """
     with origin(hello=hello, never=never) as server:
-        process = runs(
+        ended = await runs(
             f"""
             const url = '{server.url}/hello'
             const wrong = [
@@ -250,20 +282,22 @@ def test_whatItIsGiven(runs: Run) -> None:
             """
         )
         asked = [each.path for each in server.requests]
-    lines = shown(process)
+    lines = shown(ended)
     assert len(lines) == 15
     assert all("Error: " in str(each) for each in lines)
     assert lines[-1] == "Error: timed out"
     assert asked in ([], ["/never"])
 
 
-def test_aFailureThatNobodyCatches(runs: Run) -> None:
-    process = runs(f"await fetch('http://127.0.0.1:{freePort()}/')")
-    assert process.process.returncode == 1
-    assert "refused" in process.stderr()
+@pytest_twisted.ensureDeferred
+async def test_aFailureThatNobodyCatches(runs: Run) -> None:
+    ended = await runs(f"await fetch('http://127.0.0.1:{freePort()}/')")
+    assert ended.code == 1
+    assert "refused" in ended.said[0]
 
 
-def test_tls(runs: Run, tmp_path: Path) -> None:
+@pytest_twisted.ensureDeferred
+async def test_tls(runs: Run, tmp_path: Path) -> None:
     """
     A socket by TLS, to a server whose certificate is verified by its name.
     """
@@ -284,7 +318,7 @@ def test_tls(runs: Run, tmp_path: Path) -> None:
     endpoint = f"8000=ssl:{port}:privateKey={name}:certKey={name}:interface=127.0.0.1"
     with running(command(script, "--listen", endpoint), serving) as process:
         process.waitForPorts(port)
-        done = runs(
+        done = await runs(
             """
             const conn = await WasiTlsConn.connect('a.test', 443, 10000)
             await conn.write('WasmEdge')
@@ -292,20 +326,22 @@ def test_tls(runs: Run, tmp_path: Path) -> None:
             await conn.close()
             shows(await caught(WasiTlsConn.connect('b.test', 443)))
             """,
-            "--cacert",
-            str(authority.path),
-            *("--connect-to", f"a.test:443=127.0.0.1:{port}", "--connect-to", f"b.test:443=127.0.0.1:{port}"),
+            Network(
+                caCertificates=str(authority.path),
+                connectTo={"a.test:443": f"127.0.0.1:{port}", "b.test:443": f"127.0.0.1:{port}"},
+            ),
         )
     echoed, refused = shown(done)
     assert echoed == "echo:WasmEdge"
     assert "b.test" in str(refused)
 
 
-def test_messages(runs: Run) -> None:
+@pytest_twisted.ensureDeferred
+async def test_messages(runs: Run) -> None:
     """
     What wasi_http has beside the article's.
     """
-    process = runs(
+    ended = await runs(
         r"""
         import { URL, WasiRequest, WasiResponse } from 'wasi_http'
         const text = bytes => newStringFromUTF8(bytes)
@@ -342,7 +378,7 @@ def test_messages(runs: Run) -> None:
         for (const wrong of ['', 'a', 'http://', 'http://a b/', 'http://a:99999/']) shows(await caught(parsed(wrong)))
         """
     )
-    lines = shown(process)
+    lines = shown(ended)
     assert lines[0] == "POST / HTTP/1.0\r\nContent-Length: 3\r\n\r\nhé"
     assert lines[1] == ["Wasm", 0]
     assert lines[2] == ["Edge", "pending", None]
