@@ -7,17 +7,20 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+from twisted.internet.task import Clock
 
 from tests.command.support import started, wasinet
 from tests.processes import PATIENCE, Client, freePort, run, running, waitUntil
+from wasinet_twisted.command import script as theCommand
 from wasinet_twisted.command.main import main
+from wasinet_twisted.javascript import guest, wasm
 
 from .support import ARTICLE, command, needsEngine, served
 
@@ -44,9 +47,13 @@ def test_argumentsAndEnvironment(script: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "options", "status", "errors"),
     [
-        ("import { exit } from 'process'; exit(42)", [], 42, ""),
         ("null.x", [], 1, "wasinet run: Unhandled rejection: TypeError: cannot read property 'x' of null\n    at "),
-        ("console.error('\\x1b[1mbold', '\\u202e')", [], 0, "wasinet run: \\x1b[1mbold \\u202e\n"),
+        (
+            "import { exit } from 'process'; console.error('\\x1b[1mbold', '\\u202e'); exit(42)",
+            [],
+            42,
+            "wasinet run: \\x1b[1mbold \\u202e\n",
+        ),
     ],
 )
 def test_ends(script: Path, source: str, options: list[str], status: int, errors: str) -> None:
@@ -96,35 +103,45 @@ def test_wrongOptions(options: list[str], message: str, capsys: pytest.CaptureFi
         (["--call", "f()", str(ARTICLE / "net_echo.js")], "a function to call is one name, not 'f()'"),
     ],
 )
-def test_wrongScripts(options: list[str], message: str) -> None:
-    status, output, errors = wasinet("run", *options)
-    assert (status, output, errors.count("\n")) == (2, b"", 1), errors
+def test_wrongScripts(options: list[str], message: str, noReactorYet: None, capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(["run", *options])
+    output, errors = capsys.readouterr()
+    assert (status, output, errors.count("\n")) == (2, "", 1), errors
     assert errors.startswith(f"wasinet run: {message}"), errors
 
 
-def test_notBuilt(tmp_path: Path, script: Path) -> None:
+@pytest.fixture
+def noReactorYet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What is wrong is found before anything waits for the reactor.
+    """
+
+    def begun(name: str, begin: Callable[[Any], Coroutine[Any, Any, int]]) -> int:
+        begin(Clock()).send(None)
+        raise AssertionError("it waits")
+
+    monkeypatch.setattr(theCommand, "runOnReactor", begun)
+    monkeypatch.setattr(theCommand, "raiseStack", lambda: None)
+
+
+def test_notBuilt(
+    tmp_path: Path,
+    script: Path,
+    noReactorYet: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """
     A checkout without the engine says the one command that makes it.
     """
     script.write_text("1")
-    code = (
-        "import pathlib, sys\n"
-        "from wasinet_twisted.javascript import guest\n"
-        f"guest.BESIDE = pathlib.Path({str(tmp_path)!r})\n"
-        "from wasinet_twisted.command.main import main\n"
-        "sys.exit(main(sys.argv[1:]))\n"
-    )
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", code, "run", str(script)],
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=PATIENCE,
-    )
-    assert (done.returncode, done.stdout) == (4, "")
-    assert done.stderr == (
-        "wasinet run: the JavaScript engine is not built; this builds it: python -m wasinet_twisted.javascript.build\n"
+    monkeypatch.setattr(guest, "BESIDE", tmp_path)
+    monkeypatch.setattr(wasm, "_compiled", {})
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert main(["run", str(script)]) == 4
+    assert capsys.readouterr() == (
+        "",
+        "wasinet run: the JavaScript engine is not built; this builds it: python -m wasinet_twisted.javascript.build\n",
     )
 
 
@@ -147,7 +164,7 @@ def test_signalDuringALoop(tmp_path: Path, script: Path) -> None:
     A script that never stops keeps a signal from ending the program for a turn at most.
     """
     script.write_text("print('begun'); setTimeout(() => { for (;;); }); for (;;) await null")
-    with running(command(script), tmp_path) as process:
+    with running(command(script, "--turn", "0.2"), tmp_path) as process:
         process.waitForOutput("begun")
         process.process.send_signal(signal.SIGTERM)
         process.process.send_signal(signal.SIGTERM)
