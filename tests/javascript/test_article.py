@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from twisted.internet.task import Clock
 
 from tests.processes import PATIENCE, Client, freePort, run, talk
 from tests.support import needsTool
 from wasinet_twisted import http
+from wasinet_twisted.javascript import Program
 
 from .support import ARTICLE, EXAMPLES, command, needsEngine, served
 
@@ -59,12 +61,8 @@ def test_netEcho(tmp_path: Path) -> None:
     """
     After a hundred its loop ends and the listener closes; when the last connection is gone, the program ends.
     """
-    nc = needsTool("nc")
     with served(ARTICLE / "net_echo.js", tmp_path) as (process, port):
-        answer = subprocess.run(
-            [nc, "-q1", "127.0.0.1", str(port)], input=b"WasmEdge", capture_output=True, timeout=PATIENCE
-        )
-        assert answer.stdout == b"echo:WasmEdge"
+        assert talk(port, b"WasmEdge") == b"echo:WasmEdge"
         with Client(port) as one, Client(port) as other:
             for client in (one, other, one):
                 client.send("späť".encode())
@@ -232,15 +230,19 @@ def test_encodedAsTheOriginal(tmp_path: Path) -> None:
         show(response.encode())
         """
     )
-    process = run(command(script), tmp_path)
-    assert [json.loads(line) for line in process.stdout().splitlines()] == [
+    printed: list[str] = []
+    program = Program(script, output=printed.append, complain=printed.append, reactor=Clock())
+    program.run()
+    lines = "".join(printed).splitlines()
+    program.stop()
+    assert [json.loads(line) for line in lines] == [
         "GET / HTTP/1.0\r\n\r\n",
         "POST /get?a=123 HTTP/1.0\r\nX: 1\r\nHost: h\r\nContent-Length: 3\r\n\r\nhé",
         "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
         "HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\necho:x",
     ]
     buffer = http.Buffer()
-    buffer.append(json.loads(process.stdout().splitlines()[1]).encode())
+    buffer.append(json.loads(lines[1]).encode())
     request = buffer.parseRequest()
     assert request is not None
     assert request.body == "hé".encode()

@@ -32,6 +32,7 @@ def script(tmp_path: Path) -> Path:
     return tmp_path / "main.js"
 
 
+@pytest.mark.reactorless
 def test_argumentsAndEnvironment(script: Path) -> None:
     """
     What follows the script is its own, options too; of the environment it has what it was given.
@@ -44,6 +45,7 @@ def test_argumentsAndEnvironment(script: Path) -> None:
     assert output.decode() == '[["wasinet","main.js","--turn","-x","--","y"],{"GIVEN":"ž"}]\n'
 
 
+@pytest.mark.reactorless
 @pytest.mark.parametrize(
     ("source", "options", "status", "errors"),
     [
@@ -65,6 +67,7 @@ def test_ends(script: Path, source: str, options: list[str], status: int, errors
     assert output == b""
 
 
+@pytest.mark.reactorless
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -96,6 +99,7 @@ def test_wrongOptions(options: list[str], message: str, capsys: pytest.CaptureFi
     assert errors.startswith(f"wasinet run: {message}"), errors
 
 
+@pytest.mark.reactorless
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -124,6 +128,7 @@ def noReactorYet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(theCommand, "raiseStack", lambda: None)
 
 
+@pytest.mark.reactorless
 def test_notBuilt(
     tmp_path: Path,
     script: Path,
@@ -182,6 +187,7 @@ def test_nobodyReadsTheOutput(script: Path) -> None:
     assert (status, errors) == (-signal.SIGPIPE, "")
 
 
+@pytest.mark.reactorless
 def test_aReaderThatWaits(tmp_path: Path, script: Path) -> None:
     """
     While a pager shows the first page, or a terminal is held, it is not the script that takes long.
@@ -204,6 +210,7 @@ def test_aReaderThatWaits(tmp_path: Path, script: Path) -> None:
     assert lines.index(b"wasinet run: between") == 100
 
 
+@pytest.mark.reactorless
 def test_fullDisk(script: Path) -> None:
     script.write_text("setInterval(() => print('x'), 1)")
     with open("/dev/full", "wb") as full:
@@ -242,6 +249,7 @@ def test_unixSocket(tmp_path: Path) -> None:
         assert process.stderr() == ""
 
 
+@pytest.mark.reactorless
 def test_allowed(tmp_path: Path, script: Path) -> None:
     script.write_text(
         "import * as net from 'wasi_net'\n"

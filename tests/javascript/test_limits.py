@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from twisted.internet.task import Clock
 
 from tests.processes import PATIENCE, Client, Process, freePort, run, running
 from wasinet_twisted import http
+from wasinet_twisted.javascript import GuestLimits, Program, Settings
 
 from .support import command, needsEngine, served
 
@@ -176,8 +178,13 @@ def test_fullMemory(tmp_path: Path) -> None:
         "}\n"
         "fill()\n"
     )
-    process = run(command(script, "--memory-limit", "4M", "--turn", "10"), tmp_path)
-    assert (process.process.returncode, process.stdout(), process.stderr()) == (0, "done\n", "")
+    printed: list[str] = []
+    settings = Settings(limits=GuestLimits(memory=4 << 20, turn=10.0))
+    clock = Clock()
+    done = Program(script, settings, output=printed.append, complain=printed.append, reactor=clock).run()
+    for _ in range(100):
+        clock.advance(0.001)
+    assert (done.result, printed) == (0, ["done\n"])
 
 
 def test_largeStrings(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_manyRequests(tmp_path: Path) -> None:
         # Until the closes that are remembered have been looked at, and allocators have what they keep.
         ask(600)
         before, open = resident(process), descriptors(process)
-        ask(more(1500, 6))
+        ask(more(1000, 9))
         assert resident(process) - before < SLACK
         waitUntil(lambda: descriptors(process) <= open, "all descriptors closed")
         assert process.stderr() == ""
