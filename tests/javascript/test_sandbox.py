@@ -170,21 +170,21 @@ class GuestTests(SynchronousTestCase):
         """
         Whatever fills it, there is room to say so, time after time: never is null thrown.
         """
-        self.guest = Sandbox(self.host, GuestLimits(memory=4 << 20, turn=10.0))
+        self.guest = Sandbox(self.host, GuestLimits(memory=2 << 20, turn=10.0))
         self.addCleanup(self.guest.close)
         self.run_("globalThis.host = __host")
         for piece in ("[1]", "{ a: 1 }", "'x' + kept.length + 'y'", "() => kept", "new Uint8Array(500)", "/a/"):
             self.run_(
                 f"""
                 globalThis.answer = ''
-                for (let i = 0; i < 20; i++) {{
+                for (let i = 0; i < 5; i++) {{
                     let kept = []
                     try {{ for (;;) kept.push({piece}) }} catch (e) {{ globalThis.answer += `${{e}};` }}
                 }}
                 """
             )
-            self.assertEqual(self.ask("globalThis.answer"), "InternalError: out of memory;" * 20, piece)
-            self.assertLessEqual(self.guest.memory(), (4 << 20) + (8 << 20))
+            self.assertEqual(self.ask("globalThis.answer"), "InternalError: out of memory;" * 5, piece)
+            self.assertLessEqual(self.guest.memory(), (2 << 20) + (8 << 20))
 
     def test_raises(self) -> None:
         self.host.answer = ZeroDivisionError("no")
