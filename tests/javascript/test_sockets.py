@@ -15,7 +15,7 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.task import deferLater
 
 from tests.processes import PATIENCE, freePort, takenPort
-from wasinet_twisted.errors import ConnectionClosed
+from wasinet_twisted.errors import ConnectionClosed, TimedOut
 from wasinet_twisted.javascript import GuestLimits, Program, Settings
 from wasinet_twisted.javascript.settings import Network
 from wasinet_twisted.net import WasiTcpConn, WasiTcpServer, connect
@@ -297,6 +297,45 @@ async def test_peersEndNoProgram(start: Any) -> None:
     assert running.lines == ["ended", "ended"]
     assert running.said[0] == "Unhandled rejection: Error: timed out"
     assert [" is gone: " in each for each in running.said] == [False, True, True], running.said
+
+
+@pytest_twisted.ensureDeferred
+async def test_whoConnectsFillsNoMemory(start: Any) -> None:
+    """
+    Of 4 KiB each, a script has so many connections at most: further ones wait until one of them is gone.
+    """
+    running = start(
+        """
+        async function handle(cs) {
+            for (;;) {
+                const data = await cs.read()
+                if (data.byteLength === 0) return
+                await cs.write(data)
+            }
+        }
+        const server = new net.WasiTcpServer(8000)
+        for (let i = 0; i < 256; i++) handle(await server.accept())
+        print('full')
+        await server.accept(1).catch(e => print(e))
+        for (let i = 0; i < 3; i++) handle(await server.accept())
+        """,
+        limits=GuestLimits(memory=1 << 20),
+    )
+    conns = [await running.connect() for _ in range(259)]
+    await running.until("Error: timed out")
+    assert running.lines == ["full", "Error: timed out"]
+    for conn in conns:
+        await conn.write("x")
+    for conn in conns[:256]:
+        assert await conn.read(1) == b"x"
+    with pytest.raises(TimedOut):
+        await conns[256].read(1, timeout=0.02)
+    for gone, comes in zip(conns, conns[256:], strict=False):
+        gone.abort()
+        assert await comes.read(1) == b"x"
+    for conn in conns:
+        conn.abort()
+    assert await running.code() == 0, running.said
 
 
 @pytest_twisted.ensureDeferred

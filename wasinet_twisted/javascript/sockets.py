@@ -5,14 +5,15 @@ Sockets for scripts: what C{js/wasi_net.js} asks for.
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
 from twisted.internet.interfaces import IAddress
 from twisted.python.failure import Failure
 
-from ..errors import InvalidArgument, LimitExceeded
+from ..errors import InvalidArgument, LimitExceeded, TimedOut
 from ..net import WasiTcpConn, WasiTcpServer, WasiTlsConn, connect, formatAddress, nsloopup
 from ..net.addresses import splitAddress
 from .guestinterface import Given, Operation, Value
@@ -24,6 +25,8 @@ from .waits import Waits
 _PIECE = 65536
 # As many milliseconds as fit an int32, as JavaScript's timers have it.
 _LONGEST = 2**31 - 1
+# How much of its memory a script needs at least for each connection that it accepts.
+_EACH = 4096
 # So many closes are remembered, before it is looked at which of them are over.
 _CLOSES = 256
 
@@ -38,9 +41,11 @@ class Sockets:
         "_blame",
         "_closing",
         "_handles",
+        "_mostAccepted",
         "_mostUnsent",
         "_network",
         "_reactor",
+        "_rooms",
         "_unsent",
         "_waits",
     )
@@ -51,18 +56,22 @@ class Sockets:
         handles: Handles,
         waits: Waits,
         network: Network,
-        mostUnsent: int,
+        memory: int,
         blame: Callable[[BaseException], object],
     ) -> None:
         """
-        @param mostUnsent: how many bytes may wait to be sent, on all connections together.
+        @param memory: the script's. As many bytes may wait to be sent, on all connections together; and no more are
+            accepted than fit into it, lest those who connect end the program.
         @param blame: called with what goes wrong with a connection that was accepted, before the script is told.
         """
         self._reactor = reactor
         self._handles = handles
         self._waits = waits
         self._network = network
-        self._mostUnsent = mostUnsent
+        self._mostUnsent = memory
+        self._mostAccepted = memory // _EACH
+        # Accepts that wait until one of so many is gone.
+        self._rooms: deque[Deferred[None]] = deque()
         self._unsent = 0
         self._blame = blame
         self._accepted: set[WasiTcpConn] = set()
@@ -112,6 +121,8 @@ class Sockets:
             closing[:] = [each for each in closing if not each.called]
         if isinstance(it, WasiTcpConn):
             self._accepted.discard(it)
+            if self._rooms and len(self._accepted) < self._mostAccepted:
+                self._rooms.popleft().callback(None)
         closing.append(it.close())
 
     def _listen(self, a: float, b: float, data: Given) -> Value:
@@ -120,7 +131,21 @@ class Sockets:
 
     def _accept(self, a: float, b: float, data: Given) -> Value:
         server = self._handles.get(a, WasiTcpServer)
-        return self._waits.answer(b, server.accept(None if data is None else _seconds(data)), self._keepAccepted)
+        timeout = None if data is None else _seconds(data)
+        if len(self._accepted) < self._mostAccepted:
+            return self._waits.answer(b, server.accept(timeout), self._keepAccepted)
+        return self._waits.answer(b, ensureDeferred(self._acceptLater(server, timeout)), self._keepAccepted)
+
+    async def _acceptLater(self, server: WasiTcpServer, timeout: float | None) -> WasiTcpConn:
+        """
+        Wait for room first. Meanwhile those who connect wait in the server's queue and the kernel's.
+        """
+        room: Deferred[None] = Deferred(self._rooms.remove)
+        self._rooms.append(room)
+        if timeout is not None:
+            room.addTimeout(timeout, self._reactor, _timedOut)
+        await room
+        return await server.accept(timeout)
 
     def _keepAccepted(self, conn: WasiTcpConn) -> int:
         number = self.keep(conn)
@@ -212,6 +237,10 @@ class Sockets:
             raise InvalidArgument("looking up takes a name and a service")
         self._network.mayLookUp(given[0])
         return self._waits.answer(b, nsloopup(given[0], given[1], reactor=self._reactor), _listed)
+
+
+def _timedOut(result: object, timeout: float) -> None:
+    raise TimedOut(f"timed out: in {timeout:g} s, none of the connections has ended")
 
 
 def _listed(addresses: list[IAddress]) -> str:
