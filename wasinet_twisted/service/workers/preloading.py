@@ -240,6 +240,13 @@ class Preloading:
             if not template.isLoaded:
                 template.end()
 
+    def kill(self) -> None:
+        """
+        End the templates, even those that hear nothing. This may be called by a signal's handler.
+        """
+        for template in self._templates:
+            template.end()
+
     def stop(self) -> Deferred[None]:
         """
         All workers have ended: end the templates.
