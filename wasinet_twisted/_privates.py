@@ -243,8 +243,8 @@ def adoptUnixPort(kind: type[Any] | None, reactor: Any, descriptor: int, factory
     """
     Listen on a Unix socket that another process has opened, and leave its file alone.
 
-    C{unix.Port._fromListeningDescriptor}, C{_logConnectionLostMsg} and C{_bindPath}, before 26.10 C{port}. The public C{adoptStreamPort} sets the
-    mode of the socket's file to 666, and removes the file at its end.
+    C{unix.Port._fromListeningDescriptor}, C{_logConnectionLostMsg} and C{_bindPath}, before 26.10 C{port}. The public
+    C{adoptStreamPort} sets the mode of the socket's file to 666, and removes the file at its end.
 
     @param kind: the class of C{reactor}'s ports; L{None}: Twisted's own.
     @raise NotSupported: this version of Twisted keeps the path elsewhere.

@@ -24,7 +24,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.service.test_httpoptions import parse
 from tests.support import temporaryDirectory
 from wasinet_twisted.server.statistics import Statistics
-from wasinet_twisted.service import command
+from wasinet_twisted.service import command, worker
+from wasinet_twisted.service.app import AppFailed
 from wasinet_twisted.service.echo import Options as EchoOptions
 from wasinet_twisted.service.jsonlog import jsonLine
 from wasinet_twisted.service.workers import rolling
@@ -116,6 +117,23 @@ class OrderTests(SynchronousTestCase):
         self.assertEqual(environment, {"PYTHONPATH": "/mine", "A": "b"})
         self.assertEqual(sys.path, ["/c", ""])
         self.assertIsNone(ordered())
+
+    def test_pinned(self) -> None:
+        """
+        A sandbox may forbid it, which is said.
+        """
+        kept: list[object] = []
+        self.patch(os, "sched_setaffinity", lambda pid, cores: kept.append((pid, cores)))
+        worker._stayOn(None)
+        worker._stayOn(3)
+        self.assertEqual(kept, [(0, {3})])
+
+        def forbidden(*_: object) -> None:
+            raise PermissionError(1, "Operation not permitted")
+
+        self.patch(os, "sched_setaffinity", forbidden)
+        error = self.assertRaises(AppFailed, worker._stayOn, 3)
+        self.assertEqual(str(error), "--pin: the process can't stay on the processor core 3: Operation not permitted")
 
     def test_noWorker(self) -> None:
         self.assertNotIn(VARIABLE, os.environ)
