@@ -326,8 +326,12 @@ class ChannelTests(SynchronousTestCase):
     def test_lastWords(self) -> None:
         self.channel.send("failed", "why")
         self.channel._waiting += encoded("failed", "again")
+        # What has been lost is said even if there was no time to before.
+        self.channel._lost = 7
         self.channel.flush()
-        self.assertEqual(list(Decoder().decode(self.ours.recv(1000))), [("failed", "why"), ("failed", "again")])
+        *messages, (kind, lost) = Decoder().decode(self.ours.recv(1000))
+        self.assertEqual(messages, [("failed", "why"), ("failed", "again")])
+        self.assertEqual((kind, lost["text"]), ("event", "messages lost: 7"))
         self.ours.close()
         self.channel.flush()
 
