@@ -23,7 +23,7 @@ from tests.server.support import MemoryServerCase, get
 from tests.support import MemoryPeer, temporaryDirectory
 from wasinet_twisted.errors import RemoteProtocolError
 from wasinet_twisted.http import Buffer, WasiResponse
-from wasinet_twisted.net import ConnectionFactory, TlsServer, WasiTcpConn
+from wasinet_twisted.net import ConnectionFactory, TlsClient, TlsServer, WasiTcpConn
 from wasinet_twisted.net.server.proxyprotocol import ProxiedFactory
 from wasinet_twisted.net.stream.protocol import ConnectionProtocol
 from wasinet_twisted.server import Request
@@ -172,10 +172,14 @@ def test_hashFlooding() -> None:
 
 class TlsTests(SynchronousTestCase):
     """
-    TLS 1.2 lets a client ask for handshakes again and again on one connection, each for less than it costs the server.
+    What a peer may ask of TLS that costs or weakens it.
     """
 
     def test_renegotiation(self) -> None:
+        """
+        TLS 1.2 lets a client ask for handshakes again and again on one connection, each for less than it costs the
+        server. OpenSSL 3 refuses them unless it is told otherwise.
+        """
         SSL = pytest.importorskip("OpenSSL.SSL")
         pem = Authority(temporaryDirectory(self)).issue("localhost")
         server = TlsServer(pem.read_bytes()).serverConnectionForTLS(SimpleNamespace())
@@ -197,6 +201,41 @@ class TlsTests(SynchronousTestCase):
             client.do_handshake()
         self.assertIn("no renegotiation", str(caught.exception))
         self.assertEqual(server.total_renegotiations(), 0)
+
+    def test_oldVersions(self) -> None:
+        """
+        TLS 1.1 is refused by a bound of ours, also where OpenSSL's security level would let it pass.
+        """
+        SSL = pytest.importorskip("OpenSSL.SSL")
+        authority = Authority(temporaryDirectory(self))
+        path = authority.issue("localhost")
+        for most, expected in (
+            (SSL.TLS1_1_VERSION, None),
+            (SSL.TLS1_2_VERSION, "TLSv1.2"),
+            (SSL.TLS1_3_VERSION, "TLSv1.3"),
+        ):
+            for settings in (TlsServer(path), TlsClient("localhost", caCertificates=authority.path)):
+                theirs = SSL.Context(SSL.TLS_METHOD)
+                theirs.use_certificate_chain_file(str(path))
+                theirs.use_privatekey_file(str(path))
+                theirs.set_min_proto_version(SSL.TLS1_VERSION)
+                theirs.set_max_proto_version(most)
+                for context in (theirs, settings._context):
+                    context.set_cipher_list(b"ALL:@SECLEVEL=0")
+                client = server = SSL.Connection(theirs, None)
+                if isinstance(settings, TlsServer):
+                    server = settings.serverConnectionForTLS(SimpleNamespace())
+                else:
+                    client = settings.clientConnectionForTLS(SimpleNamespace())
+                client.set_connect_state()
+                server.set_accept_state()
+                if expected is None:
+                    with self.assertRaises(SSL.Error) as caught:
+                        self.shake(client, server)
+                    self.assertIn("unsupported protocol", str(caught.exception))
+                else:
+                    self.shake(client, server)
+                    self.assertEqual(server.get_protocol_version_name(), expected)
 
     def carry(self, side: Any, other: Any) -> None:
         """

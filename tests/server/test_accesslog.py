@@ -228,9 +228,9 @@ class AccessLogTests(SynchronousTestCase):
 
     def test_othersMayNotReadIt(self) -> None:
         """
-        It holds addresses of people.
+        It holds addresses of people. The group may read it, and not write it.
         """
-        self.assertEqual(self.path.stat().st_mode & 0o007, 0)
+        self.assertEqual(self.path.stat().st_mode & 0o037, 0)
 
     def test_cannotBeOpened(self) -> None:
         with self.assertRaises(OSError):
