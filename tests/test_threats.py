@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import json
 import os
 import re
 import subprocess
@@ -27,6 +28,8 @@ from wasinet_twisted.net import ConnectionFactory, TlsClient, TlsServer, WasiTcp
 from wasinet_twisted.net.server.proxyprotocol import ProxiedFactory
 from wasinet_twisted.net.stream.protocol import ConnectionProtocol
 from wasinet_twisted.server import Request
+from wasinet_twisted.service.jsonlog import jsonLine
+from wasinet_twisted.service.workers.messages import packed, unpacked
 from wasinet_twisted.testing import Link
 
 ROOT = Path(__file__).parent.parent
@@ -145,12 +148,20 @@ class LogTests(MemoryServerCase):
         self.assertClean(events)
 
     def assertClean(self, events: list[Any]) -> None:
+        """
+        As text, as the parent of workers has it, and as JSON.
+        """
         for event in events:
-            text = formatEventAsClassicLogText({**event, "log_failure": None}) or ""
-            self.assertNotIn("\x1b", text)
-            # What continues an entry is indented.
-            for line in text.splitlines()[1:]:
-                self.assertTrue(line.startswith("\t"), text)
+            sent = json.loads(json.dumps(packed(event)))
+            for each in ({**event, "log_failure": None}, unpacked(sent, "worker 1")):
+                text = formatEventAsClassicLogText(each) or ""
+                self.assertNotIn("\x1b", text)
+                # What continues an entry is indented.
+                for line in text.splitlines()[1:]:
+                    self.assertTrue(line.startswith("\t"), text)
+            line = jsonLine(event)
+            self.assertTrue(line.isascii() and line[:-1].isprintable(), line)
+            self.assertIn("message", json.loads(line))
             if "log_failure" in event:
                 # The last line of a traceback, which is indented as a whole.
                 self.assertTrue(event["log_failure"].getErrorMessage().isprintable())
