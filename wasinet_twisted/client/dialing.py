@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from ..errors import ConnectionClosed, TimedOut
 from ..http import ClientConnection
 from ..http.clientconnection import ClientTiming
+from ..net.client.dial import Target as ConnectTarget
 from ..net.client.dial import dial
 from ..net.client.resolve import lookupWithin, nsloopup
 from ..net.stream.handle import WasiTcpConn
@@ -113,7 +114,7 @@ class Dialing:
         reactor: Any,
         caCertificates: Any,
         clientCertificate: Any,
-        endpoint: Callable[[Origin], IStreamClientEndpoint] | None,
+        endpoint: Callable[[Origin], ConnectTarget] | None,
     ) -> None:
         self._reactor = reactor
         self._caCertificates = caCertificates

@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
-from twisted.internet.interfaces import IStreamClientEndpoint
 
 from ..errors import ConnectionClosed, InvalidArgument, LimitExceeded, TimedOut
+from ..net.client.dial import Target as ConnectTarget
 from ..net.reactors import theReactor
 from ..net.stream.lifecycle import CLOSE_TIMEOUT
 from ..net.tasks.awaited import Awaited
@@ -73,7 +73,7 @@ class Pool:
         proxy: Any = None,
         caCertificates: Any = None,
         clientCertificate: Any = None,
-        endpoint: Callable[[Origin], IStreamClientEndpoint] | None = None,
+        endpoint: Callable[[Origin], ConnectTarget] | None = None,
         observer: Callable[[Any], object] | None = None,
         reactor: Any = None,
     ) -> None:
@@ -82,8 +82,9 @@ class Pool:
         @param caCertificates: whom to trust, as L{TlsClient<wasinet_twisted.net.TlsClient>} has it; by default the
             system's roots.
         @param clientCertificate: what is shown to a server that asks, as C{TlsClient} has it.
-        @param endpoint: returns the client endpoint of an origin (C{scheme}, C{host}, C{port}), which connects instead
-            of the resolver. For an C{https} origin, TLS is spoken over its connections.
+        @param endpoint: returns where to connect to for an origin (C{scheme}, C{host}, C{port}): a client endpoint, or
+            an address, as L{connect<wasinet_twisted.net.connect>} takes it. For an C{https} origin, TLS is spoken over
+            that connection, with the origin's name. What it raises, the request fails with.
         @param observer: called with the L{Report<wasinet_twisted.client.Report>} of each request that is over.
         @raise InvalidArgument: one of these can't be used.
         """

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
+from dataclasses import replace
 from typing import Any
 
 from twisted.python.usage import UsageError
@@ -16,8 +17,11 @@ from ..javascript.guestinterface import GuestLimits
 from ..javascript.program import Program
 from ..javascript.settings import Network, Settings
 from ..javascript.wasm import raiseStack
+from ..net import TlsClient
 from ..net.addresses import splitAddress
+from ..server import ServerLimits
 from ..service.endpoints import checkEndpoint
+from ..service.limits import raiseDescriptors, withinDescriptors
 from .ending import OutputFailed, say
 from .running import run as runOnReactor
 
@@ -38,6 +42,7 @@ def run(arguments: Namespace) -> int:
 
 
 async def _run(arguments: Namespace, settings: Settings, reactor: Any) -> int:
+    settings = replace(settings, serverLimits=withinDescriptors(ServerLimits(), raiseDescriptors(reactor)))
     program = Program(arguments.script, settings, output=_write, complain=_complain, reactor=reactor)
     return await (program.callFunction(arguments.call) if arguments.call else program.run())
 
@@ -48,6 +53,7 @@ def _settings(arguments: Namespace) -> Settings:
         allowListen=arguments.allow_listen,
         connectTo=dict(map(_checkedTarget, arguments.connect_to)),
         listen={port: _endpoint(text) for port, text in arguments.listen},
+        caCertificates=_trusted(arguments.cacert),
     )
     environment = {name: value for name in arguments.env if (value := os.environ.get(name)) is not None}
     return Settings(
@@ -63,6 +69,18 @@ def _checkedTarget(pair: tuple[str, str]) -> tuple[str, str]:
     for each in pair:
         splitAddress(each)
     return pair
+
+
+def _trusted(path: str | None) -> str | None:
+    """
+    Look at the file now: a connection does when it is made.
+    """
+    if path is not None:
+        try:
+            TlsClient("localhost", caCertificates=path)
+        except InvalidArgument as error:
+            raise InvalidArgument(f"--cacert {path}: {error}") from error
+    return path
 
 
 def _endpoint(text: str) -> str:

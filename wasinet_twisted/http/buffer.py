@@ -95,6 +95,13 @@ class Buffer(Machine):
         """
         return len(self)
 
+    def peek(self) -> bytes:
+        """
+        Look at the bytes that nobody has parsed; they stay. Of a message that has begun, these are not all that
+        L{byteLength} counts.
+        """
+        return self._queue.peekAll()
+
     def __bool__(self) -> bool:
         # An empty Buffer is as true as a full one: `if buffer` asks whether there is one.
         return True

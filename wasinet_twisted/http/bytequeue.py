@@ -152,9 +152,15 @@ class ByteQueue:
         """
         Take everything.
         """
-        everything = b"".join((self._line, memoryview(self.chunk)[self.position :], *self._rest))
+        everything = self.peekAll()
         self.clear()
         return everything
+
+    def peekAll(self) -> bytes:
+        """
+        Look at everything; it stays.
+        """
+        return b"".join((self._line, memoryview(self.chunk)[self.position :], *self._rest))
 
     def _nextChunk(self) -> None:
         """

@@ -5,16 +5,19 @@ Messages of HTTP for scripts: what C{js/wasi_http.js} asks for.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any
 
 from ..errors import InvalidArgument, LimitExceeded
 from ..http import Buffer, Limits, WasiRequest, WasiResponse
-from .guestinterface import Given, Operation, Value
+from ..http.outgoing import REASONS, encodeChunk, encodeEnd
+from .fields import arePairs, fieldsAsObject, inChunks
+from .guestinterface import Given, Operation, Sign, Value
 from .handles import Handles, bytesOf, textOf
 
 # What a script asks parse for.
 _REQUEST, _RESPONSE, _NOTHING = 0, 1, 2
+# What is before a body in chunks, for a parser that is to see nothing else.
+_CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 class Messages:
@@ -47,7 +50,20 @@ class Messages:
             "clearBuffer": self._clearBuffer,
             "body": self._takeBody,
             "encode": self._encode,
+            "encodeHead": self._encodeHead,
+            "encodeChunk": self._encodeChunk,
+            "bufferBytes": self._bufferBytes,
+            "chunkBuffer": self._chunkBuffer,
+            "parseChunk": self._parseChunk,
+            "statusCodes": self._statusCodes,
         }
+
+    def takeBody(self) -> bytes:
+        """
+        Take the body that the script has given for its next message.
+        """
+        body, self._body = self._body, b""
+        return body
 
     # Bytes in
 
@@ -79,7 +95,7 @@ class Messages:
                 self._measure(buffer)
         if message is None:
             return a or self._keep(buffer)
-        head: list[Any] = [*_startOf(message), message.version, _object(message.fields())]
+        head: list[Any] = [*_startOf(message), message.version, fieldsAsObject(message.fields())]
         if not a and len(buffer):
             head.append(self._keep(buffer))
         encoded = json.dumps(head, ensure_ascii=False).encode()
@@ -93,6 +109,53 @@ class Messages:
         buffer.clear()
         self._measure(buffer)
         return None
+
+    def _bufferBytes(self, a: float, b: float, data: Given) -> Value:
+        """
+        Give what nobody has parsed yet; it stays.
+        """
+        buffer = self._handles.get(a, Buffer)
+        rest = buffer.peek()
+        if len(rest) != len(buffer):
+            raise InvalidArgument("the bytes of a message that has begun can't be had: parse it, or clear() the buffer")
+        return rest
+
+    # Bodies in chunks
+
+    def _chunkBuffer(self, a: float, b: float, data: Given) -> Value:
+        """
+        @return: the number of a buffer for nothing but a body in chunks.
+        """
+        buffer = Buffer("response", self._limits)
+        buffer.append(_CHUNKED)
+        buffer.nextEvent()
+        return self._keep(buffer)
+
+    def _parseChunk(self, a: float, b: float, data: Given) -> Value:
+        """
+        Append, and give what there is of a body in chunks.
+
+        @return: bytes; null at the body's end, L{None} while there is nothing.
+        """
+        buffer = self._handles.get(a, Buffer)
+        if data is not None:
+            self._fits(len(data))
+            buffer.append(bytesOf(data))
+        try:
+            piece = buffer.parseChunk()
+        finally:
+            self._measure(buffer)
+        return Sign.NULL if piece == b"" else piece
+
+    def _encodeChunk(self, a: float, b: float, data: Given) -> Value:
+        """
+        @param a: 1: it is the last one.
+        """
+        piece = b"" if data is None else data.encode("utf-8", "replace") if isinstance(data, str) else data
+        return encodeChunk(piece) + (encodeEnd() if a else b"")
+
+    def _statusCodes(self, a: float, b: float, data: Given) -> Value:
+        return json.dumps(REASONS)
 
     def _keep(self, buffer: Buffer) -> int:
         self._measure(buffer)
@@ -125,9 +188,9 @@ class Messages:
         """
         @param data: JSON of a method and a target or a status and a reason, of a version, and of the fields as pairs.
         """
-        body, self._body = self._body, b""
+        body = self.takeBody()
         given = json.loads(textOf(data))
-        if not (isinstance(given, list) and len(given) == 4 and _arePairs(given[3])):
+        if not (isinstance(given, list) and len(given) == 4 and arePairs(given[3])):
             raise InvalidArgument("a message is its first line's two parts, its version, and its fields as pairs")
         first, second, version, fields = given
         if isinstance(first, str):
@@ -135,34 +198,18 @@ class Messages:
             return WasiRequest(first, second or "/", fields, body, version).encode()
         return WasiResponse(first, fields, body, second, version).encode()
 
+    def _encodeHead(self, a: float, b: float, data: Given) -> Value:
+        """
+        @param data: JSON of a status, a reason, and the fields as pairs, of a response that is sent in chunks.
+        """
+        given = json.loads(textOf(data))
+        if not (isinstance(given, list) and len(given) == 3 and arePairs(given[2])):
+            raise InvalidArgument("a head is a status, a reason, and the fields as pairs")
+        status, reason, fields = given
+        return WasiResponse(status, inChunks(fields), reason=reason).encodeHead()
+
 
 def _startOf(message: WasiRequest | WasiResponse) -> tuple[str | int, str]:
     if isinstance(message, WasiRequest):
         return message.method, message.uri
     return message.status, message.reason
-
-
-def _arePairs(given: object) -> bool:
-    return isinstance(given, list) and all(
-        isinstance(pair, list) and len(pair) == 2 and all(isinstance(each, str) for each in pair) for pair in given
-    )
-
-
-def _object(fields: Iterable[tuple[str, str]]) -> dict[str, str | list[str]]:
-    """
-    Make of fields what a script has: an object. Fields of one name are joined, as RFC 9110 section 5.3 has it, but for
-    Set-Cookie, of which there is an array then.
-    """
-    made: dict[str, str | list[str]] = {}
-    names: dict[str, str] = {}
-    for name, value in fields:
-        lower = name.lower()
-        known = names.setdefault(lower, name)
-        before = made.get(known)
-        if before is None:
-            made[known] = value
-        elif lower == "set-cookie":
-            made[known] = [*([before] if isinstance(before, str) else before), value]
-        else:
-            made[known] = f"{before}, {value}"
-    return made

@@ -13,11 +13,12 @@ from ..errors import InvalidArgument
 
 _JS = Path(__file__).parent / "js"
 # What scripts import by name.
-PUBLIC = ("process", "util", "wasi_http", "wasi_net")
+PUBLIC = ("http", "process", "util", "wasi_http", "wasi_net")
 # What those are made of. A full name with this prefix is one of ours, public or not.
 _PREFIX = "wasinet:"
 BRIDGE, GLOBALS = "wasinet:bridge", "wasinet:globals"
-_OURS = frozenset(_PREFIX + each for each in (*PUBLIC, "bridge", "globals"))
+_INNER = ("bodies", "bridge", "emitter", "fields", "globals", "httpclient", "httpserver", "url")
+_OURS = frozenset(_PREFIX + each for each in (*PUBLIC, *_INNER))
 # Bytes of one file.
 _LARGEST = 16 << 20
 

@@ -10,20 +10,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall
 
 from ..errors import InvalidArgument
 from ..net.reactors import theReactor
 from .entries import Entries
+from .fetches import Fetches
 from .guestinterface import Given, Guest, GuestLimits, Host, Operation, Sign, Value
 from .handles import Handles, whole
 from .host import ProgramHost
 from .messages import Messages
 from .modules import BRIDGE, GLOBALS, Modules, ourSource, readScript
 from .output import Output, Write
-from .rejections import Rejections
+from .rejections import Rejections, isOfAClient
 from .sandbox import Sandbox
+from .servers import Servers
 from .settings import Settings
 from .sockets import Sockets
 from .timers import Timers
@@ -89,11 +91,12 @@ class Program:
         self._sockets = Sockets(reactor, self._handles, self._waits, settings.network, most)
         own: dict[str, Operation] = {"startup": self._startup, "drop": self._drop, "exit": self._exit}
         messages = Messages(self._handles, most)
-        parts = (
-            own,
-            *(each.operations() for each in (self._output, self._timers, self._sockets)),
-            messages.operations(),
+        self._fetches = Fetches(reactor, self._handles, self._waits, settings.network, messages.takeBody)
+        self._servers = Servers(
+            reactor, self._handles, self._waits, settings, self._settle, messages.takeBody, self._output.complain
         )
+        operated = (self._output, self._timers, self._sockets, messages, self._fetches, self._servers)
+        parts = (own, *(each.operations() for each in operated))
         # Is the end near: at the reactor's next turn, or while what is written is still being sent?
         self._ending: IDelayedCall | None = None
         self._over = False
@@ -133,7 +136,18 @@ class Program:
         # Nothing of the script runs any more: else it would be told of its connections.
         self._entries.end()
         self._sockets.abortAll()
+        self._servers.abortAll()
         self._end()
+
+    def drain(self) -> Deferred[int]:
+        """
+        Have the HTTP servers stop listening and answer the requests in flight, then end the program.
+
+        @return: as L{run} has it.
+        """
+        if not self._over:
+            self._servers.drain().addBoth(lambda _: self.stop())
+        return self.done
 
     def _evaluate(self, name: str, source: str, module: bool = True) -> None:
         self._entries.enter(self.guest.evaluate, name, source, module)
@@ -166,6 +180,7 @@ class Program:
         told = self._rejections.take(jobsLeft)
         for text, _ in told:
             self._output.complain(text)
+        told = [each for each in told if not isOfAClient(each[0])]
         if told and not self._over:
             self._judge(all(interrupted for _, interrupted in told))
         if self._output.failure is not None:
@@ -202,7 +217,7 @@ class Program:
             self._soon(self._endIfIdle)
 
     def _isIdle(self) -> bool:
-        return not (self._waits or self._timers) and self._entries.idle
+        return not (self._waits or self._timers or self._servers) and self._entries.idle
 
     def _soon(self, end: Callable[[], object]) -> None:
         if self._over:
@@ -225,8 +240,10 @@ class Program:
         self._entries.end()
         self._timers.stop()
         self._waits.forget()
+        self._servers.end()
         self._handles.dropAll()
-        self._sockets.whenClosed().addBoth(self._closed)
+        closing = [self._sockets.whenClosed(), self._servers.whenClosed(), self._fetches.close()]
+        DeferredList(closing).addBoth(self._closed)
 
     def _closed(self, _: object) -> None:
         self._output.flush()

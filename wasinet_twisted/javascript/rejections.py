@@ -4,6 +4,8 @@ Errors that nobody has caught: rejected promises that nobody has asked for, and 
 
 from __future__ import annotations
 
+# What http.js names an error that is a client's doing, such as a reset.
+_CLIENTS = "Unhandled rejection: ClientError"
 # So many rejections are kept in mind: a script can make them without end.
 _MOST = 1000
 
@@ -74,3 +76,10 @@ class Rejections:
             told.append((f"and {self._lost} more errors that nobody has handled", False))
             self._lost = 0
         return told
+
+
+def isOfAClient(text: str) -> bool:
+    """
+    Is a rejection that nobody handles a client's doing? That is told, and ends no program.
+    """
+    return text.startswith(_CLIENTS)

@@ -4,10 +4,13 @@ What a program is started with, and what it may do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..errors import InvalidArgument
+from ..server import HttpServer, ServerLimits
+from ..server.limits import DEFAULT_SERVER_LIMITS
 from .guestinterface import DEFAULT_GUEST_LIMITS, GuestLimits
 
 
@@ -24,6 +27,7 @@ class Network:
         connectTo: Mapping[str, str] | None = None,
         listen: Mapping[int, str] | None = None,
         interface: str = "",
+        caCertificates: Any = None,
     ) -> None:
         """
         @param allowNet: the addresses that may be connected to, as C{host}, C{host:port}, or C{*:port}; L{None}: all.
@@ -31,7 +35,10 @@ class Network:
         @param connectTo: instead of which C{host:port} a program connects to which one.
         @param listen: instead of which port a program listens on which Twisted endpoint.
         @param interface: the address that other ports are listened on; all IPv4 addresses by default.
+        @param caCertificates: whom to trust, as L{TlsClient<wasinet_twisted.net.TlsClient>} has it; the system's roots
+            by default.
         """
+        self.caCertificates = caCertificates
         self._allowed = None if allowNet is None else {_allowed(each) for each in allowNet}
         self._ports = None if allowListen is None else frozenset(allowListen)
         self._connectTo = {key.lower(): value for key, value in (connectTo or {}).items()}
@@ -104,6 +111,8 @@ class Settings:
     @ivar environment: C{process.env}.
     @ivar limits: what it may take.
     @ivar network: whom it may talk to.
+    @ivar serverLimits: the bounds of its HTTP servers.
+    @ivar serving: called with each of these servers when it listens.
     @ivar failOnUnhandled: a rejection that nobody handles, and an exception that nobody catches, ends the program;
         else it is told, and the program goes on.
     """
@@ -112,4 +121,6 @@ class Settings:
     environment: Mapping[str, str] = field(default_factory=dict)
     limits: GuestLimits = DEFAULT_GUEST_LIMITS
     network: Network = field(default_factory=Network)
+    serverLimits: ServerLimits = DEFAULT_SERVER_LIMITS
+    serving: Callable[[HttpServer], object] | None = None
     failOnUnhandled: bool = True

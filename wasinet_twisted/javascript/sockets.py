@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.python.failure import Failure
 
 from ..errors import InvalidArgument, LimitExceeded
-from ..net import WasiTcpConn, WasiTcpServer, connect, formatAddress, nsloopup
+from ..net import WasiTcpConn, WasiTcpServer, WasiTlsConn, connect, formatAddress, nsloopup
 from ..net.addresses import splitAddress
 from .guestinterface import Given, Operation, Value
 from .handles import Handles, messageOf, textOf, whole
@@ -55,6 +55,7 @@ class Sockets:
             "listen": self._listen,
             "accept": self._accept,
             "connect": self._connect,
+            "connectTls": self._connectTls,
             "read": self._read,
             "write": self._write,
             "close": self._close,
@@ -102,6 +103,20 @@ class Sockets:
         target = self._network.target(host, port)
         timeout = None if a < 0 else whole("a timeout", a, 0, _LONGEST) / 1000
         return self._waits.answer(b, connect(target, timeout=timeout, reactor=self._reactor), self.keep)
+
+    def _connectTls(self, a: float, b: float, data: Given) -> Value:
+        name, port = splitAddress(textOf(data))
+        host, port = splitAddress(self._network.target(name, port))
+        timeout = None if a < 0 else whole("a timeout", a, 0, _LONGEST) / 1000
+        connecting = WasiTlsConn.connect(
+            host,
+            port,
+            timeout,
+            caCertificates=self._network.caCertificates,
+            serverName=name,
+            reactor=self._reactor,
+        )
+        return self._waits.answer(b, connecting, self.keep)
 
     def _read(self, a: float, b: float, data: Given) -> Value:
         conn = self._handles.get(a, WasiTcpConn)

@@ -60,8 +60,8 @@ def addParser(subparsers: Subparsers) -> None:
             "wasinet run --listen 8000=unix:/run/echo.sock examples/js/net_echo.js",
             "wasinet run --connect-to 192.0.2.1:80=localhost:8080 --call get_test x.js",
         ],
-        "The program has the modules wasi_net, wasi_http, process and util, files in its\n"
-        "own folder that it imports, and nothing else of the machine. It ends when it\n"
+        "The program has the modules wasi_net, wasi_http, http, process and util, files in\n"
+        "its own folder that it imports, and nothing else of the machine. It ends when it\n"
         "waits for nothing any more.\n\n"
         "exit status: that of process.exit(), else 0, or 1 if an error was not caught,\n"
         "2 the script can't be read, 4 the engine is not built or installed",
@@ -100,6 +100,9 @@ def addParser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--allow-listen", metavar="PORT,...", type=_ports, help="which ports it may listen on (default: all)"
     )
+    parser.add_argument(
+        "--cacert", metavar="FILE", help="trust the certificates of this PEM file instead of the system's"
+    ).complete = FILE  # type: ignore[attr-defined]
     parser.add_argument(
         "--env",
         metavar="NAME",

@@ -13,7 +13,7 @@ function operation(name) {
     return number
 }
 
-// Who waits for what: a promise's resolve and reject, or a timer's call.
+// Who waits for what: a promise's resolve and reject, a timer's call, or a server's.
 const waiting = new Map()
 let count = 0
 
@@ -34,6 +34,11 @@ function ask(operation, a, data, owner) {
 hook((number, failed, value) => {
     const it = waiting.get(number)
     if (it === undefined) return
+    // A server's requests come to it again and again.
+    if (it.serve !== undefined) {
+        if (!failed) it.serve(value)
+        return
+    }
     if (it.call !== undefined) {
         if (!it.repeats) waiting.delete(number)
         it.call()

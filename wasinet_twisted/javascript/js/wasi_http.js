@@ -1,15 +1,14 @@
 // Messages of HTTP, as the article has them: bytes in, messages out, and back.
-import { fromUTF8, host, operation, owns, sendable } from 'wasinet:bridge'
+import { fromUTF8, host, operation, owns, sendable, toUTF8 } from 'wasinet:bridge'
+import { found, pairs } from 'wasinet:fields'
+import { URL } from 'wasinet:url'
 
 const PARSE = operation('parse'), SIZE = operation('bufferSize')
 const CLEAR = operation('clearBuffer'), BODY = operation('body'), ENCODE = operation('encode')
+const HEAD = operation('encodeHead'), CHUNK = operation('encodeChunk'), BYTES = operation('bufferBytes')
+const DROP = operation('drop'), CHUNKS = operation('chunkBuffer'), PARSE_CHUNK = operation('parseChunk')
 // What parse is asked for.
 const REQUEST = 0, RESPONSE = 1, NOTHING = 2
-
-function found(headers, name) {
-    name = String(name).toLowerCase()
-    return Object.keys(headers).find(each => each.toLowerCase() === name)
-}
 
 class Message {
     constructor() {
@@ -19,21 +18,21 @@ class Message {
     }
     getHeader(name) { return this.headers[found(this.headers, name)] }
     setHeader(name, value) { this.headers[found(this.headers, name) ?? name] = value }
-}
-
-// Fields as pairs: an array is several fields of one name.
-function pairs(headers) {
-    const given = []
-    for (const name of Object.keys(headers)) {
-        const value = headers[name]
-        if (Array.isArray(value)) for (const each of value) given.push([name, String(each)])
-        else given.push([name, String(value)])
+    // 'chunked', or how many bytes the body has.
+    get bodyLength() {
+        if (isChunked(this.headers)) return 'chunked'
+        const body = sendable(this.body ?? '')
+        return typeof body === 'string' ? toUTF8(body).byteLength : body.byteLength
     }
-    return given
 }
 
-function encoded(message, first, second) {
-    const body = sendable(message.body ?? '')
+function isChunked(headers) {
+    const name = found(headers, 'transfer-encoding')
+    return name !== undefined && String(headers[name]).toLowerCase().endsWith('chunked')
+}
+
+function encoded(message, first, second, given) {
+    const body = sendable(given ?? message.body ?? '')
     if (typeof body === 'string' ? body.length : body.byteLength) host(BODY, 0, 0, body)
     return host(ENCODE, 0, 0, JSON.stringify([first, second, message.version, pairs(message.headers)]))
 }
@@ -44,7 +43,8 @@ class WasiRequest extends Message {
         this.method = 'GET'
         this.uri = ''
     }
-    encode() { return encoded(this, String(this.method), String(this.uri)) }
+    // The body is the one given, else this.body.
+    encode(body) { return encoded(this, String(this.method), String(this.uri), body) }
 }
 
 class WasiResponse extends Message {
@@ -55,14 +55,42 @@ class WasiResponse extends Message {
     }
     get statusText() { return this.reason }
     set statusText(text) { this.reason = text }
-    encode() { return encoded(this, Number(this.status), String(this.reason)) }
+    encode(body) { return encoded(this, Number(this.status), String(this.reason), body) }
+    // Write the head of a body that follows in chunks, to a connection of wasi_net's.
+    chunk(conn) {
+        const head = host(HEAD, 0, 0, JSON.stringify([Number(this.status), String(this.reason), pairs(this.headers)]))
+        conn.write(head)
+        return new ChunkResponse(conn)
+    }
+}
+
+// A body in chunks. Both give what the connection's write() gives: to await it is flow control.
+class ChunkResponse {
+    #conn
+    #ended = false
+    constructor(conn) { this.#conn = conn }
+    write(data) {
+        if (this.#ended) throw new Error('write() after end()')
+        const chunk = host(CHUNK, 0, 0, sendable(data))
+        // An empty chunk would be the end.
+        return chunk.byteLength ? this.#conn.write(chunk) : true
+    }
+    end(data) {
+        if (this.#ended) throw new Error('end() after end()')
+        this.#ended = true
+        return this.#conn.write(host(CHUNK, 1, 0, data === undefined ? undefined : sendable(data)))
+    }
 }
 
 class Buffer {
     // The host has a buffer only of what isn't a whole message in one piece: until then, #piece is all there is.
     #id = 0
     #piece
+    // For parseChunk(): a buffer of the host's for nothing else, or the body of a message that has come in chunks.
+    #chunks
+    #body
     append(data) {
+        if (typeof data === 'string') data = toUTF8(sendable(data))
         if (!(data instanceof ArrayBuffer || ArrayBuffer.isView(data))) {
             throw new TypeError('append() takes an ArrayBuffer or a view of one')
         }
@@ -70,10 +98,45 @@ class Buffer {
         this.#piece = data
     }
     write(data) { this.append(data) }
+    // The bytes that nobody has parsed. They stay.
+    get buffer() {
+        if (this.#id === 0) {
+            const piece = this.#piece ?? new ArrayBuffer(0)
+            if (!ArrayBuffer.isView(piece)) return piece.slice(0)
+            return piece.buffer.slice(piece.byteOffset, piece.byteOffset + piece.byteLength)
+        }
+        if (this.#piece !== undefined) this.#parse(NOTHING)
+        return host(BYTES, this.#id)
+    }
+    // The next bytes of a body in chunks; null at its end, undefined while there are none. After a message that came
+    // in chunks, these are its body's, which is whole then.
+    parseChunk() {
+        if (this.#body !== undefined) {
+            const body = this.#body
+            this.#body = body === null || body.byteLength === 0 ? undefined : null
+            return body === null || body.byteLength === 0 ? null : body
+        }
+        if (this.#chunks === undefined) this.#chunks = owns(this, host(CHUNKS))
+        let piece
+        if (this.byteLength) {
+            piece = this.buffer
+            this.clear()
+        }
+        const given = host(PARSE_CHUNK, this.#chunks, 0, piece)
+        if (given === null) {
+            // What follows it may be anything.
+            const rest = host(BYTES, this.#chunks)
+            host(DROP, this.#chunks)
+            this.#chunks = undefined
+            if (rest.byteLength) this.append(rest)
+        }
+        return given
+    }
     parseRequest() { return this.#message(new WasiRequest(), this.#parse(REQUEST), 'method', 'uri') }
     parseResponse() { return this.#message(new WasiResponse(), this.#parse(RESPONSE), 'status', 'reason') }
     clear() {
         this.#piece = undefined
+        this.#body = undefined
         if (this.#id !== 0) host(CLEAR, this.#id)
     }
     get byteLength() {
@@ -102,9 +165,10 @@ class Buffer {
         message.version = head[2]
         message.headers = head[3]
         message.body = data.slice(4 + size)
+        this.#body = isChunked(message.headers) ? message.body : undefined
         if (head.length > 4) this.#own(head[4])
         return message
     }
 }
 
-export { Buffer, WasiRequest, WasiResponse }
+export { Buffer, ChunkResponse, URL, WasiRequest, WasiResponse }

@@ -3,17 +3,22 @@ import { ask, host, milliseconds, operation, owns, sendable } from 'wasinet:brid
 
 const LISTEN = operation('listen'), ACCEPT = operation('accept'), CONNECT = operation('connect')
 const READ = operation('read'), WRITE = operation('write'), CLOSE = operation('close')
+const CONNECT_TLS = operation('connectTls')
 const LOCAL = operation('local'), PEER = operation('peer'), LOOKUP = operation('lookUp')
 
 // Who doesn't await a write is told by the next read that the peer has gone.
 function ignore() {}
 
+function addressOf(host, port) {
+    host = String(host)
+    return host.includes(':') && !host.startsWith('[') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
 class WasiTcpConn {
     #id
     constructor(id) { this.#id = owns(this, id) }
     static async connect(host, port, ms) {
-        host = String(host)
-        return connect(host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`, ms)
+        return port === undefined ? connect(host) : connect(addressOf(host, port), ms)
     }
     async read(ms) { return ask(READ, this.#id, ms === undefined ? undefined : String(milliseconds(ms)), this) }
     // true, or, while the peer doesn't take it, a promise of that: to await it is flow control
@@ -30,6 +35,13 @@ class WasiTcpConn {
     async close() { await ask(CLOSE, this.#id, undefined, this) }
     local() { return host(LOCAL, this.#id) }
     peer() { return host(PEER, this.#id) }
+}
+
+// By TLS, to a server whose certificate is verified.
+class WasiTlsConn extends WasiTcpConn {
+    static async connect(host, port, ms) {
+        return new WasiTlsConn(await ask(CONNECT_TLS, milliseconds(ms), addressOf(host, port)))
+    }
 }
 
 class WasiTcpServer {
@@ -55,4 +67,4 @@ async function nsloopup(node, service) {
     return JSON.parse(await ask(LOOKUP, 0, JSON.stringify([String(node), String(service)])))
 }
 
-export { WasiTcpConn, WasiTcpServer, connect, nsloopup }
+export { WasiTcpConn, WasiTcpServer, WasiTlsConn, connect, nsloopup }
