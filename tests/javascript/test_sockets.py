@@ -367,7 +367,7 @@ async def test_buffer(start: Any) -> None:
         c.append(new ArrayBuffer(0))
         r = c.parseResponse()
         print(r.status, r.reason, r.statusText, JSON.stringify(r.headers), newStringFromUTF8(r.body))
-        for (const wrong of ['x', null, 1, {}]) try { c.append(wrong) } catch (e) { print(e.name) }
+        for (const wrong of [null, 1, {}]) try { c.append(wrong) } catch (e) { print(e.name) }
         const q = new http.WasiRequest()
         q.setHeader('host', 'a')
         q.setHeader('Host', 'b')
@@ -379,7 +379,7 @@ async def test_buffer(start: Any) -> None:
             bad.headers[name] = value
             try { print(newStringFromUTF8(bad.encode())) } catch (e) { print(e instanceof Error) }
         }
-        for (const status of [99, 600, 'x', NaN, 1.5]) {
+        for (const status of [99, 600, 'x', NaN, 1.5, 0]) {
             const bad = new http.WasiResponse()
             bad.status = status
             try { print(newStringFromUTF8(bad.encode())) } catch (e) { print(e instanceof Error) }
@@ -396,9 +396,9 @@ async def test_buffer(start: Any) -> None:
         "/",
         "undefined",
         '404 Not Found Not Found {"Set-Cookie":["a=1","b=2"],"Location":"http://x/"} until close',
-        *["TypeError"] * 4,
+        *["TypeError"] * 3,
         '"GET / HTTP/1.0\\r\\nhost: b\\r\\nX: 1\\r\\nX: 2\\r\\n\\r\\n"',
-        *["true"] * 10,
+        *["true"] * 11,
     ]
 
 

@@ -71,13 +71,14 @@ class Handles:
         """
         return [it for it, _ in self._held.values() if isinstance(it, kind)]
 
-    def drop(self, number: float) -> None:
+    def dropEach(self, numbers: list[float]) -> None:
         """
-        Let it go, if it is there.
+        Let those go that are there.
         """
-        held = self._held.pop(number, None)
-        if held is not None:
-            held[1](held[0])
+        for number in numbers:
+            held = self._held.pop(number, None)
+            if held is not None:
+                held[1](held[0])
 
     def dropAll(self) -> None:
         """

@@ -5,18 +5,19 @@ Messages of HTTP for scripts: what C{js/wasi_http.js} asks for.
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import NoReturn
 
 from ..errors import InvalidArgument, LimitExceeded
 from ..http import Buffer, Limits, WasiRequest, WasiResponse
 from ..http.outgoing import REASONS, encodeChunk, encodeEnd
 from .fields import arePairs, fieldsAsObject, inChunks
 from .guestinterface import Given, Operation, Sign, Value
-from .handles import Handles, bytesOf, textOf
+from .handles import Handles, bytesOf, textOf, whole
 
 # What a script asks parse for.
 _REQUEST, _RESPONSE, _NOTHING = 0, 1, 2
 # What is before a body in chunks, for a parser that is to see nothing else.
+_JSON = json.JSONEncoder(ensure_ascii=False).encode
 _CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -95,11 +96,9 @@ class Messages:
                 self._measure(buffer)
         if message is None:
             return a or self._keep(buffer)
-        head: list[Any] = [*_startOf(message), message.version, fieldsAsObject(message.fields())]
-        if not a and len(buffer):
-            head.append(self._keep(buffer))
-        encoded = json.dumps(head, ensure_ascii=False).encode()
-        return b"".join((len(encoded).to_bytes(4, "big"), encoded, message.body))
+        fields = fieldsAsObject(message.fields())
+        rest = 0 if a or not len(buffer) else self._keep(buffer)
+        return _JSON([*_startOf(message), message.version, fields, _isChunked(fields), rest]).encode(), message.body
 
     def _bufferSize(self, a: float, b: float, data: Given) -> Value:
         return len(self._handles.get(a, Buffer))
@@ -186,17 +185,20 @@ class Messages:
 
     def _encode(self, a: float, b: float, data: Given) -> Value:
         """
-        @param data: JSON of a method and a target or a status and a reason, of a version, and of the fields as pairs.
+        @param a: how many fields there are.
+        @param b: a response's status; 0: it is a request.
+        @param data: a request's method and target, or an empty text and a reason; the version; each field's name and
+            value: in lines. And the body.
         """
-        body = self.takeBody()
-        given = json.loads(textOf(data))
-        if not (isinstance(given, list) and len(given) == 4 and arePairs(given[3])):
-            raise InvalidArgument("a message is its first line's two parts, its version, and its fields as pairs")
-        first, second, version, fields = given
-        if isinstance(first, str):
+        if data.__class__ is not tuple:
+            raise InvalidArgument("a message is the lines of its head, and its body")
+        text, body = data
+        first, second, version, *parts = text.split("\n") if text.count("\n") == 2 + 2 * a else _wrongLines()
+        fields = list(zip(parts[::2], parts[1::2], strict=True)) if parts else ()
+        if b == 0:
             # The original sends none, which no parser of ours takes.
             return WasiRequest(first, second or "/", fields, body, version).encode()
-        return WasiResponse(first, fields, body, second, version).encode()
+        return WasiResponse(_status(b), fields, body, second, version).encode()
 
     def _encodeHead(self, a: float, b: float, data: Given) -> Value:
         """
@@ -207,6 +209,24 @@ class Messages:
             raise InvalidArgument("a head is a status, a reason, and the fields as pairs")
         status, reason, fields = given
         return WasiResponse(status, inChunks(fields), reason=reason).encodeHead()
+
+
+def _wrongLines() -> NoReturn:
+    raise InvalidArgument("a method, a target, a version, a reason and a field have no line feeds")
+
+
+def _status(given: float) -> int:
+    return whole("a status", given, 100, 999)
+
+
+def _isChunked(fields: dict[str, str | list[str]]) -> bool:
+    """
+    Was a message sent in chunks?
+    """
+    for name, value in fields.items():
+        if len(name) == 17 and name.lower() == "transfer-encoding":
+            return str(value).lower().endswith("chunked")
+    return False
 
 
 def _startOf(message: WasiRequest | WasiResponse) -> tuple[str | int, str]:

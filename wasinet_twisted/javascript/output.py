@@ -19,10 +19,11 @@ class Output:
     """
     That of one program. Whole lines go out, in the order in which they were printed.
 
+    @ivar source: called for what the script has printed and is not here yet.
     @ivar failure: why the output could not be written; L{None}: it could.
     """
 
-    __slots__ = ("_complain", "_lines", "_size", "_write", "failure")
+    __slots__ = ("_complain", "_lines", "_size", "_write", "failure", "source")
 
     def __init__(self, write: Write, complain: Write) -> None:
         """
@@ -34,17 +35,20 @@ class Output:
         self._lines: list[str] = []
         self._size = 0
         self.failure: BaseException | None = None
+        self.source: Callable[[], object] | None = None
 
     def operations(self) -> dict[str, Operation]:
         """
         Return them by name.
         """
-        return {"print": self._print, "complain": self._warn}
+        return {"complain": self._warn}
 
     def complain(self, text: str) -> None:
         """
-        Write an error.
+        Write an error, after what was printed before.
         """
+        if self.source is not None:
+            self.source()
         self.flush()
         self._complain(text.rstrip("\n"))
 
@@ -64,13 +68,14 @@ class Output:
                 # The script isn't told: its program ends.
                 self.failure = error
 
-    def _print(self, a: float, b: float, data: Given) -> Value:
-        text = textOf(data)
-        self._lines.append(text + "\n")
-        self._size += len(text) + 1
+    def printed(self, text: str) -> None:
+        """
+        Take lines that are printed, with their ends.
+        """
+        self._lines.append(text)
+        self._size += len(text)
         if self._size > _MOST:
             self.flush()
-        return None
 
     def _warn(self, a: float, b: float, data: Given) -> Value:
         self.complain(textOf(data))

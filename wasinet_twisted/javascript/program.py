@@ -89,7 +89,7 @@ class Program:
         self._timers = Timers(reactor, self._settle)
         most = settings.limits.memory
         self._sockets = Sockets(reactor, self._handles, self._waits, settings.network, most)
-        own: dict[str, Operation] = {"startup": self._startup, "drop": self._drop, "exit": self._exit}
+        own: dict[str, Operation] = {"startup": self._startup, "exit": self._exit}
         messages = Messages(self._handles, most)
         self._fetches = Fetches(reactor, self._handles, self._waits, settings.network, messages.takeBody)
         self._servers = Servers(
@@ -101,8 +101,12 @@ class Program:
         self._ending: IDelayedCall | None = None
         self._over = False
         self.done: Deferred[int] = Deferred(self._cancelled)
-        self.guest = makeGuest(ProgramHost(Modules(path.parent), self._rejections, parts), settings.limits)
+        host = ProgramHost(
+            Modules(path.parent), self._rejections, parts, self._output.printed, self._handles.dropEach
+        )
+        self.guest = makeGuest(host, settings.limits)
         self._entries.goOnWith(self.guest.jobs)
+        self._output.source = self.guest.flush
         for name in (BRIDGE, GLOBALS):
             self._entries.enter(self.guest.evaluate, name, ourSource(name))
 
@@ -158,10 +162,6 @@ class Program:
     def _startup(self, a: float, b: float, data: Given) -> Value:
         settings = self._settings
         return json.dumps({"argv": ["wasinet", self._name, *settings.arguments], "env": dict(settings.environment)})
-
-    def _drop(self, a: float, b: float, data: Given) -> Value:
-        self._handles.drop(a)
-        return None
 
     def _exit(self, a: float, b: float, data: Given) -> Value:
         self.code = whole("an exit code", a, 0, 255)

@@ -14,8 +14,8 @@ from .guestinterface import DEFAULT_GUEST_LIMITS, Given, GuestLimits, Host, Sign
 from .wasm import RESERVE, TICK, Compiled, compiled, lastLine
 
 # guest.c has the same.
-UNDEFINED, NULL, NUMBER, STRING, BYTES, ERROR, TRUE, FALSE, LEAVE = range(9)
-_LOAD, _RESOLVE, _REJECTED, _HANDLED, _UNCAUGHT = -1, -2, -3, -4, -5
+UNDEFINED, NULL, NUMBER, STRING, BYTES, ERROR, TRUE, FALSE, LEAVE, PAIR = range(10)
+_LOAD, _RESOLVE, _REJECTED, _HANDLED, _UNCAUGHT, _PRINTED, _DROPPED = range(-1, -8, -1)
 _STAGE = 65536
 
 # What the C API's functions are called by; the others only when the guest is set up.
@@ -100,7 +100,7 @@ class Sandbox:
         def called(environment: Any, caller: Any, call: Any, count: int) -> Any:
             sandbox = me()
             assert sandbox is not None
-            call.operation = sandbox._answerTo(call.operation, call.a, call.b, call.kind, call.data, call.size)
+            call.operation = sandbox._answerTo(call)
             return ffi.NULL
 
         # It has to be there as long as the guest is.
@@ -144,6 +144,13 @@ class Sandbox:
         """
         return self._enter("collect")
 
+    def flush(self) -> None:
+        """
+        Tell the host what the script has printed so far.
+        """
+        if self._ended != _CLOSED and self._box.printed:
+            self._takePrinted()
+
     def usage(self) -> int:
         """
         Return how many bytes the script's objects take.
@@ -179,9 +186,34 @@ class Sandbox:
         arguments[0], arguments[2] = a, b
         lib.wasmtime_context_set_epoch_deadline(self._context, self._ticks)
         error = lib.wasmtime_func_call_unchecked(self._context, self._functions[name], arguments, 4, self._trap)
+        box = self._box
+        if box.printed or box.dropped:
+            self._takeLeft()
         if error or self._trap[0]:
             self._trapped(error)
-        return bool(self._result[0])
+        return self._result[0] != 0
+
+    def _takeLeft(self) -> None:
+        """
+        Tell the host what an entry has left: what the script has printed, and the handles that are gone.
+        """
+        box = self._box
+        if box.printed:
+            self._takePrinted()
+        if box.dropped:
+            self._tellDropped()
+
+    def _takePrinted(self) -> None:
+        box = self._box
+        data = self._ffi.buffer(box.text, box.printed)[:]
+        box.printed = 0
+        self._host.printed(_printable(data))
+
+    def _tellDropped(self) -> None:
+        box = self._box
+        numbers = self._ffi.unpack(box.handles, box.dropped)
+        box.dropped = 0
+        self._host.dropped(numbers)
 
     def _trapped(self, error: Any) -> None:
         """
@@ -214,6 +246,12 @@ class Sandbox:
         if isinstance(value, BaseException):
             self._putBytes(self._host.messageOf(value).encode("utf-8", "replace"))
             return ERROR
+        if kind is tuple:
+            assert isinstance(value, tuple)
+            text, data = value
+            self._putBytes(b"%b\0%b" % (text, data))
+            self._box.number = len(text)
+            return PAIR
         if isinstance(value, Sign):
             return LEAVE if value is Sign.LEAVE else NULL
         self._box.number = value
@@ -242,16 +280,21 @@ class Sandbox:
 
     # Out of the guest
 
-    def _answerTo(self, operation: int, a: float, b: float, kind: int, at: int, size: int) -> int:
+    def _answerTo(self, call: Any) -> int:
         try:
             data: Given = None
-            if kind == STRING:
-                data = str(self._ffi.buffer(self._base + at, size), "utf-8", "surrogatepass")
-            elif kind == BYTES:
-                data = self._ffi.buffer(self._base + at, size)[:]
+            kind = call.kind
+            if kind != UNDEFINED:
+                data = self._ffi.buffer(self._base + call.data, call.size)[:]
+                if kind != BYTES:
+                    data = str(data, "utf-8", "surrogatepass")
+                    if kind == PAIR:
+                        data = (data, self._ffi.buffer(self._base + call.more, call.moreSize)[:])
+            operation = call.operation
             if operation >= 0:
-                return self._put(self._host.call(operation, a, b, data))
-            return self._put(self._tell(operation, a, data if isinstance(data, str) else ""))
+                answer = self._host.call(operation, call.a, call.b, data)
+                return UNDEFINED if answer is None else self._put(answer)
+            return self._put(self._tell(operation, call.a, data if isinstance(data, str) else ""))
         except Exception as error:
             # Nothing of ours may go into the guest's calls but an answer.
             try:
@@ -273,7 +316,21 @@ class Sandbox:
             host.handled(a)
         elif operation == _UNCAUGHT:
             host.uncaught(text, bool(a))
+        elif operation == _PRINTED:
+            host.printed(_printable(text.encode("utf-8", "surrogatepass")))
+        elif operation == _DROPPED:
+            self._tellDropped()
         return None
+
+
+def _printable(data: bytes) -> str:
+    """
+    Return a text of the guest's; what has no UTF-8 in it, half a character, becomes U+FFFD.
+    """
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "surrogatepass").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 _CLOSED = "the program has ended"

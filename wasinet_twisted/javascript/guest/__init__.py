@@ -14,7 +14,7 @@ from pathlib import Path
 from ...errors import NotSupported
 
 # The same bytes come of the same sources each time, on each machine.
-SHA256 = "0796f75c0510ae9a1b35519cd5b41c14a28661867efec2f944fc4d8cde127361"
+SHA256 = "f08eb736641247685596102b81c1d74241d51dc75987cbe17aa55befaf611492"
 NAME = "qjs.wasm"
 # The terms of what it is made of, which go where the binary goes.
 LICENSE = "qjs.wasm.LICENSE"

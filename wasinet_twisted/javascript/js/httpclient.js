@@ -1,5 +1,5 @@
 // Requests: fetch(), and Node's request() and get() on it.
-import { ask, host, milliseconds, operation, owns, sendable, toUTF8 } from 'wasinet:bridge'
+import { ask, handle, host, milliseconds, operation, sendable, toUTF8 } from 'wasinet:bridge'
 import { Body, joined } from 'wasinet:bodies'
 import { Emitter } from 'wasinet:emitter'
 import { found, pairs } from 'wasinet:fields'
@@ -11,7 +11,7 @@ class Response extends Body {
     #id
     constructor(head) {
         super(head[6])
-        this.#id = owns(this, head[0])
+        this.#id = handle(head[0])
         this.status = head[1]
         this.statusText = head[2]
         this.version = head[3]

@@ -1,5 +1,5 @@
 // createServer(): requests come from the host one by one, each with a number, by which it is answered.
-import { ask, fromUTF8, host, nextNumber, operation, owns, sendable, waiting } from 'wasinet:bridge'
+import { ask, handle, host, nextNumber, operation, sendable, waiting } from 'wasinet:bridge'
 import { Body } from 'wasinet:bodies'
 import { Emitter } from 'wasinet:emitter'
 import { pairs } from 'wasinet:fields'
@@ -20,7 +20,7 @@ Object.defineProperty(ClientError.prototype, 'name', { value: 'ClientError', con
 class Exchange {
     #watched = false
     #watchers = []
-    constructor(id) { this.id = owns(this, id) }
+    constructor(id) { this.id = handle(id) }
     // Tell when the client ends its direction, or goes, before it is answered.
     watch(emitter) {
         this.#watchers.push(emitter)
@@ -186,10 +186,8 @@ function receive(server, id) {
     let exchange
     try {
         exchange = new Exchange(id)
-        const data = host(TAKE, id)
-        const size = new DataView(data).getUint32(0)
-        const head = JSON.parse(fromUTF8(new Uint8Array(data, 4, size)))
-        const message = new IncomingMessage(exchange, head, head[4] ? data.slice(4 + size) : undefined)
+        const head = host(TAKE, id)
+        const message = new IncomingMessage(exchange, head, head[4] ? head[6] : undefined)
         const response = new ServerResponse(exchange)
         for (const handler of server.listeners('request')) {
             const result = handler(message, response)
@@ -230,7 +228,7 @@ class Server extends Emitter {
         const number = nextNumber()
         waiting.set(number, { serve: id => { receive(this, id) } })
         try {
-            this.#id = owns(this, host(SERVE, port, number, address))
+            this.#id = handle(host(SERVE, port, number, address))
         } catch (error) {
             waiting.delete(number)
             throw error
