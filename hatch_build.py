@@ -224,8 +224,13 @@ def _compile(folder: Path) -> None:
         for path in sorted(SPEED.glob("_*.pyx"))
     ]
     made = cythonize(extensions, build_dir=str(folder), language_level=3, quiet=True, nthreads=os.cpu_count() or 1)
+    for extension in made:
+        extension.sources = [os.path.relpath(path, folder) for path in extension.sources]
+    # A module holds the name of its C source as the compiler is given it. Named from here, that is without the folder,
+    # which is another one in each build: the same sources give the same bytes.
+    os.chdir(folder)
     command = build_ext(Distribution({"name": package, "ext_modules": made}))
-    command.build_temp, command.build_lib = str(folder / "temporary"), str(folder / "lib")
+    command.build_temp, command.build_lib = "temporary", "lib"
     command.parallel = os.cpu_count() or 1
     command.ensure_finalized()
     command.run()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,15 @@ def draw(path: Path, title: str, caption: str, panels: Sequence[Panel], columns:
     @param path: its suffix says the format: .png, .svg.
     @param columns: how many panels stand side by side; more than one if all have the same bars.
     """
+    with opened() as pyplot:
+        _draw(pyplot, path, title, caption, panels, columns)
+
+
+@contextmanager
+def opened() -> Iterator[Any]:
+    """
+    Lend matplotlib's pyplot, for drawings into files.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -119,6 +129,20 @@ def draw(path: Path, title: str, caption: str, panels: Sequence[Panel], columns:
 
     # The same figures give the same file.
     matplotlib.rcParams["svg.hashsalt"] = "wasinet_twisted"
+    yield pyplot
+    pyplot.close("all")
+
+
+def saved(figure: Any, path: Path) -> None:
+    """
+    Write a figure.
+
+    @param path: its suffix says the format: .png, .svg.
+    """
+    figure.savefig(path, dpi=120, **({"metadata": {"Date": None}} if path.suffix == ".svg" else {}))
+
+
+def _draw(pyplot: Any, path: Path, title: str, caption: str, panels: Sequence[Panel], columns: int) -> None:
     lines = -(-len(panels) // columns)
     height = (0.34 * max(len(panel.bars) for panel in panels) + 0.7) * lines + 1
     figure, places = pyplot.subplots(
@@ -132,8 +156,7 @@ def draw(path: Path, title: str, caption: str, panels: Sequence[Panel], columns:
     figure.suptitle(title, fontsize=13, fontweight="bold")
     figure.supxlabel(caption, fontsize=9, color="#444444")
     figure.get_layout_engine().set(h_pad=0.09)
-    figure.savefig(path, dpi=120, **({"metadata": {"Date": None}} if path.suffix == ".svg" else {}))
-    pyplot.close(figure)
+    saved(figure, path)
 
 
 def _drawPanel(place: Any, panel: Panel, named: bool) -> None:

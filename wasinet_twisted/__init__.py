@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .client import fetch
     from .server import serve
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = ["__version__", "fetch", "http", "net", "serve", "speed"]
 

@@ -35,8 +35,8 @@ class Ran:
             path.write_text(text)
         self.script = folder / settings.pop("name", "main.js")
         self.script.write_text(source)
-        turn = settings.pop("turn", 1.0)
-        chosen = {"limits": GuestLimits(turn=turn), **settings}
+        limits = GuestLimits(turn=settings.pop("turn", 1.0))
+        chosen = {"limits": limits, **settings}
         self.program = Program(
             self.script, Settings(**chosen), output=self._print, complain=self.said.append, reactor=self.clock
         )

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -134,8 +135,9 @@ def test_signals(tmp_path: Path) -> None:
         client.send(b"x")
         assert client.receive(6) == b"echo:x"
         assert process.stop(signal.SIGINT) == -signal.SIGINT
-        with pytest.raises(ConnectionResetError):
-            client.receiveAll()
+        # Some reactors end before they have reset it.
+        with suppress(ConnectionResetError):
+            assert client.receiveAll() == b""
         assert process.stderr() == ""
 
 

@@ -6,14 +6,19 @@ from __future__ import annotations
 
 import gc
 import weakref
+from typing import Any
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from wasinet_twisted.errors import GuestEnded, InvalidArgument
-from wasinet_twisted.javascript import Program
+from wasinet_twisted.errors import GuestEnded, InvalidArgument, LimitExceeded
+from wasinet_twisted.javascript import GuestLimits, Program, handles, timers, waits
+from wasinet_twisted.javascript.entries import Entries
+from wasinet_twisted.javascript.guestinterface import Value
+from wasinet_twisted.javascript.waits import Waits
+from wasinet_twisted.net.tasks.awaited import Awaited
 
 from .programs import Ran
 from .support import needsEngine
@@ -115,6 +120,24 @@ class EndTests(SynchronousTestCase):
         assert isinstance(ran.code, Failure)
         ran.code.trap(CancelledError)
         self.assertEqual((ran.clock.getDelayedCalls(), ran.printed), ([], ""))
+
+    def test_stoppedFromInside(self) -> None:
+        """
+        Whoever the script has called may stop it: the engine goes when the script has returned.
+        """
+        ran = Ran(self, "1").end()
+        ran.script.write_text("for (let i = 0; i < 1e4; i++) print('x'.repeat(100)); setTimeout(() => {}, 1e6)")
+        told: list[str] = []
+
+        def output(text: str) -> None:
+            told.append(text)
+            program.stop()
+
+        program = Program(ran.script, output=output, complain=told.append, reactor=ran.clock)
+        done = program.run()
+        ran.clock.advance(0)
+        self.assertEqual(self.successResultOf(done), 0)
+        self.assertRaises(GuestEnded, program.guest.jobs)
 
     def test_nothingIsLeft(self) -> None:
         """
@@ -231,6 +254,193 @@ class UnhandledTests(SynchronousTestCase):
         """
         ran = Ran(self, "for (let i = 0; i < 5000; i++) Promise.reject(i)", failOnUnhandled=False)
         self.assertEqual((len(ran.said), ran.said[-1]), (1002, "and 3999 more errors that nobody has handled"))
+
+    def test_long(self) -> None:
+        ran = Ran(self, "Promise.reject('x'.repeat(1e6)); setTimeout(() => { throw 'y'.repeat(1e6) })")
+        self.assertEqual([len(each) for each in ran.said], [len("Unhandled rejection: ") + 10_000])
+
+
+class EndedTests(SynchronousTestCase):
+    """
+    What no limit of the engine's own stops ends the program.
+    """
+
+    def test_nativeCalls(self) -> None:
+        ran = Ran(
+            self,
+            """
+            setTimeout(() => print('never'), 1e6)
+            await 0
+            print('begun')
+            const q = 'a'.repeat(2 ** 20)
+            for (let i = 0; ; i++) (q + i).indexOf('b')
+            """,
+            turn=0.05,
+        )
+        why = "it took more than twice the time of a turn: wasm trap: interrupt"
+        self.assertEqual((ran.code, ran.printed, ran.said), (1, "begun\n", [f"the program was ended: {why}"]))
+        self.assertEqual(ran.clock.getDelayedCalls(), [])
+
+    def test_interruptedModule(self) -> None:
+        """
+        A module that is interrupted is one, too, though its promise is rejected.
+        """
+        files = {"loop.js": "for (;;);"}
+        ran = Ran(
+            self, "setTimeout(() => import('./loop.js')); setTimeout(() => print('on'), 1)", turn=0.05, files=files
+        )
+        ran.clock.advance(0)
+        ran.clock.advance(0.001)
+        self.assertEqual((ran.end().code, ran.printed), (1, "on\n"))
+        self.assertEqual([each.splitlines()[0] for each in ran.said], ["Uncaught InternalError: interrupted"])
+
+    def test_noMemoryForTheSource(self) -> None:
+        ran = Ran(self, f"// {'x' * (12 << 20)}", limits=GuestLimits(memory=1 << 20))
+        self.assertEqual((ran.end().code, len(ran.said)), (1, 1))
+        self.assertRegex(ran.said[0], "out of memory")
+
+
+class WaitTests(SynchronousTestCase):
+    """
+    What a program waits for, by itself.
+    """
+
+    def setUp(self) -> None:
+        self.settled: list[tuple[int, Value]] = []
+        self.waits = Waits(lambda number, value: self.settled.append((number, value)))
+
+    def test_now(self) -> None:
+        self.assertEqual(self.waits.answer(1, succeed("x")), "x")
+        self.assertEqual(self.waits.answer(1, succeed(3), lambda given: given + 1), 4)
+        self.assertRaises(ZeroDivisionError, self.waits.answer, 1, fail(ZeroDivisionError()))
+        self.assertEqual((len(self.waits), self.settled), (0, []))
+
+    def test_later(self) -> None:
+        """
+        As Twisted's Deferreds, and as ours, which resume whoever waits.
+        """
+        for kind in (Deferred, Awaited):
+            for number in (1, 2, 3):
+                waiting: Any = kind()
+                self.assertIsNone(self.waits.answer(number, waiting, (lambda given: 1 / given) if number < 3 else None))
+                self.assertEqual(len(self.waits), 1)
+                if number == 1:
+                    waiting.callback(4) if kind is Deferred else waiting.give(4)
+                elif number == 2:
+                    waiting.callback(0) if kind is Deferred else waiting.give(0)
+                else:
+                    error = ValueError("no")
+                    waiting.errback(error) if kind is Deferred else waiting.fail(error)
+            (_, first), (_, second), (_, third) = self.settled
+            self.assertEqual((first, type(second), third), (0.25, ZeroDivisionError, error))
+            self.assertEqual(len(self.waits), 0)
+            self.settled.clear()
+
+    def test_numbers(self) -> None:
+        """
+        Each is somebody's.
+        """
+        self.waits.answer(7, Deferred())
+        for number in (7, 0, -1, float("nan"), 2.0**31, float("inf")):
+            refused: Deferred[None] = Deferred()
+            self.assertRaises(InvalidArgument, self.waits.answer, number, refused)
+            self.assertTrue(refused.called)
+
+    def test_many(self) -> None:
+        self.patch(waits, "MOST", 3)
+        for number in (1, 2, 3):
+            self.waits.answer(number, Deferred())
+        refused: Deferred[None] = Deferred()
+        self.assertRaises(LimitExceeded, self.waits.answer, 4, refused)
+        self.assertTrue(refused.called)
+
+    def test_forget(self) -> None:
+        kept: Deferred[None] = Deferred()
+        self.waits.answer(1, kept)
+        self.waits.forget()
+        self.assertEqual((kept.called, len(self.waits), self.settled), (True, 0, []))
+
+
+class EntryTests(SynchronousTestCase):
+    """
+    One entry after the other.
+    """
+
+    def test_inside(self) -> None:
+        """
+        What is to enter meanwhile, enters afterwards; and not without end before others have their turn.
+        """
+        clock = Clock()
+        order: list[int] = []
+
+        def enter(number: int) -> bool:
+            if number < 200:
+                entries.enter(enter, number + 1)
+            order.append(number)
+            return False
+
+        entries = Entries(clock, lambda _: None, self.fail)
+        entries.goOnWith(lambda: False)
+        entries.enter(enter, 0)
+        self.assertEqual(order, list(range(65)))
+        self.assertFalse(entries.idle)
+        entries.enter(order.append, -1)
+        while not entries.idle:
+            clock.advance(0)
+        self.assertEqual([each for each in order if each >= 0], list(range(201)))
+        self.assertEqual(order.count(-1), 1)
+
+    def test_fails(self) -> None:
+        """
+        Then there is no other one.
+        """
+        errors: list[Exception] = []
+        entries = Entries(Clock(), self.fail, errors.append)
+
+        def broken() -> bool:
+            entries.enter(self.fail)
+            raise ValueError("no")
+
+        entries.enter(broken)
+        entries.enter(self.fail)
+        self.assertEqual([str(each) for each in errors], ["no"])
+        self.assertTrue(entries.idle)
+
+
+class BoundTests(SynchronousTestCase):
+    """
+    What a program has of ours is counted.
+    """
+
+    def test_handles(self) -> None:
+        self.patch(handles, "MOST", 2)
+        gone: list[object] = []
+        held = handles.Handles()
+        self.assertEqual([held.keep("a", gone.append), held.keep(b"b", gone.append)], [1, 2])
+        self.assertRaises(LimitExceeded, held.keep, "c", gone.append)
+        self.assertEqual(gone, ["c"])
+        held.drop(1)
+        held.drop(1)
+        held.drop(float("nan"))
+        self.assertEqual((gone, held.keep("d", gone.append), len(held)), (["c", "a"], 3, 2))
+        self.assertEqual(held.get(3.0, str), "d")
+        for number, kind in ((1, str), (2, str), (3.5, str), (float("nan"), str)):
+            self.assertRaises(InvalidArgument, held.get, number, kind)
+        held.dropAll()
+        self.assertEqual(len(held), 0)
+
+    def test_timers(self) -> None:
+        self.patch(timers, "MOST", 3)
+        ran = Ran(
+            self,
+            """
+            const all = []
+            try { for (;;) all.push(setTimeout(() => {}, 5)) } catch (e) { print(all.length, e.message) }
+            """,
+        )
+        self.assertEqual(ran.lines, ["3 a program may have 3 timers at a time"])
+        ran.clock.advance(0.005)
+        self.assertEqual(ran.end().code, 0)
 
 
 class CallTests(SynchronousTestCase):

@@ -18,7 +18,7 @@ from tests.support import more
 from wasinet_twisted.errors import GuestEnded, InvalidArgument
 from wasinet_twisted.javascript import GuestLimits, Program
 from wasinet_twisted.javascript.guestinterface import Given, Guest, Sign, Value
-from wasinet_twisted.javascript.sandbox import Sandbox
+from wasinet_twisted.javascript.sandbox import BYTES, LEAVE, STRING, Sandbox
 from wasinet_twisted.javascript.settings import Network
 
 from .programs import Ran
@@ -245,6 +245,40 @@ class GuestTests(SynchronousTestCase):
         guest.close()
         guest.close()
         self.assertEqual(str(self.assertRaises(GuestEnded, guest.jobs)), "the program has ended")
+
+    def test_outOfItsMemory(self) -> None:
+        """
+        A guest whose own code was broken can't name what isn't in its memory.
+        """
+        fresh = Sandbox(self.host)
+        self.addCleanup(fresh.close)
+        size = fresh.memory()
+        for at, count in ((size, 1), (size - 1, 2), (0, size + 1), (2**32 - 1, 2**32 - 1)):
+            for kind in (STRING, BYTES):
+                guest = Sandbox(self.host)
+                self.addCleanup(guest.close)
+                self.host.asked.clear()
+                self.assertEqual(guest._answerTo(1, 0, 0, kind, at, count), LEAVE)
+                self.assertEqual(self.host.asked, [])
+                error = self.assertRaises(GuestEnded, guest.jobs)
+                self.assertEqual(str(error), f"it named {count} bytes at {at}, where its memory has {size}")
+        guest = Sandbox(self.host)
+        self.addCleanup(guest.close)
+        guest._answerTo(1, 0, 0, BYTES, size - 1, 1)
+        self.assertEqual(len(str(self.host.asked[-1][3])), len("b'0'") + 3)
+        # What bigBox gives is no address of it either.
+        guest._size = 1
+        self.patch(guest._memory.__class__, "data_len", lambda *_: 1)
+        self.assertRaises(GuestEnded, guest.settle, 1, b"x" * 100_000)
+
+    def test_grown(self) -> None:
+        """
+        The memory that a guest has got since it began is its own.
+        """
+        before = self.guest.memory()
+        self.run_("globalThis.kept = 'x'.repeat(8 << 20) + 'y'; host(1, 0, 0, kept)")
+        self.assertGreater(self.guest.memory(), before)
+        self.assertEqual(len(self.host.asked[-1][3] or ""), (8 << 20) + 1)
 
     def test_apart(self) -> None:
         """

@@ -294,7 +294,6 @@ async def test_notAllowed(start: Any) -> None:
         """
         for (const address of ['127.0.0.1:1', 'localhost:9', 'LOCALHOST:1', 'example.org:443', '[::1]:2'])
             await net.connect(address, 5000).catch(e => print(e.message.replace(/: .*/s, '')))
-        await net.nsloopup('example.com', 'http').catch(e => print(e.message.replace(/:.*/, '')))
         try { new net.WasiTcpServer(8001) } catch (e) { print(e.message.replace(/:.*/, '')) }
         """,
         network=Network(
@@ -308,9 +307,8 @@ async def test_notAllowed(start: Any) -> None:
         "can't connect to LOCALHOST:1",
         "can't connect to 127.0.0.1:1",
         "connecting to [::1]:2 is not allowed",
-        "unknown host",
         "listening on port 8001 is not allowed",
-    ] or running.lines[5].startswith("looking up")
+    ]
 
 
 @pytest_twisted.ensureDeferred

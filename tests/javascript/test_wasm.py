@@ -8,7 +8,10 @@ import ctypes
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -17,6 +20,7 @@ from tests.support import temporaryDirectory
 from wasinet_twisted.errors import NotSupported
 from wasinet_twisted.javascript import build as command
 from wasinet_twisted.javascript import guest, wasm
+from wasinet_twisted.javascript.guest import build as building
 from wasinet_twisted.javascript.guest.build import libraryLicence, licenceOf
 
 from .support import needsEngine
@@ -77,6 +81,12 @@ class PrivateTests(SynchronousTestCase):
         self.assertEqual(wasm.lastLine("error\n  because\n\n"), "because")
         self.assertEqual(wasm.lastLine("x" * 1000), "x" * 300)
         self.assertEqual(wasm.lastLine(" \n"), "an unknown error")
+        # With RUST_BACKTRACE=1, some versions say more.
+        trap = "error\nCaused by:\n  1: wasm trap: interrupt\nStack backtrace:\n  0: anyhow::error::from\n"
+        self.assertEqual(wasm.lastLine(trap), "wasm trap: interrupt")
+        self.assertEqual(
+            wasm.lastLine("no room\n\nStack backtrace:\n  0: anyhow::error::from\n  at /x.rs:7"), "no room"
+        )
 
 
 class BinaryTests(SynchronousTestCase):
@@ -159,6 +169,49 @@ class BinaryTests(SynchronousTestCase):
     def test_fails(self) -> None:
         (self.home / "file").touch()
         self.assertEqual(self.built("--output", str(self.home / "file" / "x")), 1)
+
+    def test_build(self) -> None:
+        """
+        pip fetches both, by versions and hashes; the compiler makes the bytes that are expected, or they aren't used.
+        """
+        ran: list[list[str]] = []
+        made = b"abc"
+
+        def run(command: list[str], **options: Any) -> Any:
+            ran.append(command)
+            if "download" in command:
+                self.assertIn("--require-hashes", command)
+                folder = work / "x" / "upstream-quickjs"
+                folder.mkdir(parents=True)
+                for name in ("quickjs.c", "libregexp.c", "libunicode.c", "dtoa.c"):
+                    (folder / name).write_text("/*\n * Permission is hereby granted\n */\n")
+                with tarfile.open(work / "x.tar.gz", "w:gz") as archive:
+                    archive.add(work / "x", "x")
+            elif "install" in command:
+                musl = work / "compiler" / "ziglang" / "lib" / "libc" / "wasi" / "libc-top-half" / "musl"
+                musl.mkdir(parents=True)
+                (musl / "COPYRIGHT").write_text("musl")
+                (musl.parent.parent / "LICENSE-MIT").write_text("MIT")
+            else:
+                self.assertTrue((options["cwd"] / "guest.c").is_file())
+                Path(command[-1]).write_bytes(made)
+            return SimpleNamespace(returncode=0, stdout="")
+
+        self.patch(building, "BESIDE", Path(building.__file__).parent)
+        self.patch(building, "SHA256", guest.SHA256)
+        self.patch(subprocess, "run", run)
+        work = temporaryDirectory(self)
+        told: list[tuple[str, int, int]] = []
+        data, terms = building.build(work, lambda *given: told.append(given))
+        self.assertEqual((data, len(ran), told[-1]), (b"abc", 3, ("done", 4, 4)))
+        self.assertIn("Permission is hereby granted", terms)
+        self.assertIn("musl", terms)
+        made, work = b"other", temporaryDirectory(self)
+        error = self.assertRaises(NotSupported, building.build, work, lambda *given: None)
+        self.assertIn("was expected: it isn't used", str(error))
+        self.patch(subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=1, stdout="why"))
+        error = self.assertRaises(NotSupported, building.build, temporaryDirectory(self), lambda *given: None)
+        self.assertEqual(str(error), "pip has failed with 1:\nwhy")
 
     def test_licence(self) -> None:
         sources = temporaryDirectory(self)

@@ -267,6 +267,33 @@ def test_closingWritesTheRest() -> None:
         assert pipe.read() == b""
 
 
+def noThreads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    From now on no thread can be started, as at the exit of Python 3.12.
+    """
+
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+
+def test_closingWithoutThreads(monkeypatch: pytest.MonkeyPatch) -> None:
+    noThreads(monkeypatch)
+    with piped() as pipe:
+        pipe.send(100)
+        assert pipe.writer.close(PATIENCE) == 0
+        assert accounted(pipe.read(), 100) == 0
+
+
+def test_closingAStalledOneWithoutThreadsIsBounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    noThreads(monkeypatch)
+    with piped() as pipe:
+        pipe.fill()
+        pipe.send(10)
+        assert pipe.writer.close(0.05) == 10
+
+
 def test_noReaderAnyMore() -> None:
     with piped() as pipe:
         reading, pipe.reading = pipe.reading, os.open(os.devnull, os.O_RDONLY)

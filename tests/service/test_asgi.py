@@ -220,3 +220,26 @@ def test_ourReactor(tmp_path: Path) -> None:
         assert ask(port, "/a") == (200, b"/a")
         assert ask(port, "/held")[0] == 500
         process.waitForOutput("no running event loop; await it on")
+
+
+# Its startup takes until there is a file.
+STARTS = BARE.replace('print("app starts")', 'await until("let")')
+
+
+def test_readyWhenItHasStarted(tmp_path: Path) -> None:
+    """
+    Who has connected before waits, and no load balancer sends anybody.
+    """
+    status = freePort()
+    ready = b"GET /readyz HTTP/1.1\r\nHost: balancer.example\r\n\r\n"
+    with serving(tmp_path, f"--status={status}", text=STARTS) as (process, port):
+        process.waitForPorts(status)
+        with Client(status) as balancer, Client(port) as early:
+            early.send(request())
+            balancer.send(ready)
+            assert balancer.socket.recv(4096).endswith(b"\r\n\r\nstarting\n")
+            (tmp_path / "let").touch()
+            assert answerOf(early.receiveAll())[0] == 200
+            balancer.send(ready)
+            assert balancer.socket.recv(4096).endswith(b"\r\n\r\nready\n")
+        assert process.stop() == -signal.SIGTERM

@@ -8,8 +8,11 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pytest_twisted
+from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.threads import deferToThread
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -18,8 +21,13 @@ from tests.service.support import ended, serving
 from tests.service.test_httpoptions import parse
 from tests.support import MemoryPeer
 from wasinet_twisted.http import WasiResponse
+from wasinet_twisted.server import HttpServer
 from wasinet_twisted.service import command
+from wasinet_twisted.service.command import HttpService
 from wasinet_twisted.service.http import HttpAppService
+from wasinet_twisted.service.listening import Launch
+
+reactor: Any = _reactor
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 READY = b"GET /readyz HTTP/1.1\r\nHost: balancer.example\r\n\r\n"
@@ -129,6 +137,22 @@ class DelayTests(SynchronousTestCase):
             self.assertEqual(service.readiness.state, "draining")
             self.reactor.pump([0.5] * 8)
             self.successResultOf(stopped)
+
+
+@pytest_twisted.ensureDeferred
+async def test_whoWaitsInTheKernelsQueue() -> None:
+    """
+    They have connected and asked before the service stops, and nobody has looked yet.
+    """
+    server = HttpServer(lambda request: WasiResponse())
+    port = freePort()
+    service = HttpService(server, [f"tcp:{port}:interface=127.0.0.1"], Launch("wasinet-http"), lambda _: reactor)
+    service.startService()
+    with Client(port) as client:
+        client.send(GET)
+        stopped = service.stopService()
+        assert head(await deferToThread(client.receiveAll)) == (b"HTTP/1.1 200 OK", True)
+        await stopped
 
 
 def head(answer: bytes) -> tuple[bytes, bool]:

@@ -144,6 +144,24 @@ def test_anSdist(installed: Checkout) -> None:
     assert "hatch_build.py" in names
 
 
+def test_theSameBytes(checkout: Checkout, tmp_path: Path) -> None:
+    """
+    Where it is built, and when, is no part of a package.
+    """
+    shutil.copytree(checkout.root, tmp_path / "another folder" / "checkout")
+    another = checkout.at(tmp_path / "another folder" / "checkout")
+    for path in another.root.rglob("*"):
+        os.utime(path, (0, 10**9))
+    for what, extensions in (("sdist", "no"), ("wheel:standard", "no"), ("wheel:standard", "yes")):
+        for each in (checkout, another):
+            done = each.build(what, WASINET_EXTENSIONS=extensions, SOURCE_DATE_EPOCH="1700000000")
+            assert done.returncode == 0, done.stderr
+    made = {path.name: path.read_bytes() for path in (checkout.root / "dist").iterdir()}
+    again = {path.name: path.read_bytes() for path in (another.root / "dist").iterdir()}
+    assert len(made) == 3
+    assert {name for name, content in made.items() if again[name] != content} == set()
+
+
 def test_aPureWheelHoldsNothingOfTheCheckouts(installed: Checkout, tmp_path: Path) -> None:
     assert installed.build(WASINET_EXTENSIONS="no").returncode == 0
     assertPure(installed, tmp_path, "WASINET_EXTENSIONS=no when it was built")

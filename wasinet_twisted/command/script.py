@@ -84,6 +84,9 @@ def _trusted(path: str | None) -> str | None:
 
 
 def _endpoint(text: str) -> str:
+    # Late: most have none, and it loads the servers.
+    from ..service.endpoints import checkEndpoint
+
     try:
         return checkEndpoint("listen", text)
     except UsageError as error:

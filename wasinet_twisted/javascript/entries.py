@@ -52,6 +52,13 @@ class Entries:
         """
         return self._later is None and not self._queue and not self._inside
 
+    @property
+    def inside(self) -> bool:
+        """
+        Does the script run now?
+        """
+        return self._inside
+
     def enter(self, call: Call, *arguments: Any) -> None:
         """
         Call into the guest, now or when what runs there has ended.
@@ -77,14 +84,18 @@ class Entries:
 
     def _run(self, call: Call, arguments: tuple[Any, ...]) -> None:
         self._inside = True
+        failure: Exception | None = None
+        left = False
         try:
             left = call(*arguments)
         except Exception as error:
-            self.end()
-            self._failed(error)
-            return
+            failure = error
         finally:
             self._inside = False
+        if failure is not None:
+            self.end()
+            self._failed(failure)
+            return
         if left:
             self._soon()
         self._entered(left)

@@ -246,6 +246,10 @@ class Program:
         DeferredList(closing).addBoth(self._closed)
 
     def _closed(self, _: object) -> None:
+        if self._entries.inside:
+            # Who was called by the script has stopped it.
+            self._reactor.callLater(0, self._closed, None)
+            return
         self._output.flush()
         self.guest.close()
         if self.done.called:

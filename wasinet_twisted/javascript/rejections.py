@@ -6,8 +6,9 @@ from __future__ import annotations
 
 # What http.js names an error that is a client's doing, such as a reset.
 _CLIENTS = "Unhandled rejection: ClientError"
-# So many rejections are kept in mind: a script can make them without end.
+# So many are kept in mind, and so many characters of each: a script can make them without end.
 _MOST = 1000
+_LONGEST = 10_000
 
 
 class Rejections:
@@ -33,7 +34,7 @@ class Rejections:
                 # That one is gone, and another one has its place: nobody can handle it any more.
                 self._certain(f"Unhandled rejection: {before.pop(promise)}", False)
         if len(self._new) < _MOST:
-            self._new[promise] = text
+            self._new[promise] = text[:_LONGEST]
         else:
             self._lost += 1
 
@@ -52,7 +53,7 @@ class Rejections:
 
     def _certain(self, text: str, interrupted: bool) -> None:
         if len(self._told) < _MOST:
-            self._told.append((text, interrupted))
+            self._told.append((text[:_LONGEST], interrupted))
         else:
             self._lost += 1
 

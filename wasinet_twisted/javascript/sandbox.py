@@ -17,6 +17,7 @@ from .wasm import RESERVE, TICK, Compiled, compiled, lastLine
 UNDEFINED, NULL, NUMBER, STRING, BYTES, ERROR, TRUE, FALSE, LEAVE, PAIR = range(10)
 _LOAD, _RESOLVE, _REJECTED, _HANDLED, _UNCAUGHT, _PRINTED, _DROPPED = range(-1, -8, -1)
 _STAGE = 65536
+_DROPS = 1024
 
 # What the C API's functions are called by; the others only when the guest is set up.
 _ENTRIES = ("evaluate", "settle", "jobs", "bigBox", "collect")
@@ -45,6 +46,7 @@ class Sandbox:
         "_linker",
         "_memory",
         "_result",
+        "_size",
         "_store",
         "_textOf",
         "_ticks",
@@ -77,6 +79,7 @@ class Sandbox:
             self._context = shared.contextOf(store)
             self._memory = exports["memory"]
             # All the addresses that it may take are set aside from the beginning: it never moves.
+            self._size = self._memory.data_len(store)
             self._base: Any = self._ffi.cast("uint8_t *", shared.pointer(self._memory.data_ptr(store)))
             self._box: Any = self._ffi.cast("Box *", self._base + self._call("theBox"))
             refused = self._call("start", float(limits.memory), float(shared.scriptStack), float(limits.turn))
@@ -191,6 +194,9 @@ class Sandbox:
             self._takeLeft()
         if error or self._trap[0]:
             self._trapped(error)
+        # It may have done what ends it.
+        if self._ended is not None:
+            raise GuestEnded(self._ended)
         return self._result[0] != 0
 
     def _takeLeft(self) -> None:
@@ -205,13 +211,13 @@ class Sandbox:
 
     def _takePrinted(self) -> None:
         box = self._box
-        data = self._ffi.buffer(box.text, box.printed)[:]
+        data = self._ffi.buffer(box.text, min(box.printed, _STAGE))[:]
         box.printed = 0
         self._host.printed(_printable(data))
 
     def _tellDropped(self) -> None:
         box = self._box
-        numbers = self._ffi.unpack(box.handles, box.dropped)
+        numbers = self._ffi.unpack(box.handles, min(box.dropped, _DROPS))
         box.dropped = 0
         self._host.dropped(numbers)
 
@@ -276,20 +282,39 @@ class Sandbox:
         at = self._ffi.cast("uint32_t *", arguments)[0]
         if not at:
             raise MemoryError(f"out of memory: there is no room for {size} bytes in the script's")
+        self._checkInside(at, size)
         self._ffi.memmove(self._base + at, data, size)
 
+    def _checkInside(self, at: int, size: int) -> None:
+        """
+        Whatever has become of the guest's own code: nothing outside of its memory is read or written.
+
+        @raise GuestEnded: these bytes aren't in it.
+        """
+        # It only grows, and to ask for its size takes long.
+        if at + size > self._size:
+            self._size = self._memory.data_len(self._store)
+        if at + size > self._size:
+            self._ended = f"it named {size} bytes at {at}, where its memory has {self._size}"
+            raise GuestEnded(self._ended)
+
     # Out of the guest
+
+    def _bytesAt(self, at: int, size: int) -> bytes:
+        if at + size > self._size:
+            self._checkInside(at, size)
+        return self._ffi.buffer(self._base + at, size)[:]  # type: ignore[no-any-return]
 
     def _answerTo(self, call: Any) -> int:
         try:
             data: Given = None
             kind = call.kind
             if kind != UNDEFINED:
-                data = self._ffi.buffer(self._base + call.data, call.size)[:]
+                data = self._bytesAt(call.data, call.size)
                 if kind != BYTES:
                     data = str(data, "utf-8", "surrogatepass")
                     if kind == PAIR:
-                        data = (data, self._ffi.buffer(self._base + call.more, call.moreSize)[:])
+                        data = (data, self._bytesAt(call.more, call.moreSize))
             operation = call.operation
             if operation >= 0:
                 answer = self._host.call(operation, call.a, call.b, data)
@@ -297,10 +322,12 @@ class Sandbox:
             return self._put(self._tell(operation, call.a, data if isinstance(data, str) else ""))
         except Exception as error:
             # Nothing of ours may go into the guest's calls but an answer.
+            if self._ended is not None:
+                return LEAVE
             try:
                 return self._put(error)
             except Exception:
-                return LEAVE if self._ended is not None else UNDEFINED
+                return LEAVE
 
     def _tell(self, operation: int, a: float, text: str) -> Value:
         host = self._host

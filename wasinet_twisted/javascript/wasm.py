@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import resource
 import threading
 import time
@@ -51,6 +52,8 @@ void *wasmtime_linker_define_func_unchecked(void *linker, const char *module, si
     size_t nameSize, const void *type, void *(*callback)(void *, void *, HostCall *, size_t), void *environment,
     void *finalizer);
 """
+
+_PLACE = re.compile(r"[0-9]+: \S*::|at |Stack backtrace:")
 
 NEEDS_JS = "JavaScript needs the extra: pip install 'wasinet_twisted[js]'"
 
@@ -192,7 +195,10 @@ os.register_at_fork(after_in_child=_compiled.clear)
 
 def lastLine(text: str) -> str:
     """
-    Of what wasmtime says, the line that tells why.
+    Of what wasmtime says, the line that tells why: the one about the trap, else the last one. With RUST_BACKTRACE, it
+    also says where in wasmtime an error was made, in numbered lines.
     """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "an unknown error"
+    traps = [line for line in lines if "wasm trap:" in line]
+    others = [line for line in lines if not _PLACE.match(line)]
+    return (traps or others or ["an unknown error"])[-1][:300].removeprefix("1: ")

@@ -16,6 +16,7 @@ process running.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import stat
@@ -79,6 +80,8 @@ class LineWriter:
         # How many bytes have been written, and how many had been when a wait for the thread timed out.
         self._written = 0
         self._stuckAt = -1
+        # How long the file may take to be ready for a write, in seconds. In a thread of its own that may be for ever.
+        self._patience: float | None = None
 
     def write(self, lines: Sequence[bytes]) -> None:
         """
@@ -177,6 +180,10 @@ class LineWriter:
         @return: how many lines could not be written in this time. The thread keeps them and the file, as long as the
             process lives.
         """
+        if self._closing and self._thread is None:
+            return self._lost
+        if self._isAlone():
+            return self._writeHere(timeout)
         self.settle(timeout)
         with self._changed:
             self._closing = True
@@ -190,6 +197,23 @@ class LineWriter:
             if not self._thread.is_alive():
                 return 0
         return waiting
+
+    def _isAlone(self) -> bool:
+        """
+        Return whether lines wait that no thread will write. Python 3.12 starts no more threads when its exit has begun.
+        """
+        return bool(self._lines) and (self._thread is None or not self._thread.is_alive())
+
+    def _writeHere(self, timeout: float) -> int:
+        """
+        Write the rest in this thread, and close the file.
+
+        @param timeout: how long each write may wait for the file to be ready, in seconds.
+        @return: how many lines could not be written.
+        """
+        self._patience, self._report, self._closing = timeout, None, True
+        self._run()
+        return self._lost
 
     # In the thread
 
@@ -267,6 +291,8 @@ class LineWriter:
             left = memoryview(data)
             try:
                 while left:
+                    if self._patience is not None:
+                        self._waitForRoom()
                     try:
                         written = os.write(self._file, left)
                     except BlockingIOError:
@@ -292,7 +318,8 @@ class LineWriter:
     def _waitForRoom(self) -> None:
         poll = select.poll()
         poll.register(self._file, select.POLLOUT)
-        poll.poll()
+        if not poll.poll(None if self._patience is None else self._patience * 1000):
+            raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
 
     def _broken(self, data: bytes, left: bytes, count: int) -> int:
         """

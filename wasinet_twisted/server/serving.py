@@ -251,13 +251,14 @@ class HttpServer(ConnectionFactory):
 
     def close(self) -> Deferred[None]:
         """
-        Stop listening. Connections go on.
+        Stop listening. Connections go on, also those that were waiting to be accepted.
 
         @return: fires when the sockets are closed.
         """
         ports, self.ports = self.ports, []
         stopping = []
         for port in ports:
+            self.gate.takeQueued(port)
             self.gate.detach(port)
             stopped = port.stopListening()
             if stopped is not None:

@@ -202,6 +202,9 @@ class ListeningService(Service):
             self._listening.cancel()
         port, self.port = self.port, None
         if port is not None:
+            if not self._ends:
+                # They are let end by themselves.
+                self._factory.gate.takeQueued(port)
             self._factory.gate.detach(port)
         stopped = maybeDeferred(port.stopListening) if port is not None else maybeDeferred(lambda: None)
         return stopped.addCallback(lambda _: self._factory.stop(STOP_DEADLINE) if self._ends else None)

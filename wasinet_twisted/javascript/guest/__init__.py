@@ -14,7 +14,7 @@ from pathlib import Path
 from ...errors import NotSupported
 
 # The same bytes come of the same sources each time, on each machine.
-SHA256 = "f08eb736641247685596102b81c1d74241d51dc75987cbe17aa55befaf611492"
+SHA256 = "102d70653f00cf006687d891acfd086710ae5c132196c294a9daa500bb319aa5"
 NAME = "qjs.wasm"
 # The terms of what it is made of, which go where the binary goes.
 LICENSE = "qjs.wasm.LICENSE"

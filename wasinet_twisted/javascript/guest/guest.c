@@ -45,6 +45,8 @@ static double memoryLimit;
 /* Has what runs now taken long enough for QuickJS to ask whether it is to be interrupted? */
 static bool slow;
 static bool collectSoon;
+/* The error that was told last of an interrupted module. */
+static JSValue told;
 static bool leaving;
 
 static double now(void)
@@ -499,8 +501,10 @@ static void rejection(JSContext *c, JSValueConst promise, JSValueConst reason, b
 {
     double which = (double)(uintptr_t)JS_VALUE_GET_PTR(promise);
     if (!handled && JS_IsUncatchableError(reason)) {
-        /* A module was interrupted: its promise is rejected all the same. */
-        if (!leaving) describe(OP_UNCAUGHT, true, reason);
+        /* A module was interrupted: its promise is rejected all the same, and those that wait for it. It is told once. */
+        if (!leaving && !JS_IsStrictEqual(c, told, reason)) describe(OP_UNCAUGHT, true, reason);
+        JS_FreeValue(c, told);
+        told = JS_DupValue(c, reason);
         collectSoon = true;
         return;
     }
@@ -617,7 +621,7 @@ int32_t EXPORT(start)(double memory, double stack, double turnSeconds)
     turn = turnSeconds;
     ctx = JS_NewContext(runtime);
     if (!ctx) return -1;
-    hook = JS_UNDEFINED;
+    hook = told = JS_UNDEFINED;
     JSValue global = JS_GetGlobalObject(ctx);
     JS_SetPropertyStr(ctx, global, "__host", JS_NewCFunction(ctx, host, "host", 4));
     JS_SetPropertyStr(ctx, global, "__hook", JS_NewCFunction(ctx, setHook, "hook", 1));

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import select
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTime
@@ -24,6 +25,9 @@ _PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
 # A server at its limit may pause and go on many times a second: it says so once in so many seconds.
 _SAYING = 60.0
+
+# How many batches are accepted at most of who waits when a socket closes. Batches grow up to a hundred.
+_BATCHES = 64
 
 # What accept() says when the process or the system has no descriptors or no memory for another socket.
 _STARVED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -67,6 +71,21 @@ class Gate:
         if not self._ports and self._timer is not None:
             self._timer.cancel()
             self._retry()
+
+    def takeQueued(self, port: IListeningPort) -> None:
+        """
+        Accept who waits in the kernel's queue, before C{port} closes: as they see it, they are connected, and what they
+        have sent would be lost with a reset. With the gate shut they can't be helped.
+        """
+        accept = getattr(port, "doRead", None)
+        if accept is None or not hasattr(port, "socket"):
+            return
+        queue = select.poll()
+        queue.register(port.fileno(), select.POLLIN)  # type: ignore[attr-defined]
+        for _ in range(_BATCHES):
+            if self._held or not queue.poll(0):
+                return
+            accept()
 
     def isOpen(self) -> bool:
         """
