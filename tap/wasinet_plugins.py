@@ -26,6 +26,13 @@ wasinetAsgi = ServiceMaker(
     "wasinet-asgi",
 )
 
+wasinetJs = ServiceMaker(
+    "wasinet-js",
+    "wasinet_twisted.service.javascript",
+    "Run a JavaScript program, sandboxed, with sockets and HTTP.",
+    "wasinet-js",
+)
+
 wasinetReactor = Reactor(
     "wasinet",
     "wasinet_twisted.reactor",

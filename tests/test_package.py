@@ -25,6 +25,7 @@ from wasinet_twisted.net.stream.protocol import ConnectionProtocol
 from wasinet_twisted.service.command import AccessLogService, CommandService, HttpService
 from wasinet_twisted.service.echo import EchoService
 from wasinet_twisted.service.http import HttpAppService
+from wasinet_twisted.service.javascript import ProgramService
 from wasinet_twisted.service.listening import ListeningService
 from wasinet_twisted.service.reloading import Reported, Supervisor
 
@@ -213,6 +214,7 @@ ALLOWED = {
         "attrs",
         "errors",
         "http",
+        "javascript",
         "net",
         "reactor",
         "server",
@@ -441,6 +443,7 @@ class InterfaceTests(SynchronousTestCase):
             HttpAppService,
             HttpService,
             ListeningService,
+            ProgramService,
             Reported,
             Supervisor,
         ):
@@ -451,7 +454,7 @@ class InterfaceTests(SynchronousTestCase):
         The installed file is found, and what it names exists.
         """
         found = {maker.tapname for maker in getPlugins(IServiceMaker) if maker.tapname.startswith("wasinet-")}
-        self.assertEqual(found, {"wasinet-echo", "wasinet-http", "wasinet-asgi"})
+        self.assertEqual(found, {"wasinet-echo", "wasinet-http", "wasinet-asgi", "wasinet-js"})
         (maker,) = [maker for maker in getPlugins(IServiceMaker) if maker.tapname == "wasinet-echo"]
         self.assertTrue(verifyObject(IServiceMaker, maker))
         self.assertTrue(verifyObject(IPlugin, maker))

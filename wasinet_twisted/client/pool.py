@@ -82,9 +82,8 @@ class Pool:
         @param caCertificates: whom to trust, as L{TlsClient<wasinet_twisted.net.TlsClient>} has it; by default the
             system's roots.
         @param clientCertificate: what is shown to a server that asks, as C{TlsClient} has it.
-        @param endpoint: returns where to connect to for an origin (C{scheme}, C{host}, C{port}): a client endpoint, or
-            an address, as L{connect<wasinet_twisted.net.connect>} takes it. For an C{https} origin, TLS is spoken over
-            that connection, with the origin's name. What it raises, the request fails with.
+        @param endpoint: returns what connects to an origin (C{scheme}, C{host}, C{port}): an endpoint, or an address as
+            L{connect<wasinet_twisted.net.connect>} takes it. For C{https}, TLS is spoken over that, to the origin.
         @param observer: called with the L{Report<wasinet_twisted.client.Report>} of each request that is over.
         @raise InvalidArgument: one of these can't be used.
         """

@@ -8,22 +8,21 @@ import os
 import sys
 from argparse import Namespace
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.python.usage import UsageError
 
 from ..errors import InvalidArgument
 from ..javascript.guestinterface import GuestLimits
+from ..javascript.options import checkedTarget, trusted
 from ..javascript.program import Program
 from ..javascript.settings import Network, Settings
 from ..javascript.wasm import raiseStack
-from ..net import TlsClient
-from ..net.addresses import splitAddress
-from ..server import ServerLimits
-from ..service.endpoints import checkEndpoint
-from ..service.limits import raiseDescriptors, withinDescriptors
 from .ending import OutputFailed, say
 from .running import run as runOnReactor
+
+if TYPE_CHECKING:
+    from ..server import ServerLimits
 
 _NAME = "wasinet run"
 
@@ -42,7 +41,7 @@ def run(arguments: Namespace) -> int:
 
 
 async def _run(arguments: Namespace, settings: Settings, reactor: Any) -> int:
-    settings = replace(settings, serverLimits=withinDescriptors(ServerLimits(), raiseDescriptors(reactor)))
+    settings = replace(settings, serverLimits=lambda: _serverLimits(reactor))
     program = Program(arguments.script, settings, output=_write, complain=_complain, reactor=reactor)
     return await (program.callFunction(arguments.call) if arguments.call else program.run())
 
@@ -51,9 +50,9 @@ def _settings(arguments: Namespace) -> Settings:
     network = Network(
         allowNet=arguments.allow_net,
         allowListen=arguments.allow_listen,
-        connectTo=dict(map(_checkedTarget, arguments.connect_to)),
+        connectTo=dict(map(checkedTarget, arguments.connect_to)),
         listen={port: _endpoint(text) for port, text in arguments.listen},
-        caCertificates=_trusted(arguments.cacert),
+        caCertificates=trusted(arguments.cacert),
     )
     environment = {name: value for name in arguments.env if (value := os.environ.get(name)) is not None}
     return Settings(
@@ -65,22 +64,12 @@ def _settings(arguments: Namespace) -> Settings:
     )
 
 
-def _checkedTarget(pair: tuple[str, str]) -> tuple[str, str]:
-    for each in pair:
-        splitAddress(each)
-    return pair
+def _serverLimits(reactor: Any) -> ServerLimits:
+    # Late, as the servers are.
+    from ..server.limits import DEFAULT_SERVER_LIMITS
+    from ..service.limits import raiseDescriptors, withinDescriptors
 
-
-def _trusted(path: str | None) -> str | None:
-    """
-    Look at the file now: a connection does when it is made.
-    """
-    if path is not None:
-        try:
-            TlsClient("localhost", caCertificates=path)
-        except InvalidArgument as error:
-            raise InvalidArgument(f"--cacert {path}: {error}") from error
-    return path
+    return withinDescriptors(DEFAULT_SERVER_LIMITS, raiseDescriptors(reactor))
 
 
 def _endpoint(text: str) -> str:

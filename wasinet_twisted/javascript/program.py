@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall
@@ -16,21 +16,41 @@ from twisted.internet.interfaces import IDelayedCall
 from ..errors import InvalidArgument
 from ..net.reactors import theReactor
 from .entries import Entries
-from .fetches import Fetches
 from .guestinterface import Given, Guest, GuestLimits, Host, Operation, Sign, Value
 from .handles import Handles, whole
 from .host import ProgramHost
+from .late import Late
 from .messages import Messages
 from .modules import BRIDGE, GLOBALS, Modules, ourSource, readScript
 from .output import Output, Write
 from .rejections import Rejections, isOfAClient
 from .sandbox import Sandbox
-from .servers import Servers
 from .settings import Settings
 from .sockets import Sockets
 from .timers import Timers
 from .waits import Waits
 
+if TYPE_CHECKING:
+    from .fetches import Fetches
+    from .servers import Servers
+
+# The operations of those two.
+FETCHES = ("fetch", "responsePiece")
+SERVERS = (
+    "serve",
+    "closeServer",
+    "serverAddress",
+    "takeRequest",
+    "requestBody",
+    "requestPiece",
+    "respond",
+    "beginAnswer",
+    "answerPiece",
+    "endAnswer",
+    "clientGone",
+    "leaveRequest",
+    "failRequest",
+)
 # The exit code of a program that has failed.
 FAILED = 1
 _IDENTIFIER = re.compile(r"[A-Za-z_$][\w$]*", re.ASCII)
@@ -91,10 +111,9 @@ class Program:
         self._sockets = Sockets(reactor, self._handles, self._waits, settings.network, most)
         own: dict[str, Operation] = {"startup": self._startup, "exit": self._exit}
         messages = Messages(self._handles, most)
-        self._fetches = Fetches(reactor, self._handles, self._waits, settings.network, messages.takeBody)
-        self._servers = Servers(
-            reactor, self._handles, self._waits, settings, self._settle, messages.takeBody, self._output.complain
-        )
+        self._takeBody = messages.takeBody
+        self._fetches: Late[Fetches] = Late(FETCHES, self._makeFetches)
+        self._servers: Late[Servers] = Late(SERVERS, self._makeServers)
         operated = (self._output, self._timers, self._sockets, messages, self._fetches, self._servers)
         parts = (own, *(each.operations() for each in operated))
         # Is the end near: at the reactor's next turn, or while what is written is still being sent?
@@ -140,7 +159,8 @@ class Program:
         # Nothing of the script runs any more: else it would be told of its connections.
         self._entries.end()
         self._sockets.abortAll()
-        self._servers.abortAll()
+        if self._servers.part is not None:
+            self._servers.part.abortAll()
         self._end()
 
     def drain(self) -> Deferred[int]:
@@ -149,13 +169,31 @@ class Program:
 
         @return: as L{run} has it.
         """
-        if not self._over:
-            self._servers.drain().addBoth(lambda _: self.stop())
+        servers = self._servers.part
+        if servers is None:
+            self.stop()
+        elif not self._over:
+            servers.drain().addBoth(lambda _: self.stop())
         return self.done
 
     def _evaluate(self, name: str, source: str, module: bool = True) -> None:
         self._entries.enter(self.guest.evaluate, name, source, module)
         self._look()
+
+    # The parts that most programs don't need
+
+    def _makeFetches(self) -> Fetches:
+        from .fetches import Fetches
+
+        return Fetches(self._reactor, self._handles, self._waits, self._settings.network, self._takeBody)
+
+    def _makeServers(self) -> Servers:
+        from .servers import Servers
+
+        complain = self._output.complain
+        return Servers(
+            self._reactor, self._handles, self._waits, self._settings, self._settle, self._takeBody, complain
+        )
 
     # The operations that are no part's
 
@@ -217,7 +255,7 @@ class Program:
             self._soon(self._endIfIdle)
 
     def _isIdle(self) -> bool:
-        return not (self._waits or self._timers or self._servers) and self._entries.idle
+        return not (self._waits or self._timers or self._servers.part) and self._entries.idle
 
     def _soon(self, end: Callable[[], object]) -> None:
         if self._over:
@@ -240,9 +278,15 @@ class Program:
         self._entries.end()
         self._timers.stop()
         self._waits.forget()
-        self._servers.end()
+        servers, fetches = self._servers.part, self._fetches.part
+        if servers is not None:
+            servers.end()
         self._handles.dropAll()
-        closing = [self._sockets.whenClosed(), self._servers.whenClosed(), self._fetches.close()]
+        closing = [self._sockets.whenClosed()]
+        if servers is not None:
+            closing.append(servers.whenClosed())
+        if fetches is not None:
+            closing.append(fetches.close())
         DeferredList(closing).addBoth(self._closed)
 
     def _closed(self, _: object) -> None:

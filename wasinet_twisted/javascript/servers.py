@@ -24,6 +24,7 @@ from ..net.server.endpoints import endpointOf
 from ..net.stream.transportprotocol import WRITE_BUFFER
 from ..net.tasks.awaited import Awaited
 from ..server import HttpServer, Request, serve
+from ..server.limits import DEFAULT_SERVER_LIMITS
 from .fields import arePairs, withoutChunked
 from .guestinterface import Given, Operation, Sign, Value
 from .handles import Handles, bytesOf, textOf, whole
@@ -104,7 +105,8 @@ class Servers:
         self._complain = complain
         self._most = settings.limits.memory
         # A body that nobody reads yet waits with its client.
-        self._limits = replace(settings.serverLimits, buffered=_LARGE)
+        limits = DEFAULT_SERVER_LIMITS if settings.serverLimits is None else settings.serverLimits()
+        self._limits = replace(limits, buffered=_LARGE)
         self._open: set[_Served] = set()
         self._closing: list[Deferred[None]] = []
         # Requests that wait for the script, and how many bytes those take that it has.
@@ -365,7 +367,9 @@ class Servers:
             return Sign.NULL
         written = send()
         if written.called:
-            return self._waits.answer(b, written, lambda _: True)
+            # It is sent, or has broken the connection off: nobody has to catch what a client does.
+            written.addErrback(lambda _: None)
+            return True if asked.isOpen() else Sign.NULL
         self._unsent += size
 
         def taken(result: Any) -> Any:

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidArgument
-from ..server import HttpServer, ServerLimits
-from ..server.limits import DEFAULT_SERVER_LIMITS
 from .guestinterface import DEFAULT_GUEST_LIMITS, GuestLimits
+
+if TYPE_CHECKING:
+    from ..server import HttpServer, ServerLimits
 
 
 class Network:
@@ -111,7 +112,7 @@ class Settings:
     @ivar environment: C{process.env}.
     @ivar limits: what it may take.
     @ivar network: whom it may talk to.
-    @ivar serverLimits: the bounds of its HTTP servers.
+    @ivar serverLimits: gives the bounds of its HTTP servers, when the first one is to listen.
     @ivar serving: called with each of these servers when it listens.
     @ivar failOnUnhandled: a rejection that nobody handles, and an exception that nobody catches, ends the program;
         else it is told, and the program goes on.
@@ -121,6 +122,6 @@ class Settings:
     environment: Mapping[str, str] = field(default_factory=dict)
     limits: GuestLimits = DEFAULT_GUEST_LIMITS
     network: Network = field(default_factory=Network)
-    serverLimits: ServerLimits = DEFAULT_SERVER_LIMITS
+    serverLimits: Callable[[], ServerLimits] | None = None
     serving: Callable[[HttpServer], object] | None = None
     failOnUnhandled: bool = True

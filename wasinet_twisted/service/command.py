@@ -124,6 +124,7 @@ class AccessLogService(Service):
         Log what C{server} answers.
         """
         self._servers.append(server)
+        server.accessLog = self.log
 
     def privilegedStartService(self) -> None:
         """

@@ -5,46 +5,31 @@ What C{wasinet run} takes.
 from __future__ import annotations
 
 import argparse
-import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
+from ...errors import InvalidArgument
+from ...javascript.options import addressesOf, movedPort, pairOf, portsOf, sizeOf
 from .frame import FILE, addCommand, seconds
 
 if TYPE_CHECKING:
     from .frame import Subparsers
 
-_SIZE = re.compile(r"([1-9][0-9]{0,9})([KMG]?)", re.ASCII)
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-_PORTS = re.compile(r"[0-9]{1,5}(,[0-9]{1,5})*", re.ASCII)
+T = TypeVar("T")
 
 
-def _pair(text: str) -> tuple[str, str]:
-    left, sign, right = text.partition("=")
-    if not (left and sign and right):
-        raise argparse.ArgumentTypeError(f"it is like THIS=THAT, not {text!r}")
-    return left, right
+def _by(read: Callable[[str], T]) -> Callable[[str], T]:
+    """
+    Return what argparse takes for a type.
+    """
 
+    def typed(text: str) -> T:
+        try:
+            return read(text)
+        except InvalidArgument as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
 
-def _listen(text: str) -> tuple[int, str]:
-    port, endpoint = _pair(text)
-    return _ports(port)[0], endpoint
-
-
-def _ports(text: str) -> list[int]:
-    if not (_PORTS.fullmatch(text) and all(int(each) < 65536 for each in text.split(","))):
-        raise argparse.ArgumentTypeError(f"ports are numbers from 0 to 65535, with commas between them, not {text!r}")
-    return [int(each) for each in text.split(",")]
-
-
-def _addresses(text: str) -> list[str]:
-    return [each for each in text.split(",") if each]
-
-
-def _size(text: str) -> int:
-    match = _SIZE.fullmatch(text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"a size is a number of bytes, or like 64M, not {text!r}")
-    return int(match[1]) * _UNITS[match[2]]
+    return typed
 
 
 def addParser(subparsers: Subparsers) -> None:
@@ -60,9 +45,9 @@ def addParser(subparsers: Subparsers) -> None:
             "wasinet run --listen 8000=unix:/run/echo.sock examples/js/net_echo.js",
             "wasinet run --connect-to 192.0.2.1:80=localhost:8080 --call get_test x.js",
         ],
-        "The program has the modules wasi_net, wasi_http, http, process and util, files in\n"
-        "its own folder that it imports, and nothing else of the machine. It ends when it\n"
-        "waits for nothing any more.\n\n"
+        "The program has the modules wasi_net, wasi_http, http, process and util, files\n"
+        "in its own folder that it imports, and nothing else of the machine. It ends\n"
+        "when it waits for nothing any more.\n\n"
         "exit status: that of process.exit(), else 0, or 1 if an error was not caught,\n"
         "2 the script can't be read, 4 the engine is not built or installed",
         module="script",
@@ -78,7 +63,7 @@ def addParser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--listen",
         metavar="PORT=ENDPOINT",
-        type=_listen,
+        type=_by(movedPort),
         action="append",
         default=[],
         help="where to listen instead of at this port; may be repeated",
@@ -86,7 +71,7 @@ def addParser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--connect-to",
         metavar="HOST:PORT=HOST:PORT",
-        type=_pair,
+        type=_by(pairOf),
         action="append",
         default=[],
         help="where to connect instead of there; may be repeated",
@@ -94,11 +79,11 @@ def addParser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--allow-net",
         metavar="HOST:PORT,...",
-        type=_addresses,
+        type=addressesOf,
         help="what it may connect to, also as HOST or *:PORT (default: all)",
     )
     parser.add_argument(
-        "--allow-listen", metavar="PORT,...", type=_ports, help="which ports it may listen on (default: all)"
+        "--allow-listen", metavar="PORT,...", type=_by(portsOf), help="which ports it may listen on (default: all)"
     )
     parser.add_argument(
         "--cacert", metavar="FILE", help="trust the certificates of this PEM file instead of the system's"
@@ -126,7 +111,7 @@ def addParser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--memory-limit",
         metavar="SIZE",
-        type=_size,
+        type=_by(sizeOf),
         default=64 << 20,
         help="memory that it may take (default: 64M)",
     )
