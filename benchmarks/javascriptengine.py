@@ -247,6 +247,68 @@ def request() -> dict[str, float]:
         canned.close()
 
 
-if __name__ == "__main__":
+def resident() -> int:
+    """
+    Return the resident memory of this process, in bytes.
+    """
+    found = re.search(r"^Rss:\s+(\d+) kB$", Path("/proc/self/smaps_rollup").read_text(), re.MULTILINE)
+    return 1024 * int(found[1]) if found else 0
+
+
+def memory() -> dict[str, float]:
+    """
+    Return how many bytes the first program takes, with the engine, and each further one. To be called before any other
+    one is there.
+    """
+    script = endless(ECHO.read_text("utf-8"))
+    before = resident()
+    programs = [_Canned(script)]
+    first = resident()
+    programs += [_Canned(script) for _ in range(_PROGRAMS)]
+    last = resident()
+    for program in programs:
+        program.close()
+    return {"first": first - before, "each": (last - first) / _PROGRAMS}
+
+
+def start(warm: int = 5, cold: int = 2) -> dict[str, float]:
+    """
+    Return the least time that an empty program takes from its beginning to its end, in s: with the compiled engine in
+    the cache, and without.
+
+    @raise Failed: it fails.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder, "empty.js")
+        script.write_text("")
+
+        def run(cache: Path) -> float:
+            began = time.perf_counter()
+            done = subprocess.run(
+                [sys.executable, "-m", "wasinet_twisted", "run", str(script)],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(cache)},
+                capture_output=True,
+                text=True,
+                timeout=10 * PATIENCE,
+            )
+            if done.returncode:
+                raise Failed(f"an empty program ended with {done.returncode}:\n{done.stderr}")
+            return time.perf_counter() - began
+
+        folders = [Path(folder, f"cache{number}") for number in range(cold)]
+        for each in folders:
+            each.mkdir()
+        return {"cold": min(map(run, folders)), "warm": min(run(folders[0]) for _ in range(warm))}
+
+
+def all_() -> dict[str, Any]:
+    """
+    Return everything, measured in this process but for the start.
+    """
     raiseStack()
-    print(json.dumps({"crossings": crossings(), "request": request()}))
+    return {"memory": memory(), "crossings": crossings(), "request": request(), "start": start()}
+
+
+if __name__ == "__main__":
+    print(json.dumps(all_()))

@@ -57,4 +57,4 @@ async def main(port: int) -> None:
 
 if __name__ == "__main__":
     ensureDeferred(main(int(sys.argv[1])))
-    _reactor.run()  # type: ignore[attr-defined]
+    _reactor.run()

@@ -150,7 +150,7 @@ class Messages:
         """
         @param a: 1: it is the last one.
         """
-        piece = b"" if data is None else data.encode("utf-8", "replace") if isinstance(data, str) else data
+        piece = b"" if data is None else data.encode("utf-8", "replace") if isinstance(data, str) else bytesOf(data)
         return encodeChunk(piece) + (encodeEnd() if a else b"")
 
     def _statusCodes(self, a: float, b: float, data: Given) -> Value:

@@ -197,7 +197,7 @@ class Sandbox:
         # It may have done what ends it.
         if self._ended is not None:
             raise GuestEnded(self._ended)
-        return self._result[0] != 0
+        return bool(self._result[0])
 
     def _takeLeft(self) -> None:
         """
