@@ -101,7 +101,7 @@ class Program:
         self._reactor = reactor = theReactor(reactor)
         self._settings = settings
         self.code = 0
-        self._output = Output(output, complain)
+        self._output = Output(output, complain, reactor, self.stop)
         self._rejections = Rejections()
         self._entries = Entries(reactor, self._entered, self._failed)
         self._handles = Handles()
@@ -214,13 +214,13 @@ class Program:
         self._entries.enter(self.guest.settle, number, value)
 
     def _entered(self, jobsLeft: bool) -> None:
-        self._output.flush()
         told = self._rejections.take(jobsLeft)
-        for text, _ in told:
-            self._output.complain(text)
-        told = [each for each in told if not isOfAClient(each[0])]
-        if told and not self._over:
-            self._judge(all(interrupted for _, interrupted in told))
+        if told:
+            for text, _ in told:
+                self._output.complain(text)
+            told = [each for each in told if not isOfAClient(each[0])]
+            if told and not self._over:
+                self._judge(all(interrupted for _, interrupted in told))
         if self._output.failure is not None:
             self.stop()
         self._look()
