@@ -107,7 +107,19 @@ def bytesOf(data: Given) -> bytes:
     return data
 
 
+def withBody(data: Given) -> tuple[str, bytes]:
+    """
+    @return: a text, and the bytes that came with it.
+    @raise InvalidArgument: it is something else.
+    """
+    if not isinstance(data, tuple):
+        raise InvalidArgument(f"this operation takes text and bytes, not {_kindOf(data)}")
+    return data
+
+
 def _kindOf(data: Given) -> str:
+    if isinstance(data, tuple):
+        return "text and bytes"
     return "nothing" if data is None else "bytes" if isinstance(data, bytes) else "text"
 
 

@@ -12,7 +12,7 @@ from ..http import Buffer, Limits, WasiRequest, WasiResponse
 from ..http.outgoing import REASONS, encodeChunk, encodeEnd
 from .fields import arePairs, fieldsAsObject, inChunks
 from .guestinterface import Given, Operation, Sign, Value
-from .handles import Handles, bytesOf, textOf, whole
+from .handles import Handles, bytesOf, textOf, whole, withBody
 
 # What a script asks parse for.
 _REQUEST, _RESPONSE, _NOTHING = 0, 1, 2
@@ -26,7 +26,7 @@ class Messages:
     Those of one program.
     """
 
-    __slots__ = ("_body", "_handles", "_held", "_limits", "_most", "_sizes")
+    __slots__ = ("_handles", "_held", "_limits", "_most", "_sizes")
 
     def __init__(self, handles: Handles, most: int) -> None:
         """
@@ -38,8 +38,6 @@ class Messages:
         self._limits = Limits(body=most, responseBody=most)
         self._held = 0
         self._sizes: dict[int, int] = {}
-        # Of the message that is encoded next.
-        self._body: bytes = b""
 
     def operations(self) -> dict[str, Operation]:
         """
@@ -49,7 +47,6 @@ class Messages:
             "parse": self._parse,
             "bufferSize": self._bufferSize,
             "clearBuffer": self._clearBuffer,
-            "body": self._takeBody,
             "encode": self._encode,
             "encodeHead": self._encodeHead,
             "encodeChunk": self._encodeChunk,
@@ -58,13 +55,6 @@ class Messages:
             "parseChunk": self._parseChunk,
             "statusCodes": self._statusCodes,
         }
-
-    def takeBody(self) -> bytes:
-        """
-        Take the body that the script has given for its next message.
-        """
-        body, self._body = self._body, b""
-        return body
 
     # Bytes in
 
@@ -179,10 +169,6 @@ class Messages:
 
     # Bytes out
 
-    def _takeBody(self, a: float, b: float, data: Given) -> Value:
-        self._body = data.encode("utf-8", "replace") if isinstance(data, str) else bytesOf(data)
-        return None
-
     def _encode(self, a: float, b: float, data: Given) -> Value:
         """
         @param a: how many fields there are.
@@ -190,9 +176,7 @@ class Messages:
         @param data: a request's method and target, or an empty text and a reason; the version; each field's name and
             value: in lines. And the body.
         """
-        if data.__class__ is not tuple:
-            raise InvalidArgument("a message is the lines of its head, and its body")
-        text, body = data
+        text, body = withBody(data)
         first, second, version, *parts = text.split("\n") if text.count("\n") == 2 + 2 * a else _wrongLines()
         fields = list(zip(parts[::2], parts[1::2], strict=True)) if parts else ()
         if b == 0:

@@ -111,7 +111,6 @@ class Program:
         self._sockets = Sockets(reactor, self._handles, self._waits, settings.network, most)
         own: dict[str, Operation] = {"startup": self._startup, "exit": self._exit}
         messages = Messages(self._handles, most)
-        self._takeBody = messages.takeBody
         self._fetches: Late[Fetches] = Late(FETCHES, self._makeFetches)
         self._servers: Late[Servers] = Late(SERVERS, self._makeServers)
         operated = (self._output, self._timers, self._sockets, messages, self._fetches, self._servers)
@@ -120,9 +119,7 @@ class Program:
         self._ending: IDelayedCall | None = None
         self._over = False
         self.done: Deferred[int] = Deferred(self._cancelled)
-        host = ProgramHost(
-            Modules(path.parent), self._rejections, parts, self._output.printed, self._handles.dropEach
-        )
+        host = ProgramHost(Modules(path.parent), self._rejections, parts, self._output.printed, self._handles.dropEach)
         self.guest = makeGuest(host, settings.limits)
         self._entries.goOnWith(self.guest.jobs)
         self._output.source = self.guest.flush
@@ -185,15 +182,13 @@ class Program:
     def _makeFetches(self) -> Fetches:
         from .fetches import Fetches
 
-        return Fetches(self._reactor, self._handles, self._waits, self._settings.network, self._takeBody)
+        return Fetches(self._reactor, self._handles, self._waits, self._settings.network)
 
     def _makeServers(self) -> Servers:
         from .servers import Servers
 
         complain = self._output.complain
-        return Servers(
-            self._reactor, self._handles, self._waits, self._settings, self._settle, self._takeBody, complain
-        )
+        return Servers(self._reactor, self._handles, self._waits, self._settings, self._settle, complain)
 
     # The operations that are no part's
 

@@ -17,7 +17,7 @@ from .wasm import RESERVE, TICK, Compiled, compiled, lastLine
 UNDEFINED, NULL, NUMBER, STRING, BYTES, ERROR, TRUE, FALSE, LEAVE, PAIR = range(10)
 _LOAD, _RESOLVE, _REJECTED, _HANDLED, _UNCAUGHT, _PRINTED, _DROPPED = range(-1, -8, -1)
 _STAGE = 65536
-_DROPS = 1024
+_TEXT, _DROPS = 16384, 1024
 
 # What the C API's functions are called by; the others only when the guest is set up.
 _ENTRIES = ("evaluate", "settle", "jobs", "bigBox", "collect")
@@ -211,7 +211,7 @@ class Sandbox:
 
     def _takePrinted(self) -> None:
         box = self._box
-        data = self._ffi.buffer(box.text, min(box.printed, _STAGE))[:]
+        data = self._ffi.buffer(box.text, min(box.printed, _TEXT))[:]
         box.printed = 0
         self._host.printed(_printable(data))
 

@@ -38,7 +38,7 @@ _PAGE = 64 << 10
 
 _DECLARATIONS = """
 typedef struct {
-    double number; uint32_t size, printed, dropped, unused; uint8_t data[65536]; uint8_t text[65536];
+    double number; uint32_t size, printed, dropped, unused; uint8_t data[65536]; uint8_t text[16384];
     double handles[1024];
 } Box;
 typedef struct {

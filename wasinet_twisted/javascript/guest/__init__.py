@@ -14,7 +14,7 @@ from pathlib import Path
 from ...errors import NotSupported
 
 # The same bytes come of the same sources each time, on each machine.
-SHA256 = "102d70653f00cf006687d891acfd086710ae5c132196c294a9daa500bb319aa5"
+SHA256 = "2c61f52dc4c1886a4893ddbd313408f409281dbcfa8670feef379938d573536f"
 NAME = "qjs.wasm"
 # The terms of what it is made of, which go where the binary goes.
 LICENSE = "qjs.wasm.LICENSE"

@@ -22,6 +22,8 @@ enum { OP_LOAD = -1, OP_RESOLVE = -2, OP_REJECTED = -3, OP_HANDLED = -4, OP_UNCA
 /* Seconds for which jobs run, before the host has its turn. */
 #define SLICE 0.01
 
+/* How many bytes of printed lines are gathered. */
+#define TEXT 16384
 /* How many handles may be dropped before the host is told. */
 #define DROPS 1024
 
@@ -31,7 +33,7 @@ static struct {
     double number;
     uint32_t size, printed, dropped, unused;
     uint8_t data[STAGE];
-    uint8_t text[STAGE];
+    uint8_t text[TEXT];
     double handles[DROPS];
 } box;
 static uint8_t *big;
@@ -315,7 +317,7 @@ static void settleWith(JSContext *c, JSValueConst resolve, JSValueConst reject, 
     JS_FreeValue(c, value);
 }
 
-/* ask(operation, a, data, make): what the host gives now, or a promise. promised() gives a promise always. What comes goes
+/* ask(operation, a, data, make, more): what the host gives now, or a promise. promised() gives a promise always. What comes goes
    through make(), if there is one. */
 static JSValue ask(JSContext *c, JSValueConst this, int argc, JSValueConst *argv, int always)
 {
@@ -327,7 +329,7 @@ static JSValue ask(JSContext *c, JSValueConst this, int argc, JSValueConst *argv
     if (operation < 0) return JS_ThrowRangeError(c, "there is no operation %d", operation);
     int32_t number = takeWait(c);
     if (!number) return JS_EXCEPTION;
-    int32_t kind = call(c, operation, a, number, argc > 2 ? argv[2] : JS_UNDEFINED, JS_UNDEFINED);
+    int32_t kind = call(c, operation, a, number, argc > 2 ? argv[2] : JS_UNDEFINED, argc > 4 ? argv[4] : JS_UNDEFINED);
     if (kind == UNDEFINED) {
         promise = JS_NewPromiseCapability(c, functions);
         /* If there is no memory for it, the number isn't free all the same until the host has settled it. */
@@ -368,8 +370,8 @@ static JSValue say(JSContext *c, JSValueConst this, int argc, JSValueConst *argv
     size_t size;
     const char *text = JS_ToCStringLen(c, &size, argv[0]);
     if (!text) return JS_EXCEPTION;
-    if (size >= STAGE - box.printed) tellPrinted();
-    if (size >= STAGE) {
+    if (size >= TEXT - box.printed) tellPrinted();
+    if (size >= TEXT) {
         hostCall(OP_PRINTED, 0, 0, STRING, (const uint8_t *)text, size, NULL, 0);
     } else {
         memcpy(box.text + box.printed, text, size);

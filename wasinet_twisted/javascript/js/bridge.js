@@ -2,7 +2,7 @@
 // or undefined for one that comes later. A handle is what the host has for a script: when nothing refers to it any more, the
 // host is told.
 //
-// ask(operation, a, data, make) gives what the host gives, through make() if there is one: now, or as a promise; promised()
+// ask(operation, a, data, make, more) gives what the host gives, through make() if there is one: now, or as a promise; promised()
 // always as one. In all of them a may be a handle, which stays until the promise is settled.
 const {
     __host: host, __hook: hook, __ask: ask, __promised: promised, __handle: handle, __say: say, __toUTF8: toUTF8,

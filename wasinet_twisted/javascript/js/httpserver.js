@@ -6,7 +6,7 @@ import { pairs } from 'wasinet:fields'
 
 const SERVE = operation('serve'), CLOSE = operation('closeServer'), ADDRESS = operation('serverAddress')
 const TAKE = operation('takeRequest'), ALL = operation('requestBody'), PIECE = operation('requestPiece')
-const BODY = operation('body'), RESPOND = operation('respond'), BEGIN = operation('beginAnswer')
+const RESPOND = operation('respond'), BEGIN = operation('beginAnswer')
 const DATA = operation('answerPiece'), END = operation('endAnswer'), GONE = operation('clientGone')
 const LEAVE = operation('leaveRequest'), FAIL = operation('failRequest')
 
@@ -162,8 +162,7 @@ class ServerResponse extends Emitter {
             else given.push([name, String(value)])
         }
         const head = JSON.stringify([Number(this.statusCode), this.statusMessage ?? null, given])
-        if (typeof body === 'string' ? body.length : body.byteLength) host(BODY, 0, 0, body)
-        const sent = ask(how, this.#exchange.id, head)
+        const sent = ask(how, this.#exchange.id, head, undefined, body)
         this.headersSent = true
         return this.#sent(sent)
     }
@@ -191,21 +190,21 @@ function receive(server, id) {
         const response = new ServerResponse(exchange)
         for (const handler of server.listeners('request')) {
             const result = handler(message, response)
-            if (typeof result?.then === 'function') whenDone(result, exchange)
+            if (typeof result?.then === 'function') whenDone(result, exchange, response)
         }
     } catch (error) {
         failed(id, error)
     }
 }
 
-async function whenDone(result, exchange) {
+async function whenDone(result, exchange, response) {
     try {
         await result
     } catch (error) {
         exchange.failed(error)
         return
     }
-    host(LEAVE, exchange.id)
+    if (!response.writableEnded) host(LEAVE, exchange.id)
 }
 
 class Server extends Emitter {
