@@ -47,6 +47,7 @@ class Sandbox:
         "_memory",
         "_result",
         "_size",
+        "_stage",
         "_store",
         "_textOf",
         "_ticks",
@@ -82,6 +83,8 @@ class Sandbox:
             self._size = self._memory.data_len(store)
             self._base: Any = self._ffi.cast("uint8_t *", shared.pointer(self._memory.data_ptr(store)))
             self._box: Any = self._ffi.cast("Box *", self._base + self._call("theBox"))
+            # What small values are written to.
+            self._stage: Any = self._ffi.buffer(self._box.data, _STAGE)
             refused = self._call("start", float(limits.memory), float(shared.scriptStack), float(limits.turn))
         except wasmtime.WasmtimeError as error:
             raise GuestEnded(f"the engine can't be started: {lastLine(str(error))}") from error
@@ -243,6 +246,9 @@ class Sandbox:
             assert isinstance(value, bytes)
             self._putBytes(value)
             return BYTES
+        if kind is int or kind is float:
+            self._box.number = value
+            return NUMBER
         if kind is bool:
             return TRUE if value else FALSE
         if kind is str:
@@ -268,7 +274,7 @@ class Sandbox:
         if size > _STAGE:
             self._putBig(data, size)
         else:
-            self._ffi.memmove(self._box.data, data, size)
+            self._stage[:size] = data
         self._box.size = size
 
     def _putBig(self, data: bytes, size: int) -> None:
