@@ -219,6 +219,8 @@ def packages(folder: Path, version: str = "0.2.0") -> None:
         with zipfile.ZipFile(folder / f"wasinet_twisted-{version}-{tags}.whl", "w") as held:
             for module in modules if kind != "pure" else ():
                 held.writestr(f"wasinet_twisted/_speed/{module}.{python}.so", b"")
+            for name in ("qjs.wasm", "qjs.wasm.LICENSE"):
+                held.writestr(f"wasinet_twisted/javascript/guest/{name}", b"")
 
 
 def test_packages(tmp_path: Path) -> None:
@@ -238,6 +240,7 @@ def test_packages(tmp_path: Path) -> None:
     assert wheels.faults(folder) == [
         "other-1.whl is no package of wasinet_twisted",
         "wasinet_twisted-0.2.0-cp312-cp312-musllinux_2_17_x86_64.whl holds the compiled modules none",
+        "wasinet_twisted-0.2.0-cp312-cp312-musllinux_2_17_x86_64.whl has no JavaScript engine, or not its licence",
         "wasinet_twisted-0.2.0-cp314-cp314t-manylinux_2_17_x86_64.whl is for cp314, cp314t and manylinux_x86_64",
         "there is no pure",
         "several versions: 0.1.0, 0.2.0",

@@ -72,6 +72,14 @@ def twins(path: Path) -> set[str]:
         return {Path(name).name.partition(".")[0] for name in held.namelist() if name.endswith(".so")}
 
 
+def engine(path: Path) -> set[str]:
+    """
+    Return the files of the JavaScript engine that a wheel holds.
+    """
+    with zipfile.ZipFile(path) as held:
+        return {Path(name).name for name in held.namelist() if "qjs.wasm" in name}
+
+
 def faults(folder: Path) -> list[str]:
     """
     Return what is wrong with a folder's packages.
@@ -88,6 +96,8 @@ def faults(folder: Path) -> list[str]:
         kinds.add(kind)
         if path.suffix == ".whl" and twins(path) != (set() if kind == "pure" else sources):
             told.append(f"{path.name} holds the compiled modules {', '.join(sorted(twins(path))) or 'none'}")
+        if path.suffix == ".whl" and engine(path) != {"qjs.wasm", "qjs.wasm.LICENSE"}:
+            told.append(f"{path.name} has no JavaScript engine, or not its licence")
     told += [f"there is no {kind}" for kind in sorted(expected() - kinds)]
     told += [f"nobody asked for {kind}" for kind in sorted(kinds - expected())]
     if len(versions) > 1:
