@@ -16,7 +16,7 @@ from twisted.internet.task import deferLater
 
 from tests.certificates import Authority
 from wasinet_twisted.client import ClientLimits, Pool, fetch
-from wasinet_twisted.errors import ConnectFailed, ConnectionClosed, IncompleteRead, WasinetError
+from wasinet_twisted.errors import ConnectFailed, ConnectionClosed, IncompleteRead, InvalidArgument, WasinetError
 from wasinet_twisted.http import WasiResponse
 from wasinet_twisted.net import ConnectionFactory, TlsServer, WasiTcpConn
 from wasinet_twisted.server import Request, serve
@@ -307,3 +307,31 @@ async def test_noUnixSocket(tmp_path: Path) -> None:
             ConnectFailed, match=f"^can't connect to the Unix socket {re.escape(repr(path))}: No such file"
         ):
             await fetch("http://any.test/", unixSocket=path, pool=pool)
+
+
+@pytest_twisted.ensureDeferred
+async def test_anotherAddress() -> None:
+    """
+    A pool's C{endpoint} may give an address, and may refuse an origin: one that a redirect leads to, too.
+    """
+
+    async def handler(request: Request) -> WasiResponse:
+        if request.uri == "/away":
+            return WasiResponse(302, {"Location": "http://elsewhere.test/"})
+        return WasiResponse(body=request.headers["Host"])
+
+    server = serve(handler, "tcp:0:interface=127.0.0.1")
+    port = server.local().port
+
+    def where(origin: Any) -> str:
+        if origin.host != "there.test":
+            raise InvalidArgument(f"{origin.host} is not allowed")
+        return f"127.0.0.1:{port}"
+
+    async with Pool(endpoint=where) as pool:
+        response = await fetch("http://there.test/", pool=pool)
+        assert await response.text() == "there.test"
+        for url in ("http://elsewhere.test/", "http://there.test/away"):
+            with pytest.raises(InvalidArgument, match=r"elsewhere\.test is not allowed"):
+                await fetch(url, pool=pool)
+    await server.drain()

@@ -365,7 +365,7 @@ async def test_buffer(start: Any) -> None:
         c.append(new ArrayBuffer(0))
         r = c.parseResponse()
         print(r.status, r.reason, r.statusText, JSON.stringify(r.headers), newStringFromUTF8(r.body))
-        for (const wrong of [null, 1, {}]) try { c.append(wrong) } catch (e) { print(e.name) }
+        for (const wrong of ['x', null, 1, {}]) try { c.append(wrong) } catch (e) { print(e.name) }
         const q = new http.WasiRequest()
         q.setHeader('host', 'a')
         q.setHeader('Host', 'b')
@@ -394,7 +394,7 @@ async def test_buffer(start: Any) -> None:
         "/",
         "undefined",
         '404 Not Found Not Found {"Set-Cookie":["a=1","b=2"],"Location":"http://x/"} until close',
-        *["TypeError"] * 3,
+        *["TypeError"] * 4,
         '"GET / HTTP/1.0\\r\\nhost: b\\r\\nX: 1\\r\\nX: 2\\r\\n\\r\\n"',
         *["true"] * 11,
     ]

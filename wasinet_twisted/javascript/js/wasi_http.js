@@ -93,14 +93,13 @@ class Buffer {
     #chunks
     #body
     append(data) {
-        if (typeof data === 'string') data = toUTF8(sendable(data))
         if (!(data instanceof ArrayBuffer || ArrayBuffer.isView(data))) {
             throw new TypeError('append() takes an ArrayBuffer or a view of one')
         }
         if (this.#piece !== undefined) this.#parse(NOTHING)
         this.#piece = data
     }
-    write(data) { this.append(data) }
+    write(data) { this.append(typeof data === 'string' ? toUTF8(sendable(data)) : data) }
     // The bytes that nobody has parsed. They stay.
     get buffer() {
         if (this.#id === 0) {
