@@ -6,20 +6,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.soak import client, judging, rules
+from benchmarks.soak import client, judging, rules, sockets
 from benchmarks.soak.client import Attempt, Wrong, frame
 from benchmarks.soak.content import digest, page, pieces
 from benchmarks.soak.honest import Certificates
 from benchmarks.soak.ledger import Ledger
 from benchmarks.soak.report import percentile
 from benchmarks.soak.rules import MIB, Series
+from benchmarks.soak.sockets import Held
 
 SECONDS = 300
 
@@ -267,6 +270,19 @@ def test_certificates() -> None:
         assert not judge(old)
 
     inLoop(work)
+
+
+def test_sockets() -> None:
+    """
+    What a process has at a port is found by either way: where it listens, and whom it has a connection with.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as conn, listening.accept()[0]:
+            expected = {Held(True, 0), Held(False, conn.getsockname()[1])}
+            assert set(sockets.held(os.getpid(), [port])) == expected
+            assert set(sockets._listed(os.getpid(), [port])) == expected
+            assert sockets.held(os.getpid(), [port + 1]) == []
 
 
 def test_content() -> None:

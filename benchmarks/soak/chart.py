@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.report import OURS, PEER, PURE, REFERENCE
 
 from .judging import livesOf
+from .ledger import SLICE
 from .rules import MIB
 from .run import KILL, RENEWAL, ROLL
 
@@ -21,6 +22,8 @@ _MARKS = {
     KILL: ("#b3273a", ":", "killed (-9)"),
 }
 _QUIET = "#555555"
+# Slices are drawn at their middle.
+_HALF = SLICE / 2
 
 
 def draw(report: dict[str, Any], path: Path) -> None:
@@ -100,7 +103,7 @@ def _descriptors(place: Any, report: dict[str, Any]) -> None:
 def _latencies(place: Any, report: dict[str, Any]) -> None:
     place.set_title("Latencies, ms, of each 5 seconds", loc="left", fontsize=10.5, fontweight="bold")
     for name, colour, label in (("p99", PEER, "99 %"), ("p50", OURS, "median")):
-        _line(place, [(each["at"], each[name]) for each in report["slices"] if each[name]], colour, label)
+        _line(place, [(each["at"] + _HALF, each[name]) for each in report["slices"] if each[name]], colour, label)
     place.set_yscale("log")
     place.yaxis.set_major_formatter("{x:g}")
 
@@ -113,8 +116,8 @@ def _rates(place: Any, report: dict[str, Any]) -> None:
         ("hostile", PEER, "hostile clients refused"),
         ("vanished", PURE, "clients that vanish"),
     ):
-        _line(place, [(each["at"], each[name]) for each in slices], colour, label)
-    held = [(each["at"], each["held"]) for each in slices if each["held"]]
+        _line(place, [(each["at"] + _HALF, each[name]) for each in slices], colour, label)
+    held = [(each["at"] + _HALF, each["held"]) for each in slices if each["held"]]
     place.scatter(
         [at / 60 for at, _ in held],
         [value for _, value in held],

@@ -27,6 +27,8 @@ _UNTOLD = 10.0
 class Slice:
     """
     What was done in one.
+
+    @ivar late: by how many seconds the load itself was late, at most.
     """
 
     latencies: list[float] = field(default_factory=list)
@@ -35,6 +37,7 @@ class Slice:
     vanished: int = 0
     lost: int = 0
     held: int = 0
+    late: float = 0.0
 
 
 class Ledger:

@@ -8,15 +8,38 @@ import argparse
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from textwrap import wrap
 from typing import Any
 
 from benchmarks import command
 from benchmarks import report as pages
 from benchmarks.report import Row, aligned, piped
 
+from .judging import livesOf
 from .ledger import SLICE
 from .rules import MIB, Verdict
 from .run import Soak
+
+_PARTS = (("its first tenth", 0.0, 0.1), ("up to 30 %", 0.1, 0.3), ("up to 70 %", 0.3, 0.7), ("the rest", 0.7, 1.0))
+# A worker that has been started just now has imported nothing yet: how old it is when its memory says something, in
+# seconds.
+_YOUNG = 5.0
+
+_USED = """
+The least and the most of each part of the time. The memory of a worker and of the parent is resident memory; that of all
+is proportional: what processes share counts once. Descriptors are those of all workers. Between 30 % and 70 % of the time
+workers are replaced: then there are more of them, one that starts, and old ones until their last answer is given.
+Latencies are those of short requests, of each 5 seconds, as a client has them that shares the machine.
+"""
+_DONE = """
+Each answer to an honest client was compared, byte for byte. A request is held by a killed worker if its connection was
+open to it: the worker is stopped, its connections are listed, then it is killed. A client asks again if its request has
+crossed the end of a connection that was idle for longer than a worker that is replaced keeps it.
+"""
+_RULES = """
+The exit status is 1 if one is broken. None depends on the speed of the machine. Memory is compared after a warm-up: the
+lower quartile of the last third of a process' life with that of the first third.
+"""
 
 
 def percentile(values: Sequence[float], part: float) -> float | None:
@@ -61,6 +84,7 @@ def reportOf(
                 "vanished": each.vanished / SLICE,
                 "lost": each.lost,
                 "held": each.held,
+                "late": round(each.late, 3),
             }
             # The last one isn't whole.
             for number, each in sorted(ledger.slices.items())
@@ -88,40 +112,32 @@ def _cpu(samples: Sequence[dict[str, Any]]) -> float:
     return (total(last) - total(first)) / (last["at"] - first["at"])
 
 
-def _over(samples: Sequence[dict[str, Any]], begin: float, end: float) -> list[dict[str, Any]]:
-    length = samples[-1]["at"]
-    return [each for each in samples if begin * length <= each["at"] <= end * length]
-
-
 def _between(values: Sequence[float], form: str) -> str:
-    return f"{min(values):{form}} - {max(values):{form}}"
+    return f"{min(values):{form}} - {max(values):{form}}" if values else ""
 
 
 def growth(report: dict[str, Any]) -> list[Row]:
     """
     Return the table of what is used, over the time.
     """
-    rows: list[Row] = [
-        ("part of the time", "workers, MiB", "parent, MiB", "all, PSS, MiB", "descriptors", "p50, ms", "p99, ms")
-    ]
-    for name, begin, end in (
-        ("the first tenth", 0, 0.1),
-        ("up to 30 %", 0.1, 0.3),
-        ("up to 70 %", 0.3, 0.7),
-        ("the rest", 0.7, 1),
-    ):
-        taken = _over(report["samples"], begin, end)
-        length = report["seconds"]
-        slices = [each for each in report["slices"] if begin * length <= each["at"] < end * length and each["p50"]]
+    length = report["seconds"]
+    head = ("part of the time", "a worker, MiB", "the parent, MiB", "all, MiB", "descriptors", "median, ms", "99 %, ms")
+    rows: list[Row] = [head]
+    lives = livesOf(report["samples"]).values()
+    aged = [point for life in lives for point in life if point[0] - life[0][0] >= _YOUNG]
+    for name, begin, end in _PARTS:
+        within = range(int(begin * length), int(end * length))
+        taken = [each for each in report["samples"] if int(each["at"]) in within]
+        slices = [each for each in report["slices"] if int(each["at"]) in within and each["p50"] is not None]
         rows.append(
             (
                 name,
-                _between([worker["rss"] / MIB for each in taken for worker in each["workers"]], ".1f"),
+                _between([value / MIB for at, value in aged if int(at) in within], ".1f"),
                 _between([each["parent"]["rss"] / MIB for each in taken], ".1f"),
                 _between([_pss(each) / MIB for each in taken], ".1f"),
                 _between([sum(worker["descriptors"] for worker in each["workers"]) for each in taken], "d"),
-                _between([each["p50"] for each in slices], ".1f") if slices else "",
-                _between([each["p99"] for each in slices], ".0f") if slices else "",
+                _between([each["p50"] for each in slices], ".1f"),
+                _between([each["p99"] for each in slices], ".0f"),
             )
         )
     return rows
@@ -184,28 +200,27 @@ def page(report: dict[str, Any], chart: str | None) -> str:
     """
     Return the page.
     """
-    machine = f"{report['cpu']}, {report['system']}, {report['python']}, {report['date']}"
-    body = [lead(report), ""]
+    machine = f"{report['date']}, {report['cpu']}, {report['system']}, {report['python']}, {report['speed']}"
+    body = [*wrap(lead(report), 120), ""]
     if chart is not None:
-        body += [f"![what is used, and what is answered, over time]({chart})", ""]
-    body += ["## What was done", "", *piped(counts(report)), ""]
+        body += [f"![memory, descriptors, latencies and rates over time]({chart})", ""]
+    body += ["## What was used", "", _USED.strip(), "", *piped(growth(report)), ""]
     body += [
-        "## What was used",
+        "## What was done",
         "",
-        "The least and the most of each part of the time. Memory is resident memory of one",
+        _DONE.strip(),
+        "",
+        *piped(counts(report)),
+        "",
+        "## The rules",
+        "",
+        _RULES.strip(),
         "",
     ]
-    body += [*piped(growth(report)), "", "## The rules", ""]
-    body += [
-        *piped(
-            [
-                ("rule", "holds", "found"),
-                *(
-                    (each["rule"], "yes" if each["holds"] else "**no**", each["told"].replace("\n", " "))
-                    for each in report["verdicts"]
-                ),
-            ],
-            3,
-        )
-    ]
-    return pages.page("Soak", report, machine, body)
+    rows = [(each["rule"], "yes" if each["holds"] else "**no**", _inline(each["told"])) for each in report["verdicts"]]
+    body += piped([("rule", "holds", "found"), *rows], 3)
+    return pages.page("A soak", report, machine, body)
+
+
+def _inline(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())

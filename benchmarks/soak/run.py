@@ -30,6 +30,8 @@ RENEWAL, KILL, ROLL = "renewal", "kill -9", "roll"
 _DONE = (RENEWAL, KILL, ROLL, KILL, RENEWAL + " and " + KILL)
 # How long the server may take to close what its clients have left, in seconds.
 _CLOSED = 90.0
+# How often the load looks how late it is itself, in seconds.
+_FEELS = 0.1
 
 
 class Soak:
@@ -76,7 +78,7 @@ class Soak:
         self.ledger.slices.clear()
         cpu = time.process_time()
         self.traffic.start()
-        watching = asyncio.ensure_future(self._watch())
+        watching = asyncio.gather(self._watch(), self._feel())
         try:
             await self._disturb()
             await self._until(self._seconds)
@@ -90,6 +92,17 @@ class Soak:
         if self.traffic.errors:
             raise Failed("the load itself has failed: " + "".join(format_exception(self.traffic.errors[0])))
         await self._settle()
+
+    async def _feel(self) -> None:
+        """
+        Look how late the load itself is: what it takes for the server's latency may be its own.
+        """
+        now = asyncio.get_running_loop().time
+        while True:
+            before = now()
+            await asyncio.sleep(_FEELS)
+            current = self.ledger.current()
+            current.late = max(current.late, now() - before - _FEELS)
 
     async def _until(self, moment: float) -> None:
         await asyncio.sleep(max(0.0, moment - self.ledger.now()))

@@ -12,13 +12,15 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from benchmarks.candidates import ROOT, Failed, script
 from benchmarks.workers import freePort
+
+from .sockets import held
 
 # How long a start, a roll or an end may take, in seconds.
 PATIENCE = 120.0
@@ -28,7 +30,6 @@ LIMITS = ("head=5", "idle=20", "bodyGrace=5", "drain=25")
 
 _APPS = {"wasinet-http": "benchmarks.soak.app:handler", "wasinet-asgi": "benchmarks.soak.app:application"}
 COMMANDS = tuple(_APPS)
-_LISTENING = "0A"
 
 
 class Service:
@@ -180,23 +181,7 @@ class Service:
         return [self.pid, *map(int, children.split())]
 
     def _listens(self, pid: int) -> bool:
-        return any(state == _LISTENING for state, _ in self._sockets(pid))
-
-    def _sockets(self, pid: int) -> Iterator[tuple[str, int]]:
-        """
-        Yield the states of a process' sockets on our ports, and the peers' ports.
-        """
-        held = set()
-        with suppress(OSError):
-            for entry in os.scandir(f"/proc/{pid}/fd"):
-                with suppress(OSError):
-                    link = os.readlink(entry.path)
-                    if link.startswith("socket:["):
-                        held.add(link[8:-1])
-        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[9] in held and int(fields[1].rpartition(":")[2], 16) in self.ports:
-                yield fields[3], int(fields[2].rpartition(":")[2], 16)
+        return any(each.listens for each in held(pid, self.ports))
 
     async def freeze(self, pid: int) -> list[int]:
         """
@@ -208,8 +193,7 @@ class Service:
         stat = Path(f"/proc/{pid}/stat")
         while stat.read_text().rpartition(")")[2].split()[0] != "T":
             await asyncio.sleep(0.001)
-        # The kernel tells its table in parts, between which lines move and may be missed.
-        return [port for _ in range(3) for state, port in self._sockets(pid) if state != _LISTENING]
+        return [each.peer for each in held(pid, self.ports) if not each.listens]
 
 
 def kill(pid: int) -> None:
