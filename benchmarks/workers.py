@@ -62,10 +62,7 @@ _LAUNCH = (
 )
 
 
-def freePort() -> int:
-    """
-    Return a port of 127.0.0.1 that nobody has.
-    """
+def _freePort() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
@@ -183,8 +180,8 @@ def serving(
     @param slow: is one of its processes slow?
     @param shared: listening sockets of the same port, one for each of its processes.
     """
-    port = shared[0].getsockname()[1] if shared else freePort()
-    status = freePort()
+    port = shared[0].getsockname()[1] if shared else _freePort()
+    status = _freePort()
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     environment.pop("SLOW_WORKER", None)
     if slow:

@@ -137,7 +137,7 @@ class TestLives:
         """
         One that grows while it lives is found, after its warm-up.
         """
-        leaks = [sample(at, {1: 60, 2: 60 + at / 10}) for at in range(100)]
+        leaks = [sample(at, {1: 60, 2: 60 + at / 20}) for at in range(100)]
         assert self.broken(leaks) == []
         leaks = [sample(at, {1: 60, 2: 60 + at / 5}) for at in range(100)]
         assert self.broken(leaks) == ["the memory of worker process 2, over 99 s"]

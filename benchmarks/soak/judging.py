@@ -17,9 +17,12 @@ from .ledger import Ledger
 from .rules import Series, Verdict
 from .run import CALM, KILL, Soak
 
-# A worker's memory is looked at from this age on; those of the same age are compared from here to twice this, in parts
-# of the whole time.
+# A process' memory is looked at from this age on, in parts of the whole time.
 _AGED = 0.1
+# Workers of the same age are compared from this age to twice this, in parts of the whole time and at least so many
+# seconds: most are replaced when they are young.
+_SAME_AGE = 1 / 60
+_SAME_AGE_LEAST = 5.0
 _NAME = re.compile(r"[?&]id=([a-z]+-[0-9]+)(?:&|$)")
 _ERRORS = re.compile(r"Traceback \(most recent call last\)|Unhandled|#(?:error|critical)\]")
 
@@ -72,7 +75,9 @@ def memories(samples: Sequence[dict[str, Any]], seconds: float) -> Iterator[Verd
         if age > (CALM - 0.02) * seconds - 2:
             aged = [point for point in life if point[0] - life[0][0] > warm]
             found.append(rules.memory(f"the memory of worker process {number + 1}, over {age:.0f} s", aged))
-    found.append(rules.memory("the memory of workers of the same age", sameAge(lives, warm)))
+    found.append(
+        rules.memory("the memory of workers of the same age", sameAge(lives, max(_SAME_AGE_LEAST, _SAME_AGE * seconds)))
+    )
     yield from (each for each in found if each is not None)
 
 

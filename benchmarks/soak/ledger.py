@@ -20,7 +20,7 @@ SLICE = 5.0
 _TOLD = 100
 # For how long after the end of its connection a worker that was killed may not have told of a request: lines are sent
 # twice a second, and a process may be slow to run.
-_UNTOLD = 10.0
+_UNTOLD = 20.0
 
 
 @dataclass

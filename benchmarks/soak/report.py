@@ -26,10 +26,10 @@ _PARTS = (("its first tenth", 0.0, 0.1), ("up to 30 %", 0.1, 0.3), ("up to 70 %"
 _YOUNG = 5.0
 
 _USED = """
-The least and the most of each part of the time. The memory of a worker and of the parent is resident memory; that of all
-is proportional: what processes share counts once. Descriptors are those of all workers. Between 30 % and 70 % of the time
-workers are replaced: then there are more of them, one that starts, and old ones until their last answer is given.
-Latencies are those of short requests, of each 5 seconds, as a client has them that shares the machine.
+The least and the most of each part of the time. The memory of a worker and of the parent is resident memory. That of
+all is proportional: what processes share counts once. Descriptors are those of all workers. Between 30 % and 70 % of
+the time workers are replaced: then there are more of them, one that starts, and old ones until their last answer is
+given. Latencies are those of short requests, of each 5 seconds, as a client has them that shares the machine.
 """
 _DONE = """
 Each answer to an honest client was compared, byte for byte. A request is held by a killed worker if its connection was

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 MIB = 1024 * 1024
 
 # How much memory may grow by, from the first third of what is looked at to the last: so much of it, and so many bytes.
-SHARE = 0.05
-ALLOWANCE = 3 * MIB
+SHARE = 0.03
+ALLOWANCE = 2 * MIB
 # How many points each third must have, lest chance speaks.
 _LEAST = 3
 

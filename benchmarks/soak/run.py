@@ -27,7 +27,7 @@ WORKERS = 2
 CALM = 0.3
 # What is done to the server in between, in turn.
 RENEWAL, KILL, ROLL = "renewal", "kill -9", "roll"
-_DONE = (RENEWAL, KILL, ROLL, KILL, RENEWAL + " and " + KILL)
+_DONE = (RENEWAL, KILL, ROLL, RENEWAL + " and " + KILL, KILL)
 # How long the server may take to close what its clients have left, in seconds.
 _CLOSED = 90.0
 # How often the load looks how late it is itself, in seconds.
@@ -81,7 +81,10 @@ class Soak:
         watching = asyncio.gather(self._watch(), self._feel())
         try:
             await self._disturb()
-            await self._until(self._seconds)
+            # Workers are to grow old, however long that has taken.
+            await self._until(max(self._seconds, self.ledger.now() + CALM * self._seconds))
+            if watching.done():
+                watching.result()
             self.took = self.ledger.now()
             self.cpu = (time.process_time() - cpu) / self.took
         finally:
@@ -112,8 +115,9 @@ class Soak:
     async def _disturb(self) -> None:
         gap = max(8.0, min(30.0, self._seconds / 10))
         due = CALM * self._seconds
-        for what in cycle(_DONE):
-            if due > (1 - CALM) * self._seconds:
+        for number, what in enumerate(cycle(_DONE)):
+            # On a slow machine, too, each is done once.
+            if number >= len(set(_DONE)) and due > (1 - CALM) * self._seconds:
                 return
             await self._until(due)
             due = max(due + gap, self.ledger.now() + 2)

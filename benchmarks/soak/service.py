@@ -17,8 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from benchmarks.candidates import ROOT, Failed, script
-from benchmarks.workers import freePort
+from benchmarks.candidates import ROOT, Failed, freePort, script
 
 from .sockets import held
 

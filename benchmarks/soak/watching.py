@@ -5,6 +5,7 @@ What the server's processes use, as the kernel tells it.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,11 @@ def used(pid: int) -> dict[str, Any] | None:
 
 def descriptors(pid: int) -> list[str]:
     """
-    Return what a process has open.
+    Return what a process has open; nothing if it has ended.
     """
     found = []
-    for entry in os.scandir(f"/proc/{pid}/fd"):
-        try:
-            found.append(os.readlink(entry.path))
-        except OSError:
-            continue
+    with suppress(OSError):
+        for entry in os.scandir(f"/proc/{pid}/fd"):
+            with suppress(OSError):
+                found.append(os.readlink(entry.path))
     return sorted(found)

@@ -640,7 +640,9 @@ class CloseTests(WebSocketCase):
         (error,) = self.ended
         self.assertIsInstance(error, WebSocketClosed)
         (line,) = map(formatEvent, events)
-        self.assertRegex(line, "^the handler of the WebSocket with 192.0.2.1:[0-9]+ ended: the WebSocket is closed with code 1006")
+        self.assertRegex(
+            line, "^the handler of the WebSocket with 192.0.2.1:[0-9]+ ended: the WebSocket is closed with code 1006"
+        )
         self.assertEqual((self.server.webSockets, self.opened[0].closeCode), ({}, 1006))
 
     def test_abort(self) -> None:
