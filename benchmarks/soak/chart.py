@@ -17,9 +17,9 @@ from .run import KILL, RENEWAL, ROLL
 
 # How what is done to the server is marked.
 _MARKS = {
-    RENEWAL: ("#2e8b57", "-", "replaced, with a new certificate"),
-    ROLL: (REFERENCE, "-", "replaced"),
-    KILL: ("#b3273a", ":", "killed (-9)"),
+    RENEWAL: ("#2e8b57", "-", "workers are replaced, with a new certificate"),
+    ROLL: (REFERENCE, "-", "workers are replaced"),
+    KILL: ("#b3273a", ":", "a worker is killed (-9)"),
 }
 _QUIET = "#555555"
 # Slices are drawn at their middle.
@@ -36,6 +36,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.lines import Line2D
 
     # The same figures give the same file.
     matplotlib.rcParams["svg.hashsalt"] = "wasinet_twisted"
@@ -48,9 +49,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
         place.set_xlabel("minutes", fontsize=9, color=_QUIET)
     figure.legend(
         handles=[
-            pyplot.Line2D([], [], color=colour, linestyle=style, linewidth=1.3, label=f"a worker is {told}")
-            if name == KILL
-            else pyplot.Line2D([], [], color=colour, linestyle=style, linewidth=1.3, label=f"workers are {told}")
+            Line2D([], [], color=colour, linestyle=style, linewidth=1.3, label=told)
             for name, (colour, style, told) in _MARKS.items()
             if any(event["what"] == name for event in report["events"])
         ],
@@ -92,12 +91,27 @@ def _pss(sample: dict[str, Any]) -> float:
 
 
 def _descriptors(place: Any, report: dict[str, Any]) -> None:
-    place.set_title("Open descriptors and connections", loc="left", fontsize=10.5, fontweight="bold")
+    # Floods of connections come and go within seconds; what is left open lifts what there is at the least.
+    window = max(10.0, report["seconds"] / 40)
+    title = f"Open descriptors and connections, least of each {window:.0f} seconds"
+    place.set_title(title, loc="left", fontsize=10.5, fontweight="bold")
     samples = report["samples"]
     workers = [(each["at"], sum(worker["descriptors"] for worker in each["workers"])) for each in samples]
-    _line(place, workers, OURS, "descriptors of all workers")
-    _line(place, [(each["at"], each["open"]) for each in samples], PURE, "connections")
-    _line(place, [(each["at"], each["parent"]["descriptors"]) for each in samples], PEER, "descriptors of the parent")
+    _line(place, _least(workers, window), OURS, "descriptors of all workers")
+    _line(place, _least([(each["at"], each["open"]) for each in samples], window), PURE, "connections")
+    parent = [(each["at"], each["parent"]["descriptors"]) for each in samples]
+    _line(place, _least(parent, window), PEER, "descriptors of the parent")
+
+
+def _least(points: Sequence[tuple[float, float]], window: float) -> list[tuple[float, float]]:
+    """
+    Return the least value of each C{window} seconds, at its middle.
+    """
+    found: dict[int, float] = {}
+    for at, value in points:
+        number = int(at / window)
+        found[number] = min(value, found.get(number, value))
+    return [((number + 0.5) * window, value) for number, value in sorted(found.items())]
 
 
 def _latencies(place: Any, report: dict[str, Any]) -> None:

@@ -210,7 +210,7 @@ class Connection:
             if not length.isdecimal():
                 raise Wrong(f"an answer has {length!r} as its length")
             return await self._reader.readexactly(int(length))
-        taken = []
+        taken: list[bytes] = []
         while True:
             size = int((await self._reader.readuntil(b"\r\n"))[:-2], 16)
             data = await self._reader.readexactly(size + 2)
