@@ -123,7 +123,7 @@ class Sockets:
         return self._waits.answer(b, conn.read(_PIECE, None if data is None else _seconds(data)))
 
     def _write(self, a: float, b: float, data: Given) -> Value:
-        if data is None:
+        if data is None or isinstance(data, tuple):
             raise InvalidArgument("write() takes bytes or text, not nothing")
         written = self._handles.get(a, WasiTcpConn).write(data)
         if written.called:

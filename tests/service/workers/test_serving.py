@@ -217,6 +217,22 @@ def test_aSecondSignal(tmp_path: Path) -> None:
 
 
 @pytest.mark.reactorless
+@pytest.mark.parametrize("options", [(), ("--preload",)], ids=["plain", "preload"])
+def test_nobodyWaitsForAnEnd(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """
+    While the last requests are answered, a new connection is refused: no process of the service holds the listening
+    socket any more, in whose queue the connection would wait for nobody.
+    """
+    with serving(tmp_path, *options) as (process, port, _), Client(port) as client:
+        client.send(CLOSE[:-2])
+        process.process.send_signal(signal.SIGTERM)
+        waitUntil(lambda: not listening(port), "the end of listening")
+        client.send(CLOSE[-2:])
+        assert body(client.receiveAll()).startswith(b"one ")
+        assert process.wait() == -signal.SIGTERM
+
+
+@pytest.mark.reactorless
 def test_aSignalToAll(tmp_path: Path) -> None:
     """
     systemd sends SIGTERM to all processes of a service: what the parent does counts, --drain-delay too.

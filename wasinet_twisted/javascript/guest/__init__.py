@@ -14,7 +14,7 @@ from pathlib import Path
 from ...errors import NotSupported
 
 # The same bytes come of the same sources each time, on each machine.
-SHA256 = "cf0b3407c96962faf46456018e5bebcc1de626efdd17503b8431ce4ddf5dae9c"
+SHA256 = "3a5c4ad8b0d3c40da4f1c1601746db7af23b3e7e58aebc47f539f280a0800fa8"
 NAME = "qjs.wasm"
 # The terms of what it is made of, which go where the binary goes.
 LICENSE = "qjs.wasm.LICENSE"
