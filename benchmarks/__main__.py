@@ -29,7 +29,20 @@ from tempfile import TemporaryDirectory
 from textwrap import wrap
 from typing import Any
 
-from . import asgi, client, command, connections, download, http, parser, parserreport, serverreport, tcp, websocket
+from . import (
+    asgi,
+    client,
+    command,
+    connections,
+    download,
+    http,
+    javascript,
+    parser,
+    parserreport,
+    serverreport,
+    tcp,
+    websocket,
+)
 from .candidates import ROOT, Failed
 from .command import say
 from .report import rounds
@@ -61,7 +74,7 @@ class Part:
 def _rounds(benchmark: Any) -> dict[str, Any]:
     return {
         "unable": lambda arguments: benchmark.unable(benchmark.parse(arguments)),
-        "body": lambda report, picture: serverreport.body(report, benchmark.words, picture, 3),
+        "body": lambda report, picture: benchmark.body(report, picture, 3),
         "measured": lambda report: f"{serverreport.measured(report)}; {benchmark.words.load}: {report['load']}",
     }
 
@@ -91,6 +104,12 @@ PARTS = {
         "--rounds 5 --duration 2 --cases 64b-50 4k-50 --idle 1000",
         "--rounds 1 --duration 0.1 --cases 64b-50 --idle 50 --candidates ours ours-pure asgi uvicorn autobahn",
         **_rounds(websocket.WebSocketBenchmark()),
+    ),
+    "javascript": Part(
+        "JavaScript",
+        "--rounds 5 --duration 2",
+        "--rounds 1 --duration 0.1",
+        **_rounds(javascript.JavaScriptBenchmark()),
     ),
     "client": Part(
         "HTTP requests of a client",
@@ -174,7 +193,7 @@ def _versions(reports: dict[str, dict[str, Any]]) -> list[str]:
     Those of all candidates, each once.
     """
     found = {f"{name} {version}" for name, version in reports["parser"]["versions"].items()}
-    for name in ("tcp", "http", "asgi", "websocket", "client", "download", "connections"):
+    for name in ("tcp", "http", "asgi", "websocket", "javascript", "client", "download", "connections"):
         for candidate in reports[name]["candidates"].values():
             found.update(candidate["versions"].split(", "))
     return sorted(found, key=str.lower)

@@ -159,7 +159,10 @@ def script(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 
-def _freePort() -> int:
+def freePort() -> int:
+    """
+    Return a port of 127.0.0.1 that nobody has, and that no client is given meanwhile.
+    """
     while True:
         # Below the ports that Linux takes for outgoing connections: none of those may get it in the meantime, and no
         # connect() may meet itself there, as happens once in a while where nobody listens yet.
@@ -303,7 +306,7 @@ def serving(candidate: Candidate, core: int) -> Iterator[Server]:
     """
     Start a candidate on a core, and stop it in the end. It needn't listen yet.
     """
-    port = _freePort()
+    port = freePort()
     with tempfile.TemporaryFile() as output:
         with pinnedTo(core):
             pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}

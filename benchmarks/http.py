@@ -110,21 +110,22 @@ class HttpBenchmark(ServerBenchmark):
         """
         given = super().parse(arguments)
         if "--cases" not in arguments:
-            given.cases = [case for case in given.cases if not CASES[case].shape]
+            given.cases = [case for case in given.cases if not self.cases[case].shape]
         return given
 
     def connections(self, case: str) -> int:
         """
         How many there are in a case.
         """
-        return int(self.given.connections * CASES[case].factor)
+        return int(self.given.connections * self.cases[case].factor)
 
     def describe(self, case: str) -> dict[str, Any]:
         """
         What the report says of a case.
         """
-        deep = f" {CASES[case].depth} deep" if CASES[case].depth > 1 else ""
-        return {**super().describe(case), "title": CASES[case].title + deep, "depth": CASES[case].depth}
+        asked = self.cases[case]
+        deep = f" {asked.depth} deep" if asked.depth > 1 else ""
+        return {**super().describe(case), "title": asked.title + deep, "depth": asked.depth}
 
     def served(self, case: str, candidate: Candidate) -> Candidate:
         """

@@ -102,6 +102,26 @@ class ServerBenchmark(ABC):
         """
         return []
 
+    def table(self, report: dict[str, Any]) -> str:
+        """
+        The report for a terminal.
+        """
+        return serverreport.formatTable(report, self.words)
+
+    def page(self, report: dict[str, Any], picture: str | None) -> str:
+        """
+        The report as a page of its own.
+        """
+        return serverreport.formatMarkdown(report, self.words, picture)
+
+    def body(self, report: dict[str, Any], picture: str | None, level: int) -> list[str]:
+        """
+        The report as a part of a page.
+
+        @param level: that of its headings.
+        """
+        return serverreport.body(report, self.words, picture, level)
+
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """
         What the command was given.
@@ -191,11 +211,11 @@ class ServerBenchmark(ABC):
 
         def work() -> int:
             report = self.run(given, arguments)
-            print(serverreport.formatTable(report, self.words))
+            print(self.table(report))
             command.write(
                 given,
                 report,
-                lambda report, picture: serverreport.formatMarkdown(report, self.words, picture),
+                self.page,
                 lambda report, path: serverreport.plot(report, self.words, path),
             )
             return 0

@@ -29,6 +29,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.logger import capturedLogs, formatEvent
 from twisted.protocols.haproxy import proxyEndpoint
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
@@ -423,6 +424,9 @@ class SharedPortTests(SynchronousTestCase):
         self.assertIs(port._shouldShutdown, False)
 
     def test_adoptUnixPort(self) -> None:
+        self.assertTrue(hasattr(unix.Port, "_logConnectionLostMsg"), "Twisted moved Port._logConnectionLostMsg")
+
+    def test_theFileOfAnAdoptedUnixPort(self) -> None:
         """
         The file is neither removed nor opened to others, and the socket listens on.
         """
@@ -435,7 +439,9 @@ class SharedPortTests(SynchronousTestCase):
             self.addCleanup(reactor._poller.close)
             port = adoptUnixPort(None, reactor, listening.fileno(), Factory(), 7)
             self.assertEqual(port.getHost().name, str(path).encode())
-            port.connectionLost(Failure(ConnectionDone()))
+            with capturedLogs() as events:
+                port.connectionLost(Failure(ConnectionDone()))
+            self.assertEqual(formatEvent(events[0]), f"(UNIX Port {path} Closed)")
             self.assertEqual(path.stat().st_mode & 0o777, 0o600)
             client.connect(str(path))
             listening.accept()[0].close()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import json
 import os
 import re
 import subprocess
@@ -23,15 +24,17 @@ from tests.server.support import MemoryServerCase, get
 from tests.support import MemoryPeer, temporaryDirectory
 from wasinet_twisted.errors import RemoteProtocolError
 from wasinet_twisted.http import Buffer, WasiResponse
-from wasinet_twisted.net import ConnectionFactory, TlsServer, WasiTcpConn
+from wasinet_twisted.net import ConnectionFactory, TlsClient, TlsServer, WasiTcpConn
 from wasinet_twisted.net.server.proxyprotocol import ProxiedFactory
 from wasinet_twisted.net.stream.protocol import ConnectionProtocol
 from wasinet_twisted.server import Request
+from wasinet_twisted.service.jsonlog import jsonLine
+from wasinet_twisted.service.workers.messages import packed, unpacked
 from wasinet_twisted.testing import Link
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "threats.md"
-_NAMED = re.compile(r"`([a-z]+/test_\w+|test_\w+)((?:::\w+)+)`")
+_NAMED = re.compile(r"`((?:[a-z]+/)*test_\w+)((?:::\w+)+)`")
 
 
 def defined(path: Path) -> set[str]:
@@ -54,7 +57,7 @@ def test_eachNamedTestExists() -> None:
     """
     page = PAGE.read_text(encoding="utf-8")
     named = _NAMED.findall(page)
-    assert len(named) > 80
+    assert len(named) > 200
     tests: dict[str, set[str]] = {}
     for file, name in named:
         path = ROOT / "tests" / f"{file}.py"
@@ -64,7 +67,7 @@ def test_eachNamedTestExists() -> None:
     assert page.count("::") == sum(name.count("::") for _, name in named)
     attacks = page.partition("## Attacks\n")[2].partition("\n## ")[0]
     rows = [row for row in attacks.splitlines() if row.startswith("| ") and not row.startswith(("| attack", "| ---"))]
-    assert len(rows) > 50
+    assert len(rows) > 90
     for row in rows:
         assert row.count("|") == 4, row
         assert _NAMED.search(row.split("|")[3]), row
@@ -145,12 +148,20 @@ class LogTests(MemoryServerCase):
         self.assertClean(events)
 
     def assertClean(self, events: list[Any]) -> None:
+        """
+        As text, as the parent of workers has it, and as JSON.
+        """
         for event in events:
-            text = formatEventAsClassicLogText({**event, "log_failure": None}) or ""
-            self.assertNotIn("\x1b", text)
-            # What continues an entry is indented.
-            for line in text.splitlines()[1:]:
-                self.assertTrue(line.startswith("\t"), text)
+            sent = json.loads(json.dumps(packed(event)))
+            for each in ({**event, "log_failure": None}, unpacked(sent, "worker 1")):
+                text = formatEventAsClassicLogText(each) or ""
+                self.assertNotIn("\x1b", text)
+                # What continues an entry is indented.
+                for line in text.splitlines()[1:]:
+                    self.assertTrue(line.startswith("\t"), text)
+            line = jsonLine(event)
+            self.assertTrue(line.isascii() and line[:-1].isprintable(), line)
+            self.assertIn("message", json.loads(line))
             if "log_failure" in event:
                 # The last line of a traceback, which is indented as a whole.
                 self.assertTrue(event["log_failure"].getErrorMessage().isprintable())
@@ -172,10 +183,14 @@ def test_hashFlooding() -> None:
 
 class TlsTests(SynchronousTestCase):
     """
-    TLS 1.2 lets a client ask for handshakes again and again on one connection, each for less than it costs the server.
+    What a peer may ask of TLS that costs or weakens it.
     """
 
     def test_renegotiation(self) -> None:
+        """
+        TLS 1.2 lets a client ask for handshakes again and again on one connection, each for less than it costs the
+        server. OpenSSL 3 refuses them unless it is told otherwise.
+        """
         SSL = pytest.importorskip("OpenSSL.SSL")
         pem = Authority(temporaryDirectory(self)).issue("localhost")
         server = TlsServer(pem.read_bytes()).serverConnectionForTLS(SimpleNamespace())
@@ -197,6 +212,41 @@ class TlsTests(SynchronousTestCase):
             client.do_handshake()
         self.assertIn("no renegotiation", str(caught.exception))
         self.assertEqual(server.total_renegotiations(), 0)
+
+    def test_oldVersions(self) -> None:
+        """
+        TLS 1.1 is refused by a bound of ours, also where OpenSSL's security level would let it pass.
+        """
+        SSL = pytest.importorskip("OpenSSL.SSL")
+        authority = Authority(temporaryDirectory(self))
+        path = authority.issue("localhost")
+        for most, expected in (
+            (SSL.TLS1_1_VERSION, None),
+            (SSL.TLS1_2_VERSION, "TLSv1.2"),
+            (SSL.TLS1_3_VERSION, "TLSv1.3"),
+        ):
+            for settings in (TlsServer(path), TlsClient("localhost", caCertificates=authority.path)):
+                theirs = SSL.Context(SSL.TLS_METHOD)
+                theirs.use_certificate_chain_file(str(path))
+                theirs.use_privatekey_file(str(path))
+                theirs.set_min_proto_version(SSL.TLS1_VERSION)
+                theirs.set_max_proto_version(most)
+                for context in (theirs, settings._context):
+                    context.set_cipher_list(b"ALL:@SECLEVEL=0")
+                client = server = SSL.Connection(theirs, None)
+                if isinstance(settings, TlsServer):
+                    server = settings.serverConnectionForTLS(SimpleNamespace())
+                else:
+                    client = settings.clientConnectionForTLS(SimpleNamespace())
+                client.set_connect_state()
+                server.set_accept_state()
+                if expected is None:
+                    with self.assertRaises(SSL.Error) as caught:
+                        self.shake(client, server)
+                    self.assertIn("unsupported protocol", str(caught.exception))
+                else:
+                    self.shake(client, server)
+                    self.assertEqual(server.get_protocol_version_name(), expected)
 
     def carry(self, side: Any, other: Any) -> None:
         """

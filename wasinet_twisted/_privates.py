@@ -17,6 +17,7 @@ from __future__ import annotations
 import select
 from collections.abc import Callable, Sequence
 from inspect import signature
+from os import fsdecode
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import endpoints
@@ -28,12 +29,15 @@ from twisted.internet.endpoints import (
     UNIXServerEndpoint,
 )
 from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.logger import Logger
 
 from .errors import NotSupported
 
 if TYPE_CHECKING:
     from OpenSSL.SSL import Connection, Context
     from twisted.web.http_headers import Headers
+
+log = Logger()
 
 
 def unsentBytes(transport: Any) -> int | None:
@@ -239,8 +243,8 @@ def adoptUnixPort(kind: type[Any] | None, reactor: Any, descriptor: int, factory
     """
     Listen on a Unix socket that another process has opened, and leave its file alone.
 
-    C{unix.Port._fromListeningDescriptor} and C{_bindPath}, before 26.10 C{port}. The public C{adoptStreamPort} sets the
-    mode of the socket's file to 666, and removes the file at its end.
+    C{unix.Port._fromListeningDescriptor}, C{_logConnectionLostMsg} and C{_bindPath}, before 26.10 C{port}. The public
+    C{adoptStreamPort} sets the mode of the socket's file to 666, and removes the file at its end.
 
     @param kind: the class of C{reactor}'s ports; L{None}: Twisted's own.
     @raise NotSupported: this version of Twisted keeps the path elsewhere.
@@ -251,8 +255,10 @@ def adoptUnixPort(kind: type[Any] | None, reactor: Any, descriptor: int, factory
     names = [name for name in ("_bindPath", "port") if isinstance(getattr(listening, name, None), bytes)]
     if not names:
         raise NotSupported("a Unix socket can't be shared by processes with this version of Twisted: no unix.Port.port")
-    # As if it were an abstract one, which has no file.
-    setattr(listening, names[0], b"\0" + getattr(listening, names[0]))
+    # As if it were an abstract one, which has no file. Twisted would log its end with the NUL.
+    path = getattr(listening, names[0])
+    setattr(listening, names[0], b"\0" + path)
+    listening._logConnectionLostMsg = lambda: log.info("(UNIX Port {path} Closed)", path=fsdecode(path))
     listening.backlog = backlog
     leaveShared(listening)
     listening.startListening()

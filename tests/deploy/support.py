@@ -19,6 +19,9 @@ PAUSE = 0.002
 
 DEPLOY = ROOT / "deploy"
 
+# What a proxy has to take away.
+FORGED = {"X-Forwarded-For": "198.51.100.66"}
+
 # It names itself, the client, and what was asked; and keeps what it has been asked, even when it is killed.
 APP = """
 import os
@@ -125,7 +128,7 @@ def started(*servers: Server) -> Iterator[None]:
 class Load:
     """
     Clients that ask all the time, each from an address of its own: two of three keep their connection, the third makes
-    one for each request. Every second request is a POST.
+    one for each request. Every second request is a POST. Each claims to come from elsewhere.
 
     @ivar lost: the methods and paths of requests that got no answer, or one with an error, and what came instead.
     @ivar wrong: what answers should not have been.
@@ -173,7 +176,7 @@ class Load:
             if connection is None:
                 connection = HTTPConnection("127.0.0.1", self._port, PATIENCE, source_address=(address, 0))
             try:
-                connection.request(method, path, b"0123456789" if method == "POST" else None)
+                connection.request(method, path, b"0123456789" if method == "POST" else None, FORGED)
                 answer = connection.getresponse()
                 body = answer.read()
             except (OSError, HTTPException) as error:

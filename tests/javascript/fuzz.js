@@ -1,5 +1,5 @@
 // Asks the host for anything, by a generator of its own whose seed is known.
-import { host } from 'wasinet:bridge'
+import { ask, handle, host, promised, say } from 'wasinet:bridge'
 
 let state = SEED
 const random = n => (state = (state * 1103515245 + 12345) & 0x7fffffff, state >>> 8) % n
@@ -30,6 +30,16 @@ globalThis.fuzz = times => {
         const data = random(3) ? pick(random(2) ? texts : buffers) : anything()
         const given = [number, random(3) ? pick(numbers) : anything(), random(3) ? i + 1e6 * ++rounds : anything(), data]
         try {
+            const how = random(5)
+            if (random(4) === 0) given[1] = handle(given[1])
+            if (how === 0) say(anything())
+            else if (how < 3) host(...given, anything())
+            else {
+                const make = random(2) ? undefined : pick([anything(), () => { throw new Error('made') }, value => value.x, () => host(0)])
+                const asks = random(2) ? ask : promised
+                const result = asks(given[0], given[1], data, make, anything())
+                if (result instanceof Promise) result.catch(() => {})
+            }
             host(...given.slice(0, 1 + random(4)))
             counts.value++
         } catch (e) {

@@ -25,7 +25,7 @@ class Ran:
 
     def __init__(self, case: TestCase, source: str, reactor: Any = None, call: str = "", **settings: Any) -> None:
         self.clock: Any = reactor or Clock()
-        self.printed = ""
+        self._written: list[str] = []
         self.said: list[str] = []
         self.code: int | Failure | None = None
         folder = temporaryDirectory(case)
@@ -45,7 +45,7 @@ class Ran:
         done.addBoth(self._ended)
 
     def _print(self, text: str) -> None:
-        self.printed += text
+        self._written.append(text)
 
     def _ended(self, code: Any) -> None:
         self.code = code
@@ -63,6 +63,12 @@ class Ran:
                 break
             self.clock.advance(0)
         return self
+
+    @property
+    def printed(self) -> str:
+        # As the reactor's next turn would have it.
+        self.program._output.flush()
+        return "".join(self._written)
 
     @property
     def lines(self) -> list[str]:

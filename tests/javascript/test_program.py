@@ -419,9 +419,7 @@ class BoundTests(SynchronousTestCase):
         self.assertEqual([held.keep("a", gone.append), held.keep(b"b", gone.append)], [1, 2])
         self.assertRaises(LimitExceeded, held.keep, "c", gone.append)
         self.assertEqual(gone, ["c"])
-        held.drop(1)
-        held.drop(1)
-        held.drop(float("nan"))
+        held.dropEach([1, 1, float("nan")])
         self.assertEqual((gone, held.keep("d", gone.append), len(held)), (["c", "a"], 3, 2))
         self.assertEqual(held.get(3.0, str), "d")
         for number, kind in ((1, str), (2, str), (3.5, str), (float("nan"), str)):

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.testing import MemoryReactorClock
@@ -294,13 +295,14 @@ class GuestTests(SynchronousTestCase):
                 guest = Sandbox(self.host)
                 self.addCleanup(guest.close)
                 self.host.asked.clear()
-                self.assertEqual(guest._answerTo(1, 0, 0, kind, at, count), LEAVE)
+                call = SimpleNamespace(operation=1, a=0, b=0, kind=kind, data=at, size=count)
+                self.assertEqual(guest._answerTo(call), LEAVE)
                 self.assertEqual(self.host.asked, [])
                 error = self.assertRaises(GuestEnded, guest.jobs)
                 self.assertEqual(str(error), f"it named {count} bytes at {at}, where its memory has {size}")
         guest = Sandbox(self.host)
         self.addCleanup(guest.close)
-        guest._answerTo(1, 0, 0, BYTES, size - 1, 1)
+        guest._answerTo(SimpleNamespace(operation=1, a=0, b=0, kind=BYTES, data=size - 1, size=1))
         self.assertEqual(len(str(self.host.asked[-1][3])), len("b'0'") + 3)
         # What bigBox gives is no address of it either.
         guest._size = 1

@@ -459,7 +459,7 @@ async def test_buffer(start: Any) -> None:
             bad.headers[name] = value
             try { print(newStringFromUTF8(bad.encode())) } catch (e) { print(e instanceof Error) }
         }
-        for (const status of [99, 600, 'x', NaN, 1.5]) {
+        for (const status of [99, 600, 'x', NaN, 1.5, 0]) {
             const bad = new http.WasiResponse()
             bad.status = status
             try { print(newStringFromUTF8(bad.encode())) } catch (e) { print(e instanceof Error) }
@@ -478,7 +478,7 @@ async def test_buffer(start: Any) -> None:
         '404 Not Found Not Found {"Set-Cookie":["a=1","b=2"],"Location":"http://x/"} until close',
         *["TypeError"] * 4,
         '"GET / HTTP/1.0\\r\\nhost: b\\r\\nX: 1\\r\\nX: 2\\r\\n\\r\\n"',
-        *["true"] * 10,
+        *["true"] * 11,
     ]
 
 

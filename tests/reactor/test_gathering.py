@@ -294,3 +294,37 @@ def test_anEmptyWriteIsNone(world: World, kind: str) -> None:
     Empty(world, Recording, 1, kind)
     world.run()
     assert lost == []
+
+
+# Stock has each wait for the next turn.
+@pytest.mark.parametrize("world", ["ours"], indirect=True)
+def test_whoHasWrittenWaitsForNoSlowOnes(world: World) -> None:
+    """
+    What one connection writes is sent before the protocols of many others have each taken their time.
+    """
+    before: list[int] = []
+    taken = 0
+
+    class Slow(Peers):
+        def begin(self) -> None:
+            for protocol in self.protocols:
+                protocol.dataReceived = lambda data, protocol=protocol: self.takeTime(protocol)
+            # All in one turn.
+            for plain in self.sockets:
+                plain.send(b"x")
+
+        def takeTime(self, protocol: Any) -> None:
+            nonlocal taken
+            answered = [number for number in range(len(self.sockets)) if self.drain(number)]
+            before.append(len(answered))
+            protocol.transport.write(b"answer")
+            taken += 1
+            if taken == len(self.protocols):
+                world.reactor.stop()
+            # The reactor's clock moves in steps of up to 10 ms.
+            time.sleep(0.02)
+
+    Slow(world, Recording, 8)
+    world.run()
+    # Each sees the answer of the one before, but for the first.
+    assert before == [0] + [1] * 7

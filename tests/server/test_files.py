@@ -481,6 +481,7 @@ class DirectoryTests(FilesCase):
         response = self.ask("/")
         self.assertEqual(response.getHeader("Content-Type"), "text/html; charset=utf-8")
         self.assertIn("default-src 'none'", response.headers["Content-Security-Policy"])
+        self.assertEqual(response.headers["X-Content-Type-Options"], "nosniff")
         text = response.body.decode()
         self.assertNotIn("<script>", text)
         self.assertNotIn("slash", text)

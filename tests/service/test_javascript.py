@@ -181,4 +181,5 @@ def test_daemon(program: Path, tmp_path: Path) -> None:
     status, said = daemon.start(program.name)
     assert status == 1
     assert "Error: at once" in said
-    assert not daemon.pidFile.exists()
+    # The parent may tell of the failure before the child has tidied up.
+    waitUntil(lambda: not daemon.pidFile.exists(), "without a pid file")

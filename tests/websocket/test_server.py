@@ -15,6 +15,7 @@ from typing import Any
 from unittest.mock import patch
 
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs, formatEvent
 
 from tests.server.support import parse
 from tests.support import MemoryPeer
@@ -656,6 +657,29 @@ class CloseTests(WebSocketCase):
         self.failureResultOf(sent, WebSocketClosed)
         self.flushLoggedErrors()
         waits.callback(None)
+
+    def test_goneWhileHeldBack(self) -> None:
+        """
+        A peer may go while so many of its messages wait that nothing is read. That the next send() fails is no failure
+        of the handler's: the log has one line, which names the peer.
+        """
+        waits: Deferred[None] = Deferred()
+
+        async def handler(ws: WebSocket) -> None:
+            await waits
+            await self.echo(ws)
+
+        peer = self.open(handler, *[text("x")] * 40, limits=QUIET)
+        peer.reset()
+        with capturedLogs() as events:
+            waits.callback(None)
+        (error,) = self.ended
+        self.assertIsInstance(error, WebSocketClosed)
+        (line,) = map(formatEvent, events)
+        self.assertRegex(
+            line, "^the handler of the WebSocket with 192.0.2.1:[0-9]+ ended: the WebSocket is closed with code 1006"
+        )
+        self.assertEqual((self.server.webSockets, self.opened[0].closeCode), ({}, 1006))
 
     def test_abort(self) -> None:
         async def handler(ws: WebSocket) -> None:

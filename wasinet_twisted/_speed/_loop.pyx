@@ -13,6 +13,7 @@ from cpython.long cimport PyLong_CheckExact
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.math cimport ceil
 
+include "kernel.pxi"
 include "transportslots.pxi"
 
 import select
@@ -33,20 +34,6 @@ cdef extern from "Python.h":
     PyObject* PyLong_FromSsize_t(Py_ssize_t) except NULL
     long PyLong_AsLongAndOverflow(object, int*) except? -1
 
-cdef extern from "<sys/epoll.h>" nogil:
-    ctypedef union epoll_data_t:
-        int fd
-    cdef struct epoll_event:
-        unsigned int events
-        epoll_data_t data
-    int epoll_wait(int, epoll_event*, int, int)
-    unsigned int EPOLLIN
-
-cdef extern from "<sys/socket.h>" nogil:
-    ssize_t recv(int, void*, size_t, int)
-    ssize_t send(int, const void*, size_t, int)
-    int MSG_DONTWAIT
-
 cdef enum:
     # How many events are taken from epoll at once; more are there in the next turn.
     EVENTS = 512
@@ -63,6 +50,7 @@ cdef object slowSend = transports.Gathering.sendPlain
 cdef object slowRead = tcp.Connection.doRead
 
 cdef int TOGETHER = epoll._TOGETHER
+cdef double SOON = epoll._SOON
 cdef object append = deque.append
 cdef object popleft = deque.popleft
 cdef object Epoll = select.epoll
@@ -328,7 +316,7 @@ def doPoll(self, timeout):
     cdef epoll_event events[EVENTS]
     cdef int number, i, fd, wait, error
     cdef bint isRead
-    cdef double seconds
+    cdef double seconds, sent
     cdef list contexts
     cdef PyObject* found
     poller, selectables, dirty = self._poller, self._selectables, self.dirty
@@ -360,6 +348,7 @@ def doPoll(self, timeout):
             PyErr_CheckSignals()
             return
         PyErr_SetFromErrno(OSError)
+    sent = coarse()
     for i in range(number):
         fd = events[i].data.fd
         found = PyDict_GetItemWithError(selectables, fd)
@@ -383,8 +372,9 @@ def doPoll(self, timeout):
                 self._call(selectable, self._disconnectSelectable, selectable, why, isRead)
         else:
             log.callWithLogger(selectable, self._doReadOrWrite, selectable, fd, events[i].events)
-        if len(dirty) >= TOGETHER:
+        if len(dirty) and (len(dirty) >= TOGETHER or coarse() - sent >= SOON):
             sendAll(self, dirty)
+            sent = coarse()
     if len(dirty):
         sendAll(self, dirty)
 

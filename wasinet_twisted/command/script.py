@@ -90,8 +90,7 @@ def _write(text: str) -> None:
     if sys.stdout is None:
         return
     try:
-        # Half a character has no UTF-8.
-        sys.stdout.write(text.encode("utf-8", "replace").decode("utf-8"))
+        sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
         raise

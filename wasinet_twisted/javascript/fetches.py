@@ -5,7 +5,6 @@ Requests that scripts send: what C{js/httpclient.js} asks for.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -16,7 +15,7 @@ from ..client.urls import Origin
 from ..errors import InvalidArgument
 from .fields import arePairs, fieldsAsObject
 from .guestinterface import Given, Operation, Value
-from .handles import Handles, textOf, whole
+from .handles import Handles, whole, withBody
 from .pulling import Pull, orEnd
 from .settings import Network
 from .waits import Waits
@@ -43,11 +42,9 @@ class Fetches:
     All connections are made to where L{Network} lets them, also those that a redirect leads to.
     """
 
-    __slots__ = ("_handles", "_network", "_pool", "_reactor", "_takeBody", "_waits")
+    __slots__ = ("_handles", "_network", "_pool", "_reactor", "_waits")
 
-    def __init__(
-        self, reactor: Any, handles: Handles, waits: Waits, network: Network, takeBody: Callable[[], bytes]
-    ) -> None:
+    def __init__(self, reactor: Any, handles: Handles, waits: Waits, network: Network) -> None:
         """
         @param takeBody: gives the body of the next request.
         """
@@ -55,7 +52,6 @@ class Fetches:
         self._handles = handles
         self._waits = waits
         self._network = network
-        self._takeBody = takeBody
         self._pool: Pool | None = None
 
     def operations(self) -> dict[str, Operation]:
@@ -73,10 +69,11 @@ class Fetches:
     def _fetch(self, a: float, b: float, data: Given) -> Value:
         """
         @param a: milliseconds that all of it may take; negative: as the pool has it.
-        @param data: JSON of the URL, the method, the fields as pairs, and whether redirects are followed.
+        @param data: JSON of the URL, the method, the fields as pairs, and whether redirects are followed; and the
+            body.
         """
-        body = self._takeBody()
-        given = json.loads(textOf(data))
+        text, body = withBody(data)
+        given = json.loads(text)
         if not (isinstance(given, list) and len(given) == 4 and arePairs(given[2])):
             raise InvalidArgument("a fetch takes a URL, a method, fields as pairs, and whether redirects are followed")
         url, method, fields, follows = given

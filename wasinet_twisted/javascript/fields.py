@@ -11,9 +11,12 @@ def arePairs(given: object) -> bool:
     """
     Is it a list of pairs of text, as fields are given?
     """
-    return isinstance(given, list) and all(
-        isinstance(pair, list) and len(pair) == 2 and all(isinstance(each, str) for each in pair) for pair in given
-    )
+    if not isinstance(given, list):
+        return False
+    for pair in given:
+        if not (isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) and isinstance(pair[1], str)):
+            return False
+    return True
 
 
 def fieldsAsObject(fields: Iterable[tuple[str, str]]) -> dict[str, str | list[str]]:

@@ -22,9 +22,10 @@ class Sign(Enum):
 
 
 # None is undefined. Of a script, bytes come as an ArrayBuffer or a view of one; a script gets an ArrayBuffer, and an
-# exception as an Error with its message.
-Value = str | bytes | float | bool | Sign | BaseException | None
-Given = str | bytes | None
+# exception as an Error with its message. Two bytes are JSON of an array, and what becomes its last element.
+Value = str | bytes | tuple[bytes, bytes] | float | bool | Sign | BaseException | None
+# A text may have bytes with it.
+Given = str | bytes | tuple[str, bytes] | None
 # host(operation, a, b, data) of a script: an answer, or None for one that comes later, by settle().
 Operation = Callable[[float, float, Given], Value]
 
@@ -60,7 +61,7 @@ DEFAULT_GUEST_LIMITS = GuestLimits()
 
 class Host(Protocol):
     """
-    Whom the engine calls while a script runs. What it raises is thrown in the script, but for the last three, which
+    Whom the engine calls while a script runs. What it raises is thrown in the script, but for the last five, which
     raise nothing.
     """
 
@@ -106,6 +107,16 @@ class Host(Protocol):
         @param interrupted: it is the one of a turn that took too long.
         """
 
+    def printed(self, text: str) -> None:
+        """
+        The script has printed that, with its line ends. After each entry, or before, when there is much of it.
+        """
+
+    def dropped(self, numbers: list[float]) -> None:
+        """
+        The script refers to these handles no more. After each entry, or before, when there are many.
+        """
+
 
 class Guest(Protocol):
     """
@@ -135,6 +146,11 @@ class Guest(Protocol):
     def collect(self) -> bool:
         """
         Run the garbage collector.
+        """
+
+    def flush(self) -> None:
+        """
+        Tell the host what the script has printed so far, also while it runs.
         """
 
     def usage(self) -> int:

@@ -71,13 +71,14 @@ class Handles:
         """
         return [it for it, _ in self._held.values() if isinstance(it, kind)]
 
-    def drop(self, number: float) -> None:
+    def dropEach(self, numbers: list[float]) -> None:
         """
-        Let it go, if it is there.
+        Let those go that are there.
         """
-        held = self._held.pop(number, None)
-        if held is not None:
-            held[1](held[0])
+        for number in numbers:
+            held = self._held.pop(number, None)
+            if held is not None:
+                held[1](held[0])
 
     def dropAll(self) -> None:
         """
@@ -106,7 +107,19 @@ def bytesOf(data: Given) -> bytes:
     return data
 
 
+def withBody(data: Given) -> tuple[str, bytes]:
+    """
+    @return: a text, and the bytes that came with it.
+    @raise InvalidArgument: it is something else.
+    """
+    if not isinstance(data, tuple):
+        raise InvalidArgument(f"this operation takes text and bytes, not {_kindOf(data)}")
+    return data
+
+
 def _kindOf(data: Given) -> str:
+    if isinstance(data, tuple):
+        return "text and bytes"
     return "nothing" if data is None else "bytes" if isinstance(data, bytes) else "text"
 
 

@@ -5,7 +5,7 @@ L{ProgramHost}: what the guest is answered, by a table of operations.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import InvalidArgument
 from .guestinterface import Given, Operation, Value
@@ -20,12 +20,23 @@ class ProgramHost:
     ask operation 0 for their numbers.
     """
 
-    __slots__ = ("_modules", "_names", "_operations", "_rejections")
+    __slots__ = ("_modules", "_names", "_operations", "_rejections", "dropped", "printed")
 
-    def __init__(self, modules: Modules, rejections: Rejections, parts: Sequence[Mapping[str, Operation]]) -> None:
+    def __init__(
+        self,
+        modules: Modules,
+        rejections: Rejections,
+        parts: Sequence[Mapping[str, Operation]],
+        printed: Callable[[str], None],
+        dropped: Callable[[list[float]], None],
+    ) -> None:
         """
         @param parts: operations by name.
+        @param printed: called with what the script prints.
+        @param dropped: called with the handles that it has let go of.
         """
+        self.printed = printed
+        self.dropped = dropped
         self._modules = modules
         self._rejections = rejections
         named = {name: operation for part in parts for name, operation in part.items()}

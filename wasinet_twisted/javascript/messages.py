@@ -5,18 +5,19 @@ Messages of HTTP for scripts: what C{js/wasi_http.js} asks for.
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import NoReturn
 
 from ..errors import InvalidArgument, LimitExceeded
 from ..http import Buffer, Limits, WasiRequest, WasiResponse
 from ..http.outgoing import REASONS, encodeChunk, encodeEnd
 from .fields import arePairs, fieldsAsObject, inChunks
 from .guestinterface import Given, Operation, Sign, Value
-from .handles import Handles, bytesOf, textOf
+from .handles import Handles, bytesOf, textOf, whole, withBody
 
 # What a script asks parse for.
 _REQUEST, _RESPONSE, _NOTHING = 0, 1, 2
 # What is before a body in chunks, for a parser that is to see nothing else.
+_JSON = json.JSONEncoder(ensure_ascii=False).encode
 _CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -25,7 +26,7 @@ class Messages:
     Those of one program.
     """
 
-    __slots__ = ("_body", "_handles", "_held", "_limits", "_most", "_sizes")
+    __slots__ = ("_handles", "_held", "_limits", "_most", "_sizes")
 
     def __init__(self, handles: Handles, most: int) -> None:
         """
@@ -37,8 +38,6 @@ class Messages:
         self._limits = Limits(body=most, responseBody=most)
         self._held = 0
         self._sizes: dict[int, int] = {}
-        # Of the message that is encoded next.
-        self._body: bytes = b""
 
     def operations(self) -> dict[str, Operation]:
         """
@@ -48,7 +47,6 @@ class Messages:
             "parse": self._parse,
             "bufferSize": self._bufferSize,
             "clearBuffer": self._clearBuffer,
-            "body": self._takeBody,
             "encode": self._encode,
             "encodeHead": self._encodeHead,
             "encodeChunk": self._encodeChunk,
@@ -57,13 +55,6 @@ class Messages:
             "parseChunk": self._parseChunk,
             "statusCodes": self._statusCodes,
         }
-
-    def takeBody(self) -> bytes:
-        """
-        Take the body that the script has given for its next message.
-        """
-        body, self._body = self._body, b""
-        return body
 
     # Bytes in
 
@@ -95,11 +86,9 @@ class Messages:
                 self._measure(buffer)
         if message is None:
             return a or self._keep(buffer)
-        head: list[Any] = [*_startOf(message), message.version, fieldsAsObject(message.fields())]
-        if not a and len(buffer):
-            head.append(self._keep(buffer))
-        encoded = json.dumps(head, ensure_ascii=False).encode()
-        return b"".join((len(encoded).to_bytes(4, "big"), encoded, message.body))
+        fields = fieldsAsObject(message.fields())
+        rest = 0 if a or not len(buffer) else self._keep(buffer)
+        return _JSON([*_startOf(message), message.version, fields, _isChunked(fields), rest]).encode(), message.body
 
     def _bufferSize(self, a: float, b: float, data: Given) -> Value:
         return len(self._handles.get(a, Buffer))
@@ -151,7 +140,7 @@ class Messages:
         """
         @param a: 1: it is the last one.
         """
-        piece = b"" if data is None else data.encode("utf-8", "replace") if isinstance(data, str) else data
+        piece = b"" if data is None else data.encode("utf-8", "replace") if isinstance(data, str) else bytesOf(data)
         return encodeChunk(piece) + (encodeEnd() if a else b"")
 
     def _statusCodes(self, a: float, b: float, data: Given) -> Value:
@@ -180,23 +169,20 @@ class Messages:
 
     # Bytes out
 
-    def _takeBody(self, a: float, b: float, data: Given) -> Value:
-        self._body = data.encode("utf-8", "replace") if isinstance(data, str) else bytesOf(data)
-        return None
-
     def _encode(self, a: float, b: float, data: Given) -> Value:
         """
-        @param data: JSON of a method and a target or a status and a reason, of a version, and of the fields as pairs.
+        @param a: how many fields there are.
+        @param b: a response's status; 0: it is a request.
+        @param data: a request's method and target, or an empty text and a reason; the version; each field's name and
+            value: in lines. And the body.
         """
-        body = self.takeBody()
-        given = json.loads(textOf(data))
-        if not (isinstance(given, list) and len(given) == 4 and arePairs(given[3])):
-            raise InvalidArgument("a message is its first line's two parts, its version, and its fields as pairs")
-        first, second, version, fields = given
-        if isinstance(first, str):
+        text, body = withBody(data)
+        first, second, version, *parts = text.split("\n") if text.count("\n") == 2 + 2 * a else _wrongLines()
+        fields = list(zip(parts[::2], parts[1::2], strict=True)) if parts else ()
+        if b == 0:
             # The original sends none, which no parser of ours takes.
             return WasiRequest(first, second or "/", fields, body, version).encode()
-        return WasiResponse(first, fields, body, second, version).encode()
+        return WasiResponse(_status(b), fields, body, second, version).encode()
 
     def _encodeHead(self, a: float, b: float, data: Given) -> Value:
         """
@@ -207,6 +193,24 @@ class Messages:
             raise InvalidArgument("a head is a status, a reason, and the fields as pairs")
         status, reason, fields = given
         return WasiResponse(status, inChunks(fields), reason=reason).encodeHead()
+
+
+def _wrongLines() -> NoReturn:
+    raise InvalidArgument("a method, a target, a version, a reason and a field have no line feeds")
+
+
+def _status(given: float) -> int:
+    return whole("a status", given, 100, 999)
+
+
+def _isChunked(fields: dict[str, str | list[str]]) -> bool:
+    """
+    Was a message sent in chunks?
+    """
+    for name, value in fields.items():
+        if len(name) == 17 and name.lower() == "transfer-encoding":
+            return str(value).lower().endswith("chunked")
+    return False
 
 
 def _startOf(message: WasiRequest | WasiResponse) -> tuple[str | int, str]:

@@ -101,7 +101,7 @@ class Program:
         self._reactor = reactor = theReactor(reactor)
         self._settings = settings
         self.code = 0
-        self._output = Output(output, complain, lambda: self._entries.inside)
+        self._output = Output(output, complain, reactor, self.stop, lambda: self._entries.inside)
         self._rejections = Rejections()
         self._entries = Entries(reactor, self._entered, self._failed)
         self._handles = Handles()
@@ -109,9 +109,8 @@ class Program:
         self._timers = Timers(reactor, self._settle)
         most = settings.limits.memory
         self._sockets = Sockets(reactor, self._handles, self._waits, settings.network, most, self._blame)
-        own: dict[str, Operation] = {"startup": self._startup, "drop": self._drop, "exit": self._exit}
+        own: dict[str, Operation] = {"startup": self._startup, "exit": self._exit}
         messages = Messages(self._handles, most)
-        self._takeBody = messages.takeBody
         self._fetches: Late[Fetches] = Late(FETCHES, self._makeFetches)
         self._servers: Late[Servers] = Late(SERVERS, self._makeServers)
         operated = (self._output, self._timers, self._sockets, messages, self._fetches, self._servers)
@@ -120,8 +119,10 @@ class Program:
         self._ending: IDelayedCall | None = None
         self._over = False
         self.done: Deferred[int] = Deferred(self._cancelled)
-        self.guest = makeGuest(ProgramHost(Modules(path.parent), self._rejections, parts), settings.limits)
+        host = ProgramHost(Modules(path.parent), self._rejections, parts, self._output.printed, self._handles.dropEach)
+        self.guest = makeGuest(host, settings.limits)
         self._entries.goOnWith(self.guest.jobs)
+        self._output.source = self.guest.flush
         for name in (BRIDGE, GLOBALS):
             self._entries.enter(self.guest.evaluate, name, ourSource(name))
 
@@ -181,25 +182,19 @@ class Program:
     def _makeFetches(self) -> Fetches:
         from .fetches import Fetches
 
-        return Fetches(self._reactor, self._handles, self._waits, self._settings.network, self._takeBody)
+        return Fetches(self._reactor, self._handles, self._waits, self._settings.network)
 
     def _makeServers(self) -> Servers:
         from .servers import Servers
 
         complain = self._output.complain
-        return Servers(
-            self._reactor, self._handles, self._waits, self._settings, self._settle, self._takeBody, complain
-        )
+        return Servers(self._reactor, self._handles, self._waits, self._settings, self._settle, complain)
 
     # The operations that are no part's
 
     def _startup(self, a: float, b: float, data: Given) -> Value:
         settings = self._settings
         return json.dumps({"argv": ["wasinet", self._name, *settings.arguments], "env": dict(settings.environment)})
-
-    def _drop(self, a: float, b: float, data: Given) -> Value:
-        self._handles.drop(a)
-        return None
 
     def _exit(self, a: float, b: float, data: Given) -> Value:
         self.code = whole("an exit code", a, 0, 255)
@@ -214,13 +209,13 @@ class Program:
         self._entries.enter(self.guest.settle, number, value)
 
     def _entered(self, jobsLeft: bool) -> None:
-        self._output.flush()
         told = self._rejections.take(jobsLeft)
-        for text, _ in told:
-            self._output.complain(text)
-        told = [each for each in told if not self._rejections.isOfAClient(each[0])]
-        if told and not self._over:
-            self._judge(all(interrupted for _, interrupted in told))
+        if told:
+            for text, _ in told:
+                self._output.complain(text)
+            told = [each for each in told if not self._rejections.isOfAClient(each[0])]
+            if told and not self._over:
+                self._judge(all(interrupted for _, interrupted in told))
         if self._output.failure is not None:
             self.stop()
         self._look()

@@ -22,6 +22,7 @@ from .pulling import Pull
 
 # What the head of a request takes beside its bytes, in the script's memory and in ours.
 _OVERHEAD = 2048
+_JSON = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class Asked(Reply):
@@ -78,9 +79,9 @@ class Asked(Reply):
 
     # What the script is given
 
-    def packed(self) -> bytes:
+    def packed(self) -> tuple[bytes, bytes]:
         """
-        Return the head, and the body if it has come with it: the length of the head, the head as JSON, and the body.
+        Return the head as JSON, and the body if it has come with it.
         """
         request = self._request
         body = request._body
@@ -92,11 +93,11 @@ class Asked(Reply):
             body is not None,
             fieldsAsObject(request.headers.items()),
         ]
-        encoded = json.dumps(head, ensure_ascii=False).encode("utf-8", "replace")
+        encoded = _JSON(head).encode("utf-8", "replace")
         if body is not None:
             request._begun = True
             request._endOfBody()
-        return b"".join((len(encoded).to_bytes(4, "big"), encoded, body or b""))
+        return encoded, body or b""
 
     def nextPiece(self) -> Deferred[bytes | None]:
         """

@@ -14,9 +14,10 @@ from .guestinterface import DEFAULT_GUEST_LIMITS, Given, GuestLimits, Host, Sign
 from .wasm import RESERVE, TICK, Compiled, compiled, lastLine
 
 # guest.c has the same.
-UNDEFINED, NULL, NUMBER, STRING, BYTES, ERROR, TRUE, FALSE, LEAVE = range(9)
-_LOAD, _RESOLVE, _REJECTED, _HANDLED, _UNCAUGHT = -1, -2, -3, -4, -5
+UNDEFINED, NULL, NUMBER, STRING, BYTES, ERROR, TRUE, FALSE, LEAVE, PAIR = range(10)
+_LOAD, _RESOLVE, _REJECTED, _HANDLED, _UNCAUGHT, _PRINTED, _DROPPED = range(-1, -8, -1)
 _STAGE = 65536
+_TEXT, _DROPS = 16384, 1024
 
 # What the C API's functions are called by; the others only when the guest is set up.
 _ENTRIES = ("evaluate", "settle", "jobs", "bigBox", "collect")
@@ -46,6 +47,7 @@ class Sandbox:
         "_memory",
         "_result",
         "_size",
+        "_stage",
         "_store",
         "_textOf",
         "_ticks",
@@ -82,6 +84,8 @@ class Sandbox:
             self._size = self._memory.data_len(store)
             self._base: Any = self._ffi.cast("uint8_t *", shared.pointer(self._memory.data_ptr(store)))
             self._box: Any = self._ffi.cast("Box *", self._base + self._call("theBox"))
+            # What small values are written to.
+            self._stage: Any = self._ffi.buffer(self._box.data, _STAGE)
             refused = self._call("start", float(limits.memory), float(shared.scriptStack), float(limits.turn))
         except wasmtime.WasmtimeError as error:
             raise GuestEnded(f"the engine can't be started: {lastLine(str(error))}") from error
@@ -103,7 +107,7 @@ class Sandbox:
         def called(environment: Any, caller: Any, call: Any, count: int) -> Any:
             sandbox = me()
             assert sandbox is not None
-            call.operation = sandbox._answerTo(call.operation, call.a, call.b, call.kind, call.data, call.size)
+            call.operation = sandbox._answerTo(call)
             return ffi.NULL
 
         # It has to be there as long as the guest is.
@@ -147,6 +151,13 @@ class Sandbox:
         """
         return self._enter("collect")
 
+    def flush(self) -> None:
+        """
+        Tell the host what the script has printed so far.
+        """
+        if self._ended != _CLOSED and self._box.printed:
+            self._takePrinted()
+
     def usage(self) -> int:
         """
         Return how many bytes the script's objects take.
@@ -182,11 +193,37 @@ class Sandbox:
         arguments[0], arguments[2] = a, b
         lib.wasmtime_context_set_epoch_deadline(self._context, self._ticks)
         error = lib.wasmtime_func_call_unchecked(self._context, self._functions[name], arguments, 4, self._trap)
+        box = self._box
+        if box.printed or box.dropped:
+            self._takeLeft()
         if error or self._trap[0]:
             self._trapped(error)
         # It may have done what ends it.
-        self._check()
+        if self._ended is not None:
+            raise GuestEnded(self._ended)
         return bool(self._result[0])
+
+    def _takeLeft(self) -> None:
+        """
+        Tell the host what an entry has left: what the script has printed, and the handles that are gone.
+        """
+        box = self._box
+        if box.printed:
+            self._takePrinted()
+        if box.dropped:
+            self._tellDropped()
+
+    def _takePrinted(self) -> None:
+        box = self._box
+        data = self._ffi.buffer(box.text, min(box.printed, _TEXT))[:]
+        box.printed = 0
+        self._host.printed(_printable(data))
+
+    def _tellDropped(self) -> None:
+        box = self._box
+        numbers = self._ffi.unpack(box.handles, min(box.dropped, _DROPS))
+        box.dropped = 0
+        self._host.dropped(numbers)
 
     def _trapped(self, error: Any) -> None:
         """
@@ -210,6 +247,9 @@ class Sandbox:
             assert isinstance(value, bytes)
             self._putBytes(value)
             return BYTES
+        if kind is int or kind is float:
+            self._box.number = value
+            return NUMBER
         if kind is bool:
             return TRUE if value else FALSE
         if kind is str:
@@ -219,6 +259,12 @@ class Sandbox:
         if isinstance(value, BaseException):
             self._putBytes(self._host.messageOf(value).encode("utf-8", "replace"))
             return ERROR
+        if kind is tuple:
+            assert isinstance(value, tuple)
+            text, data = value
+            self._putBytes(b"%b\0%b" % (text, data))
+            self._box.number = len(text)
+            return PAIR
         if isinstance(value, Sign):
             return LEAVE if value is Sign.LEAVE else NULL
         self._box.number = value
@@ -229,7 +275,7 @@ class Sandbox:
         if size > _STAGE:
             self._putBig(data, size)
         else:
-            self._ffi.memmove(self._box.data, data, size)
+            self._stage[:size] = data
         self._box.size = size
 
     def _putBig(self, data: bytes, size: int) -> None:
@@ -261,18 +307,26 @@ class Sandbox:
 
     # Out of the guest
 
-    def _answerTo(self, operation: int, a: float, b: float, kind: int, at: int, size: int) -> int:
+    def _bytesAt(self, at: int, size: int) -> bytes:
+        if at + size > self._size:
+            self._checkInside(at, size)
+        return self._ffi.buffer(self._base + at, size)[:]  # type: ignore[no-any-return]
+
+    def _answerTo(self, call: Any) -> int:
         try:
             data: Given = None
-            if at + size > self._size:
-                self._checkInside(at, size)
-            if kind == STRING:
-                data = str(self._ffi.buffer(self._base + at, size), "utf-8", "surrogatepass")
-            elif kind == BYTES:
-                data = self._ffi.buffer(self._base + at, size)[:]
+            kind = call.kind
+            if kind != UNDEFINED:
+                data = self._bytesAt(call.data, call.size)
+                if kind != BYTES:
+                    data = str(data, "utf-8", "surrogatepass")
+                    if kind == PAIR:
+                        data = (data, self._bytesAt(call.more, call.moreSize))
+            operation = call.operation
             if operation >= 0:
-                return self._put(self._host.call(operation, a, b, data))
-            return self._put(self._tell(operation, a, data if isinstance(data, str) else ""))
+                answer = self._host.call(operation, call.a, call.b, data)
+                return UNDEFINED if answer is None else self._put(answer)
+            return self._put(self._tell(operation, call.a, data if isinstance(data, str) else ""))
         except Exception as error:
             # Nothing of ours may go into the guest's calls but an answer.
             if self._ended is not None:
@@ -296,7 +350,21 @@ class Sandbox:
             host.handled(a)
         elif operation == _UNCAUGHT:
             host.uncaught(text, bool(a))
+        elif operation == _PRINTED:
+            host.printed(_printable(text.encode("utf-8", "surrogatepass")))
+        elif operation == _DROPPED:
+            self._tellDropped()
         return None
+
+
+def _printable(data: bytes) -> str:
+    """
+    Return a text of the guest's; what has no UTF-8 in it, half a character, becomes U+FFFD.
+    """
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "surrogatepass").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 _CLOSED = "the program has ended"

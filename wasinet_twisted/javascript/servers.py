@@ -27,7 +27,7 @@ from ..server import HttpServer, Request, serve
 from ..server.limits import DEFAULT_SERVER_LIMITS
 from .fields import arePairs, withoutChunked
 from .guestinterface import Given, Operation, Sign, Value
-from .handles import Handles, bytesOf, textOf, whole
+from .handles import Handles, bytesOf, textOf, whole, withBody
 from .pulling import orEnd
 from .replies import Asked
 from .settings import Settings
@@ -75,7 +75,6 @@ class Servers:
         "_reactor",
         "_serving",
         "_settle",
-        "_takeBody",
         "_unsent",
         "_waits",
     )
@@ -87,12 +86,10 @@ class Servers:
         waits: Waits,
         settings: Settings,
         settle: Settle,
-        takeBody: Callable[[], bytes],
         complain: Callable[[str], object],
     ) -> None:
         """
         @param settle: pushes a request to the script.
-        @param takeBody: gives the body of the next answer.
         @param complain: is told of handlers that have failed.
         """
         self._reactor = reactor
@@ -101,7 +98,6 @@ class Servers:
         self._network = settings.network
         self._serving = settings.serving
         self._settle = settle
-        self._takeBody = takeBody
         self._complain = complain
         self._most = settings.limits.memory
         # A body that nobody reads yet waits with its client.
@@ -290,12 +286,12 @@ class Servers:
 
     # Answers. Each gives true or, while the client doesn't take it, None; and null if there is no client any more.
 
-    def _response(self, data: Given) -> tuple[WasiResponse, bool]:
+    def _response(self, text: str) -> tuple[WasiResponse, bool]:
         """
-        @param data: JSON of a status, a reason or null, and the fields as pairs.
+        @param text: JSON of a status, a reason or null, and the fields as pairs.
         @return: the response without a body, and whether its length is given.
         """
-        given = json.loads(textOf(data))
+        given = json.loads(text)
         if not (isinstance(given, list) and len(given) == 3 and arePairs(given[2])):
             raise InvalidArgument("an answer is a status, a reason, and the fields as pairs")
         status, reason, fields = given
@@ -303,10 +299,11 @@ class Servers:
         return WasiResponse(status, fields, reason=reason), any(each[0].lower() == "content-length" for each in fields)
 
     def _respond(self, a: float, b: float, data: Given) -> Value:
-        body = self._takeBody()
+        text, body = withBody(data)
         asked = self._handles.get(a, Asked)
-        response, hasLength = self._response(data)
+        response, hasLength = self._response(text)
         if not asked.isOpen():
+            asked.over()
             return Sign.NULL
         withoutBody = asked.isForHead() and not (body or hasLength) and mayCarryBody(response.status)
         if len(body) <= _LARGE and not withoutBody:
@@ -326,9 +323,9 @@ class Servers:
         return sent
 
     def _begin(self, a: float, b: float, data: Given) -> Value:
-        body = self._takeBody()
+        text, body = withBody(data)
         asked = self._handles.get(a, Asked)
-        response, _ = self._response(data)
+        response, _ = self._response(text)
         return self._sent(asked, len(body), b, lambda: asked.begin(response, body))
 
     def _data(self, a: float, b: float, data: Given) -> Value:

@@ -186,7 +186,7 @@ class Sockets:
         )
 
     def _write(self, a: float, b: float, data: Given) -> Value:
-        if data is None:
+        if data is None or isinstance(data, tuple):
             raise InvalidArgument("write() takes bytes or text, not nothing")
         conn = self._handles.get(a, WasiTcpConn)
         blame = self._blamed(conn)

@@ -37,10 +37,14 @@ _MOST_SCRIPT_STACK = 1600 << 10
 _PAGE = 64 << 10
 
 _DECLARATIONS = """
-typedef struct { double number; uint32_t size; uint32_t unused; uint8_t data[65536]; } Box;
+typedef struct {
+    double number; uint32_t size, printed, dropped, unused; uint8_t data[65536]; uint8_t text[16384];
+    double handles[1024];
+} Box;
 typedef struct {
     int32_t operation; int32_t pad[3]; double a; double pad2; double b; double pad3; int32_t kind; int32_t pad4[3];
-    uint32_t data; int32_t pad5[3]; uint32_t size; int32_t pad6[3];
+    uint32_t data; int32_t pad5[3]; uint32_t size; int32_t pad6[3]; uint32_t more; int32_t pad7[3];
+    uint32_t moreSize; int32_t pad8[3];
 } HostCall;
 void *wasmtime_func_call_unchecked(void *context, const void *function, void *arguments, size_t count, void **trap);
 void wasmtime_context_set_epoch_deadline(void *context, uint64_t ticks);
@@ -117,7 +121,7 @@ class Compiled:
         self.engine = wasmtime.Engine(config)
         self.module = wasmtime.Module(self.engine, binary)
         i32, f64 = wasmtime.ValType.i32, wasmtime.ValType.f64
-        self._type = wasmtime.FuncType([i32(), f64(), f64(), i32(), i32(), i32()], [i32()])
+        self._type = wasmtime.FuncType([i32(), f64(), f64(), i32(), i32(), i32(), i32(), i32()], [i32()])
         threading.Thread(target=self._tick, name="wasinet javascript clock", daemon=True).start()
 
     def pointer(self, given: Any) -> Any:

@@ -228,6 +228,11 @@ class HttpServer(ConnectionFactory):
         return sum(not (each.closing or each.connection.isBetween()) for each in connections)
 
     def _tick(self) -> None:
+        # The reactor calls this before it reads. When a handler has held it up, or the system has, a request may have
+        # arrived within its deadline and not be read yet: that comes first.
+        self._ticking = self.reactor.callLater(0, self._look)
+
+    def _look(self) -> None:
         self._ticking = self.reactor.callLater(TICK, self._tick)
         self.dateLine = dateLine(time.time())
         now = self.reactor.seconds()

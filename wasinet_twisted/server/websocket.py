@@ -106,11 +106,18 @@ def handlerEnded(
         tunnel.taskFailed("the handler", error)
     elif error is None:
         session.close(1000, "")
-    elif isinstance(error, ConnectionClosed) and session.code is not None:
-        # It let pass what it had been told, that the WebSocket is closed: that is nobody's failure.
-        log.info("the handler of {session} ended: {error}", session=session, error=error)
+    elif isinstance(error, ConnectionClosed) and (session.code is not None or tunnel.lost or tunnel.closing):
+        # The handler does not catch the exception that its WebSocket raised: that is nobody's failure.
+        log.info("the handler of the WebSocket with {peer} ended: {error}", peer=tunnel.peerName(), error=error)
+        if session.code is None:
+            # A send() has learned of it first, and nobody receives.
+            session.abort()
     else:
-        log.failure("the handler of {session} failed", failure=Failure(withAsyncioHint(error)), session=session)
+        log.failure(
+            "the handler of the WebSocket with {peer} failed",
+            failure=Failure(withAsyncioHint(error)),
+            peer=tunnel.peerName(),
+        )
         session.close(1011, "")
 
 

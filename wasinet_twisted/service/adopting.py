@@ -41,7 +41,10 @@ async def _never(conn: WasiTcpConn) -> None:
 
 class AdoptingReactor:
     """
-    A reactor that listens on a socket that is there already, whatever it is asked to listen on.
+    A reactor that listens on a socket that is there already, whatever it is asked to listen on, once.
+
+    It takes a copy of the descriptor, and closes the one that it was given: as long as one is open anywhere, the kernel
+    accepts connections for it.
     """
 
     def __init__(self, reactor: Any, descriptor: int) -> None:
@@ -60,9 +63,16 @@ class AdoptingReactor:
         return self._listen(factory, backlog)
 
     def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: Any) -> Any:
-        return self._listen(factory, BACKLOG)
+        # The endpoint closes what it was given itself.
+        return self._listen(factory, BACKLOG, closes=fileDescriptor != self._descriptor)
 
-    def _listen(self, factory: Any, backlog: int) -> Any:
+    def _listen(self, factory: Any, backlog: int, *, closes: bool = True) -> Any:
+        port = self._adopt(factory, backlog)
+        if closes:
+            os.close(self._descriptor)
+        return port
+
+    def _adopt(self, factory: Any, backlog: int) -> Any:
         with socket.socket(fileno=os.dup(self._descriptor)) as opened:
             family = opened.family
         if family != socket.AF_UNIX:

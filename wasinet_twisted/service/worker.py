@@ -42,8 +42,6 @@ def serve(order: Order) -> None:
     _leaveSignals()
     if order.template:
         order = _forked(order)
-    if order.core is not None:
-        os.sched_setaffinity(0, {order.core})
     channel = Channel(order.channel)
 
     @provider(ILogObserver)
@@ -52,13 +50,14 @@ def serve(order: Order) -> None:
 
     globalLogBeginner.beginLoggingTo([observe])
     try:
+        _stayOn(order.core)
         _run(order, channel)
     except SystemExit:
         channel.flush()
         raise
     except BaseException as error:
         # Nobody would see it elsewhere.
-        channel.send("failed", reasonOf(error)[0])
+        channel.send("failed", str(error) if isinstance(error, AppFailed) else reasonOf(error)[0])
         channel.flush()
         raise SystemExit(1) from None
 
@@ -88,6 +87,15 @@ def _options(order: Order, worker: Worker | None = None, launch: WorkerLaunch | 
     options.worker, options.launch = worker, launch
     options.parseOptions(order.arguments)
     return options
+
+
+def _stayOn(core: int | None) -> None:
+    try:
+        if core is not None:
+            os.sched_setaffinity(0, {core})
+    except OSError as error:
+        # Such as a sandbox of systemd's that has no calls of @resources.
+        raise AppFailed(f"--pin: the process can't stay on the processor core {core}: {error.strerror}") from error
 
 
 def _leaveSignals() -> None:

@@ -37,6 +37,9 @@ async def handler(request):
     return WasiResponse(200, {}, VERSION + b" %d" % os.getpid())
 """
 
+# Between an answer and the next request of a client, in seconds.
+PAUSE = 0.002
+
 CLOSE = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 KEEP = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -145,6 +148,8 @@ class Load:
                 assert head.startswith(b"HTTP/1.1 200"), head
                 with self._lock:
                     self.answers[body] += 1
+                # New workers start meanwhile, on the same cores.
+                time.sleep(PAUSE)
                 if b"onnection: close" in head:
                     connection.close()
                     connection = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +24,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.service.test_httpoptions import parse
 from tests.support import temporaryDirectory
 from wasinet_twisted.server.statistics import Statistics
-from wasinet_twisted.service import command
+from wasinet_twisted.service import command, worker
+from wasinet_twisted.service.app import AppFailed
 from wasinet_twisted.service.echo import Options as EchoOptions
 from wasinet_twisted.service.jsonlog import jsonLine
 from wasinet_twisted.service.workers import rolling
@@ -40,6 +42,7 @@ from wasinet_twisted.service.workers.messages import (
 )
 from wasinet_twisted.service.workers.options import MOST, drawn, processors
 from wasinet_twisted.service.workers.order import VARIABLE, Order, ordered
+from wasinet_twisted.service.workers.preloading import Template
 from wasinet_twisted.service.workers.rolling import AGAIN, READY, Rolling, numberOf
 from wasinet_twisted.service.workers.totals import Totals
 
@@ -114,6 +117,23 @@ class OrderTests(SynchronousTestCase):
         self.assertEqual(environment, {"PYTHONPATH": "/mine", "A": "b"})
         self.assertEqual(sys.path, ["/c", ""])
         self.assertIsNone(ordered())
+
+    def test_pinned(self) -> None:
+        """
+        A sandbox may forbid it, which is said.
+        """
+        kept: list[object] = []
+        self.patch(os, "sched_setaffinity", lambda pid, cores: kept.append((pid, cores)))
+        worker._stayOn(None)
+        worker._stayOn(3)
+        self.assertEqual(kept, [(0, {3})])
+
+        def forbidden(*_: object) -> None:
+            raise PermissionError(1, "Operation not permitted")
+
+        self.patch(os, "sched_setaffinity", forbidden)
+        error = self.assertRaises(AppFailed, worker._stayOn, 3)
+        self.assertEqual(str(error), "--pin: the process can't stay on the processor core 3: Operation not permitted")
 
     def test_noWorker(self) -> None:
         self.assertNotIn(VARIABLE, os.environ)
@@ -260,6 +280,22 @@ class ChannelTests(SynchronousTestCase):
         messages += decoder.decode(self.ours.recv(1 << 20))
         self.assertEqual(messages[:-1], [("event", text)] * (sent - 1) + [("worn", 5)])
         self.assertEqual(messages[-1][1]["text"], "messages lost: 1")
+        self.assertIsInstance(unpacked(messages[-1][1], "worker 1")["log_time"], float)
+
+    def test_aHandlerThatLogsALot(self) -> None:
+        """
+        While the reactor does nothing, the parent is sent what it takes.
+        """
+        self.listen()
+        decoder, count = Decoder(), 0
+        self.ours.setblocking(False)
+        for _ in range(100):
+            self.channel.send("event", "x" * 50_000)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    count += len(list(decoder.decode(self.ours.recv(1 << 20))))
+        self.assertGreater(count, 90)
+        self.assertEqual(self.channel._lost, 0)
 
     def test_beforeTheReactorRuns(self) -> None:
         """
@@ -290,8 +326,12 @@ class ChannelTests(SynchronousTestCase):
     def test_lastWords(self) -> None:
         self.channel.send("failed", "why")
         self.channel._waiting += encoded("failed", "again")
+        # What has been lost is said even if there was no time to before.
+        self.channel._lost = 7
         self.channel.flush()
-        self.assertEqual(list(Decoder().decode(self.ours.recv(1000))), [("failed", "why"), ("failed", "again")])
+        *messages, (kind, lost) = Decoder().decode(self.ours.recv(1000))
+        self.assertEqual(messages, [("failed", "why"), ("failed", "again")])
+        self.assertEqual((kind, lost["text"]), ("event", "messages lost: 7"))
         self.ours.close()
         self.channel.flush()
 
@@ -497,6 +537,20 @@ class ChildTests(SynchronousTestCase):
         self.assertEqual(self.crew.told_, ["ended: it has ended with SIGKILL"])
         self.assertEqual(len(self.process.ends), 1)
 
+    def test_nobodyTellsOfItsEnd(self) -> None:
+        """
+        A template that was stopped doesn't: what was killed has ended, and this is not told twice.
+        """
+        self.close()
+        self.child.signalProcess("KILL")
+        self.reactor.advance(2.9)
+        self.assertEqual(self.process.ends, [])
+        self.reactor.advance(0.1)
+        self.child.processEnded(Failure(ProcessTerminated(signal=9)))
+        self.assertEqual(self.crew.told_, ["ended: it has ended with SIGKILL"])
+        self.assertEqual(len(self.process.ends), 1)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
     def test_beforeItIsReady(self) -> None:
         self.child.signalProcess("TERM")
         self.assertEqual((self.transport.value(), self.process.signals), (b"", ["TERM"]))
@@ -541,6 +595,57 @@ class ChildTests(SynchronousTestCase):
             self.lines.dataReceived(cut)
         self.close()
         self.assertEqual(self.crew.lines, [b"one\n", b"two\n", b"three\n"])
+
+
+class TemplateTests(SynchronousTestCase):
+    """
+    A worker that the template has not forked yet.
+    """
+
+    def setUp(self) -> None:
+        self.reactor = Clock()
+        self.crew = FakeCrew()
+        self.process = FakeProcess()
+        self.ended: list[Template] = []
+        ours, theirs = socket.socketpair()
+        self.addCleanup(theirs.close)
+        self.template = Template(ours, self.ended.append)
+        self.template.makeConnection(self.process)
+        self.template.received("ready", None)
+        self.child = Child(1, FakeProcess(), self.crew, self.reactor)  # type: ignore[arg-type]
+        self.template.fork(self.child, Order("wasinet-http", [], "", {}), theirs, theirs)
+
+    def end(self) -> None:
+        self.template.processEnded(Failure(ProcessTerminated(signal=9)))
+        self.reactor.advance(0)
+        self.assertEqual(self.ended, [self.template])
+
+    def test_itMustEnd(self) -> None:
+        """
+        A template that is stuck, or stopped, does not keep the service from ending.
+        """
+        self.child.signalProcess("TERM")
+        self.assertEqual(self.process.signals, [])
+        self.child.signalProcess("KILL")
+        self.reactor.advance(3)
+        self.assertEqual(self.crew.told_, ["ended: it has ended with SIGKILL"])
+        self.assertRaises(ProcessExitedAlready, self.child.signalProcess, "KILL")
+        self.end()
+        self.assertEqual(len(self.crew.told_), 1)
+
+    def test_itIsForkedAfterAll(self) -> None:
+        """
+        It is sent what was meant for it.
+        """
+        sent: list[object] = []
+        self.patch(os, "kill", lambda *what: sent.append(what))
+        self.child.signalProcess("TERM")
+        self.template.received("forked", [1, 4711])
+        self.assertEqual(sent, [(4711, signal.SIGTERM)])
+        self.template.received("exited", [4711, signal.SIGTERM])
+        self.assertEqual(self.ended, [self.template])
+        self.ended.clear()
+        self.end()
 
 
 class TotalsTests(SynchronousTestCase):

@@ -14,7 +14,7 @@ from pathlib import Path
 from ...errors import NotSupported
 
 # The same bytes come of the same sources each time, on each machine.
-SHA256 = "ce2a94ac6e2bb57cee8ef2dd60c819ee12a6d645396df25f21bf40589ef84ecd"
+SHA256 = "b01bf683ca1afcc4812057b6315b2f9d78cf2ae07771c6e058aa86439ad62fe2"
 NAME = "qjs.wasm"
 # The terms of what it is made of, which go where the binary goes.
 LICENSE = "qjs.wasm.LICENSE"

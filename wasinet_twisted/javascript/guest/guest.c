@@ -10,19 +10,33 @@
 
 #define EXPORT(name) __attribute__((export_name(#name))) name
 __attribute__((import_module("host"), import_name("call"))) extern int32_t
-hostCall(int32_t operation, double a, double b, int32_t kind, const uint8_t *data, uint32_t size);
+hostCall(int32_t operation, double a, double b, int32_t kind, const uint8_t *data, uint32_t size,
+         const uint8_t *more, uint32_t moreSize);
 
-/* What a value is, as guestinterface.py and sandbox.py have it. LEAVE: the script is to end here. */
-enum { UNDEFINED, NONE, NUMBER, STRING, BYTES, ERROR, TRUE, FALSE, LEAVE };
+/* What a value is, as guestinterface.py and sandbox.py have it. LEAVE: the script is to end here. PAIR: a text and bytes. */
+enum { UNDEFINED, NONE, NUMBER, STRING, BYTES, ERROR, TRUE, FALSE, LEAVE, PAIR };
 /* What the guest itself asks for; a script's operations begin at 0. */
-enum { OP_LOAD = -1, OP_RESOLVE = -2, OP_REJECTED = -3, OP_HANDLED = -4, OP_UNCAUGHT = -5 };
+enum { OP_LOAD = -1, OP_RESOLVE = -2, OP_REJECTED = -3, OP_HANDLED = -4, OP_UNCAUGHT = -5,
+       OP_PRINTED = -6, OP_DROPPED = -7 };
 
 #define STAGE 65536
 /* Seconds for which jobs run, before the host has its turn. */
 #define SLICE 0.01
 
-/* What the host answers or hands in: small values here, bigger ones in a buffer of their own. */
-static struct { double number; uint32_t size; uint32_t unused; uint8_t data[STAGE]; } box;
+/* How many bytes of printed lines are gathered. */
+#define TEXT 16384
+/* How many handles may be dropped before the host is told. */
+#define DROPS 1024
+
+/* What the host answers or hands in: small values here, bigger ones in a buffer of their own. And what the host takes
+   after each entry, also after one that a trap has ended: what the script has printed, and which handles are gone. */
+static struct {
+    double number;
+    uint32_t size, printed, dropped, unused;
+    uint8_t data[STAGE];
+    uint8_t text[TEXT];
+    double handles[DROPS];
+} box;
 static uint8_t *big;
 
 static JSRuntime *runtime;
@@ -119,6 +133,23 @@ static void emptyBigBox(void)
     big = NULL;
 }
 
+/* A message of the host's: JSON of an array, as long as the box's number says, a NUL, and bytes, which become the array's
+   last element. */
+static JSValue parsedPair(const char *data)
+{
+    size_t size = (size_t)box.number;
+    JSValue head = JS_ParseJSON(ctx, data, size, "<host>");
+    if (JS_IsException(head)) return head;
+    int64_t length;
+    JSValue bytes = JS_NewArrayBufferCopy(ctx, (const uint8_t *)data + size + 1, box.size - size - 1);
+    if (JS_IsException(bytes) || JS_GetLength(ctx, head, &length) ||
+        JS_DefinePropertyValueUint32(ctx, head, (uint32_t)length, bytes, JS_PROP_C_W_E) < 0) {
+        JS_FreeValue(ctx, head);
+        return JS_EXCEPTION;
+    }
+    return head;
+}
+
 /* The value that the host has put into the box. */
 static JSValue taken(int32_t kind)
 {
@@ -129,6 +160,7 @@ static JSValue taken(int32_t kind)
     case NUMBER: value = JS_NewNumber(ctx, box.number); break;
     case STRING: value = JS_NewStringLen(ctx, (const char *)data, box.size); break;
     case BYTES: value = JS_NewArrayBufferCopy(ctx, data, box.size); break;
+    case PAIR: value = parsedPair((const char *)data); break;
     case TRUE: value = JS_TRUE; break;
     case FALSE: value = JS_FALSE; break;
     case ERROR:
@@ -183,32 +215,225 @@ static uint8_t *bytesOf(JSContext *c, JSValueConst given, size_t *size, JSValue 
     return data;
 }
 
-/* host(operation, a, b, data): what a script can ask for. */
+/* Handles: what the host has for the script, by number. When an object of this class goes, the host is told. */
+static JSClassID handleClass;
+
+static void tellDropped(void)
+{
+    if (box.dropped) hostCall(OP_DROPPED, 0, 0, UNDEFINED, NULL, 0, NULL, 0);
+    box.dropped = 0;
+}
+
+static void handleGone(JSRuntime *rt, JSValueConst handle)
+{
+    double *number = JS_GetOpaque(handle, handleClass);
+    if (!number) return;
+    if (box.dropped == DROPS) tellDropped();
+    box.handles[box.dropped++] = *number;
+    js_free_rt(rt, number);
+}
+
+static const JSClassDef handleDefinition = { "Handle", .finalizer = handleGone };
+
+/* handle(number) */
+static JSValue newHandle(JSContext *c, JSValueConst this, int argc, JSValueConst *argv)
+{
+    double number, *kept;
+    if (JS_ToFloat64(c, &number, argv[0])) return JS_EXCEPTION;
+    JSValue handle = JS_NewObjectClass(c, handleClass);
+    if (JS_IsException(handle)) return handle;
+    if (!(kept = js_malloc(c, sizeof *kept))) {
+        JS_FreeValue(c, handle);
+        return JS_EXCEPTION;
+    }
+    *kept = number;
+    JS_SetOpaque(handle, kept);
+    return handle;
+}
+
+static int toNumber(JSContext *c, double *number, JSValueConst given)
+{
+    double *kept = JS_GetOpaque(given, handleClass);
+    if (!kept) return JS_ToFloat64(c, number, given);
+    *number = *kept;
+    return 0;
+}
+
+/* Ask the host. FAILED: there is an exception. */
+enum { FAILED = -1 };
+
+static int32_t call(JSContext *c, int32_t operation, double a, double b, JSValueConst data, JSValueConst more)
+{
+    int32_t kind;
+    size_t size, moreSize;
+    JSValue holder;
+    /* What the script has let go of is gone before it asks for more. */
+    if (box.dropped) tellDropped();
+    if (JS_IsUndefined(data)) return hostCall(operation, a, b, UNDEFINED, NULL, 0, NULL, 0);
+    if (!JS_IsString(data)) {
+        uint8_t *bytes = bytesOf(c, data, &size, &holder);
+        if (!bytes) return FAILED;
+        kind = hostCall(operation, a, b, BYTES, bytes, size, NULL, 0);
+        JS_FreeValue(c, holder);
+        return kind;
+    }
+    const char *text = JS_ToCStringLen(c, &size, data), *second = NULL;
+    if (!text) return FAILED;
+    if (JS_IsUndefined(more)) {
+        kind = hostCall(operation, a, b, STRING, (const uint8_t *)text, size, NULL, 0);
+    } else if (JS_IsString(more)) {
+        second = JS_ToCStringLen(c, &moreSize, more);
+        kind = second ? hostCall(operation, a, b, PAIR, (const uint8_t *)text, size, (const uint8_t *)second, moreSize)
+                      : FAILED;
+        if (second) JS_FreeCString(c, second);
+    } else {
+        uint8_t *bytes = bytesOf(c, more, &moreSize, &holder);
+        kind = bytes ? hostCall(operation, a, b, PAIR, (const uint8_t *)text, size, bytes, moreSize) : FAILED;
+        if (bytes) JS_FreeValue(c, holder);
+    }
+    JS_FreeCString(c, text);
+    return kind;
+}
+
+/* host(operation, a, b, data, more): what a script can ask for. a may be a handle; beside a text there may be more, which
+   is bytes or a text, too. */
 static JSValue host(JSContext *c, JSValueConst this, int argc, JSValueConst *argv)
 {
     int32_t operation = 0;
     double a = 0, b = 0;
     if (argc > 0 && JS_ToInt32(c, &operation, argv[0])) return JS_EXCEPTION;
-    if (argc > 1 && JS_ToFloat64(c, &a, argv[1])) return JS_EXCEPTION;
+    if (argc > 1 && toNumber(c, &a, argv[1])) return JS_EXCEPTION;
     if (argc > 2 && JS_ToFloat64(c, &b, argv[2])) return JS_EXCEPTION;
     if (operation < 0) return JS_ThrowRangeError(c, "there is no operation %d", operation);
-    int32_t kind;
-    size_t size;
-    if (argc < 4 || JS_IsUndefined(argv[3])) {
-        kind = hostCall(operation, a, b, UNDEFINED, NULL, 0);
-    } else if (JS_IsString(argv[3])) {
-        const char *text = JS_ToCStringLen(c, &size, argv[3]);
-        if (!text) return JS_EXCEPTION;
-        kind = hostCall(operation, a, b, STRING, (const uint8_t *)text, size);
-        JS_FreeCString(c, text);
-    } else {
-        JSValue holder;
-        uint8_t *data = bytesOf(c, argv[3], &size, &holder);
-        if (!data) return JS_EXCEPTION;
-        kind = hostCall(operation, a, b, BYTES, data, size);
-        JS_FreeValue(c, holder);
+    int32_t kind = call(c, operation, a, b, argc > 3 ? argv[3] : JS_UNDEFINED, argc > 4 ? argv[4] : JS_UNDEFINED);
+    return kind == FAILED ? JS_EXCEPTION : thrown(c, kind);
+}
+
+/* Promises that the host settles, by number, from 1 on; the script's own numbers begin at WAITS. As long as one isn't
+   settled, the handle that was asked stays. next: of those that are free, the one after this; -1: it isn't free. */
+#define WAITS (1 << 20)
+struct wait { JSValue resolve, reject, asked, make; int32_t next; };
+static struct wait *waits;
+static int32_t waitCount, firstFree;
+
+static int32_t takeWait(JSContext *c)
+{
+    if (!firstFree) {
+        int32_t more = waitCount ? 2 * waitCount : 64;
+        struct wait *grown = more <= WAITS ? js_realloc(c, waits, more * sizeof *waits) : NULL;
+        if (!grown) {
+            if (!JS_HasException(c)) JS_ThrowOutOfMemory(c);
+            return 0;
+        }
+        waits = grown;
+        for (int32_t at = more - 1; at >= waitCount; at--) {
+            /* 0 is nobody's number. */
+            if (!at) break;
+            waits[at].next = firstFree;
+            firstFree = at;
+        }
+        waitCount = more;
     }
-    return thrown(c, kind);
+    int32_t number = firstFree;
+    firstFree = waits[number].next;
+    waits[number].next = -1;
+    waits[number].resolve = waits[number].reject = waits[number].asked = waits[number].make = JS_UNDEFINED;
+    return number;
+}
+
+/* What is freed here may run a finalizer, which asks for nothing. */
+static void freeWait(JSContext *c, int32_t number)
+{
+    struct wait it = waits[number];
+    waits[number].next = firstFree;
+    firstFree = number;
+    JS_FreeValue(c, it.resolve);
+    JS_FreeValue(c, it.reject);
+    JS_FreeValue(c, it.asked);
+    JS_FreeValue(c, it.make);
+}
+
+/* What make() makes of a value, which is freed. */
+static JSValue made(JSContext *c, JSValueConst make, JSValue value)
+{
+    if (JS_IsUndefined(make) || JS_IsException(value)) return value;
+    JSValue result = JS_Call(c, make, JS_UNDEFINED, 1, &value);
+    JS_FreeValue(c, value);
+    return result;
+}
+
+/* Reject with the exception, or resolve with the value, which is freed. */
+static void settleWith(JSContext *c, JSValueConst resolve, JSValueConst reject, JSValue value)
+{
+    bool failed = JS_IsException(value);
+    if (failed) value = JS_GetException(c);
+    JS_FreeValue(c, JS_Call(c, failed ? reject : resolve, JS_UNDEFINED, 1, &value));
+    JS_FreeValue(c, value);
+}
+
+/* ask(operation, a, data, make, more): what the host gives now, or a promise. promised() gives a promise always. What comes goes
+   through make(), if there is one. */
+static JSValue ask(JSContext *c, JSValueConst this, int argc, JSValueConst *argv, int always)
+{
+    int32_t operation = 0;
+    double a = 0;
+    JSValue functions[2], promise, value = JS_EXCEPTION;
+    JSValueConst make = argc > 3 ? argv[3] : JS_UNDEFINED;
+    if (JS_ToInt32(c, &operation, argv[0]) || toNumber(c, &a, argv[1])) return JS_EXCEPTION;
+    if (operation < 0) return JS_ThrowRangeError(c, "there is no operation %d", operation);
+    int32_t number = takeWait(c);
+    if (!number) return JS_EXCEPTION;
+    int32_t kind = call(c, operation, a, number, argc > 2 ? argv[2] : JS_UNDEFINED, argc > 4 ? argv[4] : JS_UNDEFINED);
+    if (kind == UNDEFINED) {
+        promise = JS_NewPromiseCapability(c, functions);
+        /* If there is no memory for it, the number isn't free all the same until the host has settled it. */
+        if (JS_IsException(promise)) return promise;
+        struct wait *it = &waits[number];
+        it->resolve = functions[0];
+        it->reject = functions[1];
+        it->asked = JS_DupValue(c, argv[1]);
+        it->make = JS_DupValue(c, make);
+        return promise;
+    }
+    freeWait(c, number);
+    if (kind != FAILED) value = made(c, make, thrown(c, kind));
+    if (!always || leaving) return value;
+    /* Without this, the exception would be in the way of what makes the promise. */
+    JSValue error = JS_IsException(value) ? JS_GetException(c) : JS_UNDEFINED;
+    promise = JS_NewPromiseCapability(c, functions);
+    if (JS_IsException(promise)) {
+        JS_FreeValue(c, value);
+        JS_FreeValue(c, error);
+        return promise;
+    }
+    settleWith(c, functions[0], functions[1], JS_IsException(value) ? JS_Throw(c, error) : value);
+    JS_FreeValue(c, functions[0]);
+    JS_FreeValue(c, functions[1]);
+    return promise;
+}
+
+/* print a line */
+static void tellPrinted(void)
+{
+    if (box.printed) hostCall(OP_PRINTED, 0, 0, STRING, box.text, box.printed, NULL, 0);
+    box.printed = 0;
+}
+
+static JSValue say(JSContext *c, JSValueConst this, int argc, JSValueConst *argv)
+{
+    size_t size;
+    const char *text = JS_ToCStringLen(c, &size, argv[0]);
+    if (!text) return JS_EXCEPTION;
+    if (size >= TEXT - box.printed) tellPrinted();
+    if (size >= TEXT) {
+        hostCall(OP_PRINTED, 0, 0, STRING, (const uint8_t *)text, size, NULL, 0);
+    } else {
+        memcpy(box.text + box.printed, text, size);
+        box.printed += size;
+    }
+    box.text[box.printed++] = '\n';
+    JS_FreeCString(c, text);
+    return JS_UNDEFINED;
 }
 
 /* hook(function): what settle() calls. */
@@ -318,9 +543,9 @@ static void describe(int32_t operation, double a, JSValueConst error)
         memcpy(whole, text, size);
         whole[size] = '\n';
         if (stack) memcpy(whole + size + 1, stack, more);
-        hostCall(operation, a, 0, STRING, (const uint8_t *)whole, size + 1 + (stack ? more : 0));
+        hostCall(operation, a, 0, STRING, (const uint8_t *)whole, size + 1 + (stack ? more : 0), NULL, 0);
     } else {
-        hostCall(operation, a, 0, STRING, (const uint8_t *)none, sizeof none - 1);
+        hostCall(operation, a, 0, STRING, (const uint8_t *)none, sizeof none - 1, NULL, 0);
     }
     free(whole);
     JS_FreeCString(ctx, stack);
@@ -339,14 +564,14 @@ static void rejection(JSContext *c, JSValueConst promise, JSValueConst reason, b
         collectSoon = true;
         return;
     }
-    if (handled) hostCall(OP_HANDLED, which, 0, UNDEFINED, NULL, 0);
+    if (handled) hostCall(OP_HANDLED, which, 0, UNDEFINED, NULL, 0, NULL, 0);
     else describe(OP_REJECTED, which, reason);
 }
 
 /* What the host answers to a question of the guest's own, as C's string: the host decides what import finds. */
 static char *asked(JSContext *c, int32_t operation, double a, const char *data, size_t size)
 {
-    int32_t kind = hostCall(operation, a, 0, STRING, (const uint8_t *)data, size);
+    int32_t kind = hostCall(operation, a, 0, STRING, (const uint8_t *)data, size, NULL, 0);
     if (kind != STRING) {
         JSValue error = taken(kind == ERROR ? ERROR : UNDEFINED);
         if (JS_IsException(error)) return NULL;
@@ -455,6 +680,12 @@ int32_t EXPORT(start)(double memory, double stack, double turnSeconds)
     JSValue global = JS_GetGlobalObject(ctx);
     JS_SetPropertyStr(ctx, global, "__host", JS_NewCFunction(ctx, host, "host", 4));
     JS_SetPropertyStr(ctx, global, "__hook", JS_NewCFunction(ctx, setHook, "hook", 1));
+    JS_NewClassID(runtime, &handleClass);
+    if (JS_NewClass(runtime, handleClass, &handleDefinition)) return -1;
+    JS_SetPropertyStr(ctx, global, "__ask", JS_NewCFunctionMagic(ctx, ask, "ask", 4, JS_CFUNC_generic_magic, false));
+    JS_SetPropertyStr(ctx, global, "__promised", JS_NewCFunctionMagic(ctx, ask, "promised", 4, JS_CFUNC_generic_magic, true));
+    JS_SetPropertyStr(ctx, global, "__handle", JS_NewCFunction(ctx, newHandle, "handle", 1));
+    JS_SetPropertyStr(ctx, global, "__say", JS_NewCFunction(ctx, say, "say", 1));
     JS_SetPropertyStr(ctx, global, "__toUTF8", JS_NewCFunction(ctx, toUTF8, "toUTF8", 1));
     JS_SetPropertyStr(ctx, global, "newStringFromUTF8", JS_NewCFunction(ctx, fromUTF8, "newStringFromUTF8", 1));
     boundJSON(global);
@@ -477,19 +708,31 @@ int32_t EXPORT(evaluate)(uint32_t size, int32_t module)
     return drain();
 }
 
-/* Hand a value to the hook, and run the jobs that come of it. */
+/* Hand a value to the promise of that number, or else to the hook, and run the jobs that come of it. */
 int32_t EXPORT(settle)(int32_t number, int32_t kind)
 {
     begin();
-    JSValue arguments[3] = { JS_NewInt32(ctx, number), kind == ERROR ? JS_TRUE : JS_FALSE, taken(kind) };
-    if (JS_IsException(arguments[2])) {
-        /* The memory is full: that is what the script is told. */
-        arguments[1] = JS_TRUE;
-        arguments[2] = JS_GetException(ctx);
+    JSValue value = taken(kind);
+    if (kind == ERROR && !JS_IsException(value)) value = JS_Throw(ctx, value);
+    if (number > 0 && number < waitCount && waits[number].next < 0) {
+        JSValue make = JS_DupValue(ctx, waits[number].make);
+        JSValue resolve = JS_DupValue(ctx, waits[number].resolve), reject = JS_DupValue(ctx, waits[number].reject);
+        freeWait(ctx, number);
+        value = made(ctx, make, value);
+        if (JS_IsUndefined(resolve)) JS_FreeValue(ctx, JS_IsException(value) ? JS_GetException(ctx) : value);
+        else settleWith(ctx, resolve, reject, value);
+        JS_FreeValue(ctx, make);
+        JS_FreeValue(ctx, resolve);
+        JS_FreeValue(ctx, reject);
+        return drain();
     }
-    JSValue value = JS_Call(ctx, hook, JS_UNDEFINED, 3, arguments);
-    if (JS_IsException(value)) uncaught();
-    JS_FreeValue(ctx, value);
+    /* If the memory is full, that is what the script is told. */
+    bool failed = JS_IsException(value);
+    JSValue arguments[3] = { JS_NewInt32(ctx, number), failed ? JS_TRUE : JS_FALSE,
+                             failed ? JS_GetException(ctx) : value };
+    JSValue done = JS_Call(ctx, hook, JS_UNDEFINED, 3, arguments);
+    if (JS_IsException(done)) uncaught();
+    JS_FreeValue(ctx, done);
     JS_FreeValue(ctx, arguments[2]);
     return drain();
 }

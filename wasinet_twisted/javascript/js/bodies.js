@@ -55,15 +55,18 @@ class Body extends Emitter {
         if (this.#taken) throw new TypeError('the body has been read, or is being read')
         this.#taken = true
     }
-    async arrayBuffer() {
+    // The body if it has come with its head, else a promise of it.
+    #all() {
         this.#take()
         const whole = this.#whole
         this.#whole = undefined
         return whole ?? this.pullAll()
     }
+    async arrayBuffer() { return this.#all() }
     async bytes() { return new Uint8Array(await this.arrayBuffer()) }
     async text() {
-        const text = fromUTF8(await this.arrayBuffer())
+        const all = this.#all()
+        const text = fromUTF8(all instanceof ArrayBuffer ? all : await all)
         return text.startsWith('\ufeff') ? text.slice(1) : text
     }
     async json() { return JSON.parse(await this.text()) }

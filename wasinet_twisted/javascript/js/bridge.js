@@ -1,9 +1,14 @@
 // What all modules here are built on. One function reaches out of the guest: host(operation, a, b, data) gives a value,
-// or undefined for one that comes later, by the hook, to the promise of the number that was b.
-const { __host: host, __hook: hook, __toUTF8: toUTF8, newStringFromUTF8: fromUTF8 } = globalThis
-delete globalThis.__host
-delete globalThis.__hook
-delete globalThis.__toUTF8
+// or undefined for one that comes later. A handle is what the host has for a script: when nothing refers to it any more, the
+// host is told.
+//
+// ask(operation, a, data, make, more) gives what the host gives, through make() if there is one: now, or as a promise; promised()
+// always as one. In all of them a may be a handle, which stays until the promise is settled.
+const {
+    __host: host, __hook: hook, __ask: ask, __promised: promised, __handle: handle, __say: say, __toUTF8: toUTF8,
+    newStringFromUTF8: fromUTF8,
+} = globalThis
+for (const name of ['host', 'hook', 'ask', 'promised', 'handle', 'say', 'toUTF8']) delete globalThis['__' + name]
 
 // Operations are known by name; Python numbers them.
 const numbers = JSON.parse(host(0))
@@ -13,22 +18,15 @@ function operation(name) {
     return number
 }
 
-// Who waits for what: a promise's resolve and reject, a timer's call, or a server's.
+// A timer's call, or a server's, by number. The numbers below are those of promises.
 const waiting = new Map()
-let count = 0
+const FIRST = 1 << 20
+let count = FIRST
 
 function nextNumber() {
-    do count = (count + 1) & 0x3fffffff
-    while (waiting.has(count) || count === 0)
+    do count = count < 0x3fffffff ? count + 1 : FIRST
+    while (waiting.has(count))
     return count
-}
-
-// What the operation gives: now, or as a promise. As long as that isn't settled, what it is asked of stays.
-function ask(operation, a, data, owner) {
-    const number = nextNumber()
-    const now = host(operation, a, number, data)
-    if (now !== undefined) return now
-    return new Promise((resolve, reject) => { waiting.set(number, { resolve, reject, owner }) })
 }
 
 hook((number, failed, value) => {
@@ -39,23 +37,9 @@ hook((number, failed, value) => {
         if (!failed) it.serve(value)
         return
     }
-    if (it.call !== undefined) {
-        if (!it.repeats) waiting.delete(number)
-        it.call()
-        return
-    }
-    waiting.delete(number)
-    if (failed) it.reject(value)
-    else it.resolve(value)
+    if (!it.repeats) waiting.delete(number)
+    it.call()
 })
-
-// A handle of the host's goes when the object that has it does.
-const DROP = operation('drop')
-const dropped = new FinalizationRegistry(id => { host(DROP, id) })
-function owns(object, id) {
-    dropped.register(object, id)
-    return id
-}
 
 // Bytes as they are, text, and of everything else its text; a lone surrogate has no UTF-8.
 function sendable(data) {
@@ -71,4 +55,4 @@ function milliseconds(ms) {
     return ms
 }
 
-export { ask, fromUTF8, host, milliseconds, nextNumber, operation, owns, sendable, toUTF8, waiting }
+export { ask, fromUTF8, handle, host, milliseconds, nextNumber, operation, promised, say, sendable, toUTF8, waiting }

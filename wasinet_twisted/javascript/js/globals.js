@@ -1,7 +1,7 @@
 // What every program has without importing it, beside newStringFromUTF8, which is the guest's own.
-import { host, operation, nextNumber, sendable, waiting } from 'wasinet:bridge'
+import { host, operation, nextNumber, say, sendable, waiting } from 'wasinet:bridge'
 
-const PRINT = operation('print'), COMPLAIN = operation('complain')
+const COMPLAIN = operation('complain')
 const TIMER = operation('timer'), CANCEL = operation('cancelTimer')
 // As many milliseconds as browsers' timers take.
 const LONGEST = 2 ** 31 - 1
@@ -12,7 +12,7 @@ function print(...things) {
         if (i) text += ' '
         text += typeof things[i] === 'string' ? things[i] : String(things[i])
     }
-    host(PRINT, 0, 0, sendable(text))
+    say(text)
 }
 
 function shown(thing) {
@@ -27,8 +27,9 @@ function shown(thing) {
     }
 }
 
-const writer = operation => (...things) => { host(operation, 0, 0, sendable(things.map(shown).join(' '))) }
-const log = writer(PRINT), warn = writer(COMPLAIN)
+const line = things => things.map(shown).join(' ')
+const log = (...things) => { say(line(things)) }
+const warn = (...things) => { host(COMPLAIN, 0, 0, sendable(line(things))) }
 
 function timer(repeats, call, ms, values) {
     if (typeof call !== 'function') throw new TypeError('a timer calls a function')

@@ -1,17 +1,17 @@
 // Requests: fetch(), and Node's request() and get() on it.
-import { ask, host, milliseconds, operation, owns, sendable, toUTF8 } from 'wasinet:bridge'
+import { ask, handle, host, milliseconds, operation, sendable, toUTF8 } from 'wasinet:bridge'
 import { Body, joined } from 'wasinet:bodies'
 import { Emitter } from 'wasinet:emitter'
 import { found, pairs } from 'wasinet:fields'
 
-const FETCH = operation('fetch'), PIECE = operation('responsePiece'), BODY = operation('body')
+const FETCH = operation('fetch'), PIECE = operation('responsePiece')
 const VERSIONS = ['HTTP/1.0', 'HTTP/1.1']
 
 class Response extends Body {
     #id
     constructor(head) {
         super(head[6])
-        this.#id = owns(this, head[0])
+        this.#id = handle(head[0])
         this.status = head[1]
         this.statusText = head[2]
         this.version = head[3]
@@ -48,8 +48,7 @@ async function fetch(url, { method = 'GET', headers, body, version, redirect = '
     }
     const target = typeof url === 'string' ? url : String(url?.href ?? url)
     const given = JSON.stringify([target, String(method).toUpperCase(), fields, redirect === 'follow'])
-    if (typeof sent === 'string' ? sent.length : sent.byteLength) host(BODY, 0, 0, sent)
-    return new Response(JSON.parse(await ask(FETCH, milliseconds(timeout), given)))
+    return new Response(JSON.parse(await ask(FETCH, milliseconds(timeout), given, undefined, sent)))
 }
 
 function urlOf(options) {

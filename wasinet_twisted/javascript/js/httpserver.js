@@ -1,12 +1,12 @@
 // createServer(): requests come from the host one by one, each with a number, by which it is answered.
-import { ask, fromUTF8, host, nextNumber, operation, owns, sendable, waiting } from 'wasinet:bridge'
+import { ask, handle, host, nextNumber, operation, sendable, waiting } from 'wasinet:bridge'
 import { Body } from 'wasinet:bodies'
 import { Emitter } from 'wasinet:emitter'
 import { pairs } from 'wasinet:fields'
 
 const SERVE = operation('serve'), CLOSE = operation('closeServer'), ADDRESS = operation('serverAddress')
 const TAKE = operation('takeRequest'), ALL = operation('requestBody'), PIECE = operation('requestPiece')
-const BODY = operation('body'), RESPOND = operation('respond'), BEGIN = operation('beginAnswer')
+const RESPOND = operation('respond'), BEGIN = operation('beginAnswer')
 const DATA = operation('answerPiece'), END = operation('endAnswer'), GONE = operation('clientGone')
 const LEAVE = operation('leaveRequest'), FAIL = operation('failRequest')
 
@@ -20,7 +20,7 @@ Object.defineProperty(ClientError.prototype, 'name', { value: 'ClientError', con
 class Exchange {
     #watched = false
     #watchers = []
-    constructor(id) { this.id = owns(this, id) }
+    constructor(id) { this.id = handle(id) }
     // Tell when the client ends its direction, or goes, before it is answered.
     watch(emitter) {
         this.#watchers.push(emitter)
@@ -162,8 +162,7 @@ class ServerResponse extends Emitter {
             else given.push([name, String(value)])
         }
         const head = JSON.stringify([Number(this.statusCode), this.statusMessage ?? null, given])
-        if (typeof body === 'string' ? body.length : body.byteLength) host(BODY, 0, 0, body)
-        const sent = ask(how, this.#exchange.id, head)
+        const sent = ask(how, this.#exchange.id, head, undefined, body)
         this.headersSent = true
         return this.#sent(sent)
     }
@@ -186,28 +185,26 @@ function receive(server, id) {
     let exchange
     try {
         exchange = new Exchange(id)
-        const data = host(TAKE, id)
-        const size = new DataView(data).getUint32(0)
-        const head = JSON.parse(fromUTF8(new Uint8Array(data, 4, size)))
-        const message = new IncomingMessage(exchange, head, head[4] ? data.slice(4 + size) : undefined)
+        const head = host(TAKE, id)
+        const message = new IncomingMessage(exchange, head, head[4] ? head[6] : undefined)
         const response = new ServerResponse(exchange)
         for (const handler of server.listeners('request')) {
             const result = handler(message, response)
-            if (typeof result?.then === 'function') whenDone(result, exchange)
+            if (typeof result?.then === 'function') whenDone(result, exchange, response)
         }
     } catch (error) {
         failed(id, error)
     }
 }
 
-async function whenDone(result, exchange) {
+async function whenDone(result, exchange, response) {
     try {
         await result
     } catch (error) {
         exchange.failed(error)
         return
     }
-    host(LEAVE, exchange.id)
+    if (!response.writableEnded) host(LEAVE, exchange.id)
 }
 
 class Server extends Emitter {
@@ -230,7 +227,7 @@ class Server extends Emitter {
         const number = nextNumber()
         waiting.set(number, { serve: id => { receive(this, id) } })
         try {
-            this.#id = owns(this, host(SERVE, port, number, address))
+            this.#id = handle(host(SERVE, port, number, address))
         } catch (error) {
             waiting.delete(number)
             throw error

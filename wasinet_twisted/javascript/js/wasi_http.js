@@ -1,12 +1,12 @@
 // Messages of HTTP, as the article has them: bytes in, messages out, and back.
-import { fromUTF8, host, operation, owns, sendable, toUTF8 } from 'wasinet:bridge'
+import { handle, host, operation, sendable, toUTF8 } from 'wasinet:bridge'
 import { found, pairs } from 'wasinet:fields'
 import { URL } from 'wasinet:url'
 
 const PARSE = operation('parse'), SIZE = operation('bufferSize')
-const CLEAR = operation('clearBuffer'), BODY = operation('body'), ENCODE = operation('encode')
+const CLEAR = operation('clearBuffer'), ENCODE = operation('encode')
 const HEAD = operation('encodeHead'), CHUNK = operation('encodeChunk'), BYTES = operation('bufferBytes')
-const DROP = operation('drop'), CHUNKS = operation('chunkBuffer'), PARSE_CHUNK = operation('parseChunk')
+const CHUNKS = operation('chunkBuffer'), PARSE_CHUNK = operation('parseChunk')
 // What parse is asked for.
 const REQUEST = 0, RESPONSE = 1, NOTHING = 2
 
@@ -31,10 +31,13 @@ function isChunked(headers) {
     return name !== undefined && String(headers[name]).toLowerCase().endsWith('chunked')
 }
 
-function encoded(message, first, second, given) {
+// The host gets the parts of a head in lines, and how many fields there are, so that no part can be two.
+function encoded(message, status, first, second, given) {
     const body = sendable(given ?? message.body ?? '')
-    if (typeof body === 'string' ? body.length : body.byteLength) host(BODY, 0, 0, body)
-    return host(ENCODE, 0, 0, JSON.stringify([first, second, message.version, pairs(message.headers)]))
+    const fields = pairs(message.headers)
+    let head = first + '\n' + second + '\n' + String(message.version)
+    for (const [name, value] of fields) head += '\n' + name + '\n' + value
+    return host(ENCODE, fields.length, status, head, body)
 }
 
 class WasiRequest extends Message {
@@ -44,7 +47,7 @@ class WasiRequest extends Message {
         this.uri = ''
     }
     // The body is the one given, else this.body.
-    encode(body) { return encoded(this, String(this.method), String(this.uri), body) }
+    encode(body) { return encoded(this, 0, String(this.method), String(this.uri), body) }
 }
 
 class WasiResponse extends Message {
@@ -55,7 +58,7 @@ class WasiResponse extends Message {
     }
     get statusText() { return this.reason }
     set statusText(text) { this.reason = text }
-    encode(body) { return encoded(this, Number(this.status), String(this.reason), body) }
+    encode(body) { return encoded(this, Number(this.status) || NaN, '', String(this.reason), body) }
     // Write the head of a body that follows in chunks, to a connection of wasi_net's.
     chunk(conn) {
         const head = host(HEAD, 0, 0, JSON.stringify([Number(this.status), String(this.reason), pairs(this.headers)]))
@@ -115,7 +118,7 @@ class Buffer {
             this.#body = body === null || body.byteLength === 0 ? undefined : null
             return body === null || body.byteLength === 0 ? null : body
         }
-        if (this.#chunks === undefined) this.#chunks = owns(this, host(CHUNKS))
+        if (this.#chunks === undefined) this.#chunks = handle(host(CHUNKS))
         let piece
         if (this.byteLength) {
             piece = this.buffer
@@ -125,7 +128,6 @@ class Buffer {
         if (given === null) {
             // What follows it may be anything.
             const rest = host(BYTES, this.#chunks)
-            host(DROP, this.#chunks)
             this.#chunks = undefined
             if (rest.byteLength) this.append(rest)
         }
@@ -152,20 +154,19 @@ class Buffer {
         return undefined
     }
     #own(id) {
-        if (this.#id === 0) this.#id = owns(this, id)
+        if (this.#id === 0) this.#id = handle(id)
     }
-    // A message comes as the length of its head, its head as JSON, and its body.
-    #message(message, data, first, second) {
-        if (data === undefined) return undefined
-        const size = new DataView(data).getUint32(0)
-        const head = JSON.parse(fromUTF8(new Uint8Array(data, 4, size)))
-        message[first] = head[0]
-        message[second] = head[1]
-        message.version = head[2]
-        message.headers = head[3]
-        message.body = data.slice(4 + size)
-        this.#body = isChunked(message.headers) ? message.body : undefined
-        if (head.length > 4) this.#own(head[4])
+    // A message comes as the parts of its head, whether its body came in chunks, what keeps the bytes after it or 0, and
+    // its body.
+    #message(message, given, first, second) {
+        if (given === undefined) return undefined
+        message[first] = given[0]
+        message[second] = given[1]
+        message.version = given[2]
+        message.headers = given[3]
+        message.body = given[6]
+        this.#body = given[4] ? given[6] : undefined
+        if (given[5] !== 0) this.#own(given[5])
         return message
     }
 }

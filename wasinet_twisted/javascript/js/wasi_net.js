@@ -1,5 +1,5 @@
 // Sockets, as the article has them.
-import { ask, host, milliseconds, operation, owns, sendable } from 'wasinet:bridge'
+import { ask, handle, host, milliseconds, operation, promised, sendable } from 'wasinet:bridge'
 
 const LISTEN = operation('listen'), ACCEPT = operation('accept'), CONNECT = operation('connect')
 const READ = operation('read'), WRITE = operation('write'), CLOSE = operation('close')
@@ -16,14 +16,15 @@ function addressOf(host, port) {
 
 class WasiTcpConn {
     #id
-    constructor(id) { this.#id = owns(this, id) }
+    constructor(id) { this.#id = handle(id) }
     static async connect(host, port, ms) {
         return port === undefined ? connect(host) : connect(addressOf(host, port), ms)
     }
-    async read(ms) { return ask(READ, this.#id, ms === undefined ? undefined : String(milliseconds(ms)), this) }
+    read(ms) { return ms === undefined ? promised(READ, this.#id) : this.#readWithin(ms) }
+    async #readWithin(ms) { return ask(READ, this.#id, String(milliseconds(ms))) }
     // true, or, while the peer doesn't take it, a promise of that: to await it is flow control
     write(data) {
-        let written = ask(WRITE, this.#id, sendable(data), this)
+        let written = ask(WRITE, this.#id, sendable(data))
         if (written === true) return true
         // Why it has failed already, which only those are told who await it.
         if (typeof written === 'string') written = Promise.reject(new Error(written))
@@ -32,7 +33,7 @@ class WasiTcpConn {
     }
     // It writes, and doesn't close.
     end(data) { return data === undefined ? true : this.write(data) }
-    async close() { await ask(CLOSE, this.#id, undefined, this) }
+    async close() { await ask(CLOSE, this.#id) }
     local() { return host(LOCAL, this.#id) }
     peer() { return host(PEER, this.#id) }
 }
@@ -44,18 +45,18 @@ class WasiTlsConn extends WasiTcpConn {
     }
 }
 
+const accepted = id => new WasiTcpConn(id)
+
 class WasiTcpServer {
     #id
     constructor(port) {
         if (!Number.isInteger(+port)) throw new TypeError('a port is a whole number')
-        this.#id = owns(this, host(LISTEN, port))
+        this.#id = handle(host(LISTEN, port))
     }
-    async accept(ms) {
-        const timeout = ms === undefined ? undefined : String(milliseconds(ms))
-        return new WasiTcpConn(await ask(ACCEPT, this.#id, timeout, this))
-    }
+    accept(ms) { return ms === undefined ? promised(ACCEPT, this.#id, undefined, accepted) : this.#acceptWithin(ms) }
+    async #acceptWithin(ms) { return ask(ACCEPT, this.#id, String(milliseconds(ms)), accepted) }
     local() { return host(LOCAL, this.#id) }
-    async close() { await ask(CLOSE, this.#id, undefined, this) }
+    async close() { await ask(CLOSE, this.#id) }
 }
 
 async function connect(address, ms) {

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock
+from time import time
 from typing import Any
 
 from twisted.internet.interfaces import IReadWriteDescriptor
@@ -73,11 +74,10 @@ class Channel:
                 self._lost += 1
             else:
                 self._waiting += data
-        if not hadToWait or self._reactor is None:
-            # The parent reads while the app is loaded, which may log a lot.
-            self._sendSome()
-            if self._waiting and self._reactor is not None:
-                self._reactor.callFromThread(self._reactor.addWriter, self)
+        # The parent reads while the reactor does nothing: the app is loaded, or logs a lot in one turn.
+        self._sendSome()
+        if self._waiting and not hadToWait and self._reactor is not None:
+            self._reactor.callFromThread(self._reactor.addWriter, self)
 
     def _sendSome(self) -> None:
         try:
@@ -88,6 +88,13 @@ class Channel:
             # The parent has gone; reading tells.
             self._waiting.clear()
 
+    def _sayLost(self) -> None:
+        lost, self._lost = self._lost, 0
+        if lost:
+            text = f"messages lost: {lost}"
+            event = {"text": text, "level": "warn", "time": time(), "namespace": __name__}
+            self._waiting += encoded("event", event)
+
     def listen(self, reactor: Any, received: Callable[[str, Any], object], ended: Callable[[], object]) -> None:
         """
         Receive messages.
@@ -97,7 +104,7 @@ class Channel:
         self._reactor, self._received, self._ended = reactor, received, ended
         reactor.addReader(self)
         with self._lock:
-            waits = bool(self._waiting)
+            waits = bool(self._waiting or self._lost)
         if waits:
             reactor.addWriter(self)
 
@@ -106,6 +113,7 @@ class Channel:
         Send what still waits, when the reactor runs no more. This takes a second at most.
         """
         with self._lock, suppress(OSError):
+            self._sayLost()
             self._socket.settimeout(_LAST)
             self._socket.sendall(self._waiting)
             self._waiting.clear()
@@ -135,12 +143,11 @@ class Channel:
     def doWrite(self) -> None:
         with self._lock:
             self._sendSome()
-            lost = 0
             if not self._waiting:
-                lost, self._lost = self._lost, 0
+                self._sayLost()
+                self._sendSome()
+            if not self._waiting:
                 self._reactor.removeWriter(self)
-        if lost:
-            self.send("event", {"text": f"messages lost: {lost}", "level": "warn", "time": None, "namespace": None})
 
     def connectionLost(self, reason: Failure) -> None:
         self._reactor.removeWriter(self)

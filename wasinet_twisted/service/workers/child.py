@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
@@ -25,6 +26,8 @@ _FAILED = 3.0
 # How long the ends of its channels are waited for when the process has ended, in seconds: a process that the app has
 # forked may hold them.
 _CLOSING = 0.5
+# How long the end of a process that was killed is waited for, in seconds.
+_KILLED = 3.0
 # The longest access log line.
 _LINE = 1024 * 1024
 
@@ -59,6 +62,7 @@ class Child(ProcessProtocol):
     @ivar figures: its last statistics.
     @ivar wornAt: how many requests it had served when it asked for a successor.
     @ivar reason: why it has ended, once it has.
+    @ivar hasSaidWhy: is that what it has said itself?
     """
 
     def __init__(self, number: int, monitored: ProcessProtocol, crew: Crew, reactor: Any) -> None:
@@ -78,6 +82,7 @@ class Child(ProcessProtocol):
         self.figures: dict[str, Any] = {}
         self.wornAt = 0
         self.reason = ""
+        self.hasSaidWhy = False
         self._channel: Any = None
         # How many of its channels are open.
         self._open = 0
@@ -151,9 +156,12 @@ class Child(ProcessProtocol):
 
         @raise ProcessExitedAlready: it has.
         """
-        if self.pid is None:
+        if self.pid is None and self._status is not None:
             raise ProcessExitedAlready
-        if name != "TERM" or self.state == "starting":
+        if name != "TERM":
+            self.kill()
+        elif self.state == "starting":
+            # Also one that is yet to be forked.
             self._process.signalProcess(name)
         elif self.state == "ready":
             self.state = "draining"
@@ -163,8 +171,17 @@ class Child(ProcessProtocol):
         """
         End it by force.
         """
-        if self.pid is not None:
+        if self.pid is None and self._status is not None:
+            return
+        with suppress(ProcessExitedAlready):
             self._process.signalProcess("KILL")
+        # Whoever should tell of the end may be stuck: a template that was stopped.
+        self._later(_KILLED, self._unheard)
+
+    def _unheard(self) -> None:
+        self.pid = None
+        self._status = self._status or Failure(ProcessTerminated(signal=signal.SIGKILL))
+        self._end()
 
     # The process's side
 
@@ -180,13 +197,15 @@ class Child(ProcessProtocol):
         """
         It can't be started.
         """
+        if self._over:
+            return
         self.reason = reason
         self.pid = None
         self._status = Failure(ProcessTerminated(1))
         if self._process is None:
             self._monitored.makeConnection(self)
         # Not before procmon expects it.
-        self._timer = self._reactor.callLater(0, self._end)
+        self._later(0, self._end)
 
     def orphaned(self) -> None:
         """
@@ -206,22 +225,30 @@ class Child(ProcessProtocol):
         """
         It has ended; what it has sent may still be there to be read.
         """
+        if self._over:
+            return
         self.pid = None
         self._status = reason
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
         if self._open:
-            self._timer = self._reactor.callLater(_CLOSING, self._end)
+            self._later(_CLOSING, self._end)
         else:
             self._end()
+
+    def _later(self, seconds: float, function: Callable[[], object]) -> None:
+        self._cancel()
+        self._timer = self._reactor.callLater(seconds, function)
+
+    def _cancel(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
 
     def _end(self) -> None:
         if self._over:
             return
         self._over = True
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        self._cancel()
         assert self._status is not None
+        self.hasSaidWhy = bool(self.reason)
         self.reason = self.reason or f"it has ended with {statusOf(self._status)}"
         self._crew.ended(self)
         self._monitored.processEnded(self._status)

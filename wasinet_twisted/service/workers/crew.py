@@ -154,6 +154,7 @@ class Crew:
             if child.pid is not None:
                 with suppress(OSError):
                     os.kill(child.pid, signal.SIGKILL)
+        self._launcher.kill()
 
     def isReady(self) -> bool:
         """
@@ -289,7 +290,7 @@ class Crew:
         elif child.wasReady:
             log.warn("worker {number}: {reason}; it is started again", number=child.number, reason=child.reason)
         elif not self.started:
-            self._failed(child.reason)
+            self._failed(child.reason if child.hasSaidWhy else f"worker {child.number}: {child.reason}")
         else:
             log.error(
                 "worker {number} can't serve: {reason}; tried again in {seconds:g} s",

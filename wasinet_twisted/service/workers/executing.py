@@ -109,6 +109,11 @@ class Executing:
         All workers are to end.
         """
 
+    def kill(self) -> None:
+        """
+        Workers are ended by force, and this process ends.
+        """
+
     def stop(self) -> Deferred[None]:
         """
         All workers have ended.

@@ -116,6 +116,16 @@ class Template(ProcessProtocol):
         """
         return not (self._asked or self._running)
 
+    def halt(self) -> None:
+        """
+        Have it fork no other worker; it goes on to tell how those end that it has forked.
+        """
+        if not self.isLoaded:
+            self.end()
+        else:
+            with suppress(OSError):
+                self._channel.send(encoded("halt"))
+
     def end(self) -> None:
         """
         End the process. It has nothing to do any more.
@@ -237,8 +247,14 @@ class Preloading:
         All workers are to end: none is waited for that isn't there yet.
         """
         for template in self._templates:
-            if not template.isLoaded:
-                template.end()
+            template.halt()
+
+    def kill(self) -> None:
+        """
+        End the templates, even those that hear nothing. This may be called by a signal's handler.
+        """
+        for template in self._templates:
+            template.end()
 
     def stop(self) -> Deferred[None]:
         """

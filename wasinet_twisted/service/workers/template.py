@@ -118,7 +118,11 @@ class Forking:
             message = b""
         if not message:
             self._end()
-        _, (number, core, maxRequests) = json.loads(message)
+        kind, value = json.loads(message)
+        if kind == "halt":
+            self._halt()
+            return None
+        number, core, maxRequests = value
         channel, accessLog = descriptors
         try:
             pid = os.fork()
@@ -140,6 +144,14 @@ class Forking:
         os.close(channel)
         os.close(accessLog)
         return None
+
+    def _halt(self) -> None:
+        """
+        There will be no other worker: let go of the listening sockets, so that the kernel refuses whoever connects.
+        """
+        for descriptor in self._order.sockets.values():
+            os.close(descriptor)
+        self._order.sockets.clear()
 
     def _forget(self) -> None:
         """

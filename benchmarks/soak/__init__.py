@@ -1,0 +1,3 @@
+"""
+A long run of mixed traffic, honest and hostile, against workers that are replaced and killed meanwhile.
+"""
