@@ -316,13 +316,15 @@ class ReportedTests(InDirectory):
     def test_itsSockets(self) -> None:
         import socket
 
-        with socket.create_server(("127.0.0.1", 0)) as opened:
-            os.environ["WASINET_RELOAD"] = json.dumps({"tcp:1": opened.fileno()})
-            reported = reloading.reported(self.reactor)
-            assert reported is not None
-            adopting = reported.reactorFor("tcp:1")
-            factory = object()
-            self.assertEqual(adopting.listenTCP(1, factory), (opened.fileno(), socket.AF_INET, factory))
+        descriptor = socket.create_server(("127.0.0.1", 0)).detach()
+        os.environ["WASINET_RELOAD"] = json.dumps({"tcp:1": descriptor})
+        reported = reloading.reported(self.reactor)
+        assert reported is not None
+        adopting = reported.reactorFor("tcp:1")
+        factory = object()
+        self.assertEqual(adopting.listenTCP(1, factory), (descriptor, socket.AF_INET, factory))
+        # The reactor has a copy: this one would have the kernel accept connections for nobody.
+        self.assertRaises(OSError, os.fstat, descriptor)
         self.assertIsInstance(adopting, AdoptingReactor)
         self.assertEqual(adopting.seconds(), 0)
         self.assertIs(reported.reactorFor("unix:/run/x"), self.reactor)
