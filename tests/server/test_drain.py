@@ -12,7 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from tests.support import MemoryPeer
 from wasinet_twisted.http import WasiResponse
 from wasinet_twisted.http.timing import FRESH
-from wasinet_twisted.server import Request
+from wasinet_twisted.server import HttpServer, Request, Tracing
 from wasinet_twisted.server.serving import TICK, Handler
 
 from .support import MemoryServerCase, get, message, parse, post, uriOf
@@ -300,6 +300,27 @@ class DrainIdleTests(MemoryServerCase):
         drained = server.drain(10)
         self.twoSides(3, lambda: self.assertOpen(peer), lambda: self.assertClosed(peer))
         self.successResultOf(drained)
+
+    def test_setWhenItBegins(self) -> None:
+        """
+        For connections that are open, and for those that come before listening stops.
+        """
+        for tracing in (None, Tracing(trace=False)):
+            server = HttpServer(uriOf, tracing=tracing, reactor=self.clock)
+            self.servers.append(server)
+            before = self.connect(get())
+            server.idleAtDrain(3)
+            late = self.connect(get())
+            before.take()
+            late.take()
+            drained = server.drain(10)
+            self.advance(2.9)
+            self.assertOpen(before)
+            self.assertOpen(late)
+            self.advance(0.1)
+            self.assertClosed(before)
+            self.assertClosed(late)
+            self.successResultOf(drained)
 
     def test_theEndOfTheDrain(self) -> None:
         """

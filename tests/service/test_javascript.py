@@ -134,6 +134,9 @@ def test_aPortInUse(program: Path, tmp_path: Path) -> None:
         (["--unhandled", "no", "x.js"], "--unhandled: there are warn and fail, not 'no'"),
         (["--cacert", "nowhere.pem", "x.js"], "--cacert nowhere.pem: "),
         (["--limits", "heads=1", "x.js"], "there is no limit 'heads'"),
+        # A program is one process.
+        (["--workers", "2", "x.js"], "workers not recognized"),
+        (["--pin", "x.js"], "pin not recognized"),
     ],
 )
 def test_wrongOptions(options: list[str], said: str) -> None:

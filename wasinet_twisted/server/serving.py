@@ -335,9 +335,10 @@ def trace(server: HttpServer, tracing: Tracing) -> None:
     """
     Give the requests of a server ids and traces. Only such a server has any of that on its paths.
     """
-    timing = timingOf(server.limits)
 
     def newProtocol() -> TransportProtocol:
+        # Of now: a drain may have other bounds.
+        timing = server._timing
         protocol = HttpProtocol(server, timing)
         protocol.connection = TracedConnection(server.limits.message, timing, server.reactor.seconds(), tracing)
         return protocol

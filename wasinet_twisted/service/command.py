@@ -245,18 +245,9 @@ class CommandOptions(Options):
             None,
             "The log of the service itself: text, as Twisted has it, or json, an object a line.",
         ],
-        ["workers", None, None, "Serve by so many processes; auto: one for each processor."],
-        [
-            "max-requests",
-            None,
-            None,
-            "Replace a worker after so many requests and up to a tenth more; 1000:50: up to 50 more.",
-        ],
     ]
     optFlags: ClassVar = [
         ["asyncio", None, "Run on the reactor for asyncio programs: the app may use asyncio and its libraries."],
-        ["pin", None, "Keep each worker on a processor core of its own."],
-        ["preload", None, "Import the app once, and fork the workers: they share its memory."],
     ]
 
     # Of a worker, set by what starts it.
@@ -295,7 +286,6 @@ class CommandOptions(Options):
         """
         self._checkAccessLog()
         checkLog(self)
-        self._checkWorkers()
         if getattr(self, "parent", None) is not None:
             # Without twistd or twist above them, it's for whoever parses them to choose.
             installReactor(forAsyncio=self.isForAsyncio())
@@ -305,6 +295,42 @@ class CommandOptions(Options):
         Does what the command runs need an asyncio event loop? A command whose apps always do says so here.
         """
         return bool(self["asyncio"])
+
+    def _checkAccessLog(self) -> None:
+        path, format = self["access-log"], self["access-log-format"]
+        if format is not None and format not in FORMATS:
+            raise UsageError(f"--access-log-format: there are {' and '.join(FORMATS)}, not {format!r}")
+        if format is not None and path is None:
+            raise UsageError("--access-log-format: there is no --access-log whose format it could be")
+        if path == "-" and Launch.fromOptions(self).daemon:
+            raise UsageError("--access-log: a daemon has no standard output; give a file, or run twistd with -n")
+
+
+class WorkersOptions(CommandOptions):
+    """
+    What a command has that can serve by several processes.
+    """
+
+    optParameters: ClassVar = [
+        ["workers", None, None, "Serve by so many processes; auto: one for each processor."],
+        [
+            "max-requests",
+            None,
+            None,
+            "Replace a worker after so many requests and up to a tenth more; 1000:50: up to 50 more.",
+        ],
+    ]
+    optFlags: ClassVar = [
+        ["pin", None, "Keep each worker on a processor core of its own."],
+        ["preload", None, "Import the app once, and fork the workers: they share its memory."],
+    ]
+
+    def postOptions(self) -> None:
+        """
+        The workers', and what every command has.
+        """
+        self._checkWorkers()
+        super().postOptions()
 
     def endpoints(self) -> Iterable[tuple[str, str]]:
         """
@@ -326,15 +352,6 @@ class CommandOptions(Options):
             raise UsageError("--pin: this system doesn't keep processes on processor cores")
         for option, endpoint in self.endpoints():
             checkShared(option, endpoint)
-
-    def _checkAccessLog(self) -> None:
-        path, format = self["access-log"], self["access-log-format"]
-        if format is not None and format not in FORMATS:
-            raise UsageError(f"--access-log-format: there are {' and '.join(FORMATS)}, not {format!r}")
-        if format is not None and path is None:
-            raise UsageError("--access-log-format: there is no --access-log whose format it could be")
-        if path == "-" and Launch.fromOptions(self).daemon:
-            raise UsageError("--access-log: a daemon has no standard output; give a file, or run twistd with -n")
 
 
 def installReactor(*, forAsyncio: bool = False) -> None:

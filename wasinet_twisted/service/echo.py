@@ -19,7 +19,7 @@ from ..server.limits import ServerLimits
 from ..server.request import Request
 from ..server.serving import HttpServer, announceHttp
 from ..server.urls import urlOf
-from .command import CommandOptions, CommandService
+from .command import CommandService, WorkersOptions
 from .endpoints import checkEndpoint
 from .limits import raiseDescriptors, withinDescriptors
 from .listening import Launch, ListeningService
@@ -35,7 +35,7 @@ DEFAULT_TCP = "tcp:8001"
 LIMITS = ServerLimits(drain=1.0)
 
 
-class Options(CommandOptions):
+class Options(WorkersOptions):
     """
     The options of C{wasinet-echo}.
     """
@@ -79,7 +79,7 @@ class Options(CommandOptions):
 
     def endpoints(self) -> Iterable[tuple[str, str]]:
         """
-        See L{CommandOptions.endpoints}.
+        See L{WorkersOptions.endpoints}.
         """
         return [(kind, endpoint) for kind in ("http", "tcp") for endpoint in self[kind]]
 

@@ -23,7 +23,7 @@ from ..server.statistics import Statistics
 from ..server.statushost import checkName
 from ..server.urls import isLoopback, urlOf
 from .app import AppFailed, appFiles
-from .command import CommandOptions, CommandService
+from .command import CommandService, WorkersOptions
 from .endpoints import checkEndpoint, namesOf, onLoopback
 from .limits import limitsByName, raiseDescriptors, secondsOf, withinDescriptors, withLimit
 from .listening import Launch
@@ -41,7 +41,7 @@ DEFAULT_LISTEN = "tcp:8080"
 STATUS_LIMITS = replace(DEFAULT_SERVER_LIMITS, connections=16, drain=1.0)
 
 
-class ServingOptions(CommandOptions):
+class ServingOptions(WorkersOptions):
     """
     What each of these commands has, beside its app.
 
@@ -82,7 +82,7 @@ class ServingOptions(CommandOptions):
 
     def endpoints(self) -> Iterable[tuple[str, str]]:
         """
-        See L{CommandOptions.endpoints}.
+        See L{WorkersOptions.endpoints}.
         """
         return [("listen", each) for each in self["listen"]]
 

@@ -17,7 +17,7 @@ from ...server.limits import ServerLimits
 from ...server.readiness import Readiness
 from .. import exitstatus
 from ..adopting import held
-from ..command import CommandOptions, CommandService
+from ..command import CommandService, WorkersOptions
 from ..listening import Launch, ListeningService
 from ..stopping import SHUTDOWN_DEADLINE, drainDelay
 from .crew import Crew, Keeping
@@ -41,7 +41,7 @@ class WorkersService(CommandService):
 
     def __init__(
         self,
-        options: CommandOptions,
+        options: WorkersOptions,
         announcements: Mapping[str, Announce],
         limits: ServerLimits,
         drainDelay: float = 0.0,
