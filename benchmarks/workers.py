@@ -7,11 +7,13 @@ All of it is C{twistd wasinet-http} with a handler that answers at once, and wrk
 with one thread. Each round starts each server anew. Nothing is kept on a core of
 its own: on two cores the load takes its share of them, which is told. Counted is
 the CPU time, of user and kernel, of all of a server's processes, the parent
-included. Five parts:
+included. Six parts:
 
-  - one process, one worker and two workers, with kept connections and with
-    C{Connection: close}: requests a second, CPU a request, and which part of the
+  - one process, one worker and two workers, with kept connections, with
+    C{Connection: close}, and with kept connections and a handler that takes 0.3 ms
+    of CPU time, as apps do: requests a second, CPU a request, and which part of the
     requests each worker has taken;
+  - 64 kept connections, opened one after the other: how many come to each worker;
   - one of two workers is slow (10 ms a request, in which it does nothing else):
     on the socket that they share, beside two processes with SO_REUSEPORT;
   - kill -9 of a worker, under load: how many requests are lost;
@@ -46,6 +48,10 @@ from .rounds import lacking
 
 CLOSE, KEEP = "close", "keep-alive"
 _MODES = (KEEP, CLOSE)
+# How requests come, and the CPU time that the app takes for each, in seconds.
+_LOADS = {KEEP: (KEEP, 0.0), CLOSE: (CLOSE, 0.0), "keep-alive, app of 0.3 ms": (KEEP, 0.0003)}
+# After how many seconds each of the connections is opened that the workers share.
+_GAPS = (0.0, 0.0002, 0.002)
 _SERVERS = {"one process": (), "one worker": ("--workers=1",), "two workers": ("--workers=2",)}
 # How long a start or an end may take, in seconds.
 _PATIENCE = 30.0
@@ -172,17 +178,18 @@ class Server:
 
 @contextmanager
 def serving(
-    folder: Path, options: Sequence[str], *, slow: bool = False, shared: Sequence[socket.socket] = ()
+    folder: Path, options: Sequence[str], *, slow: bool = False, own: float = 0, shared: Sequence[socket.socket] = ()
 ) -> Iterator[Server]:
     """
     Start a server, and end it.
 
     @param slow: is one of its processes slow?
+    @param own: how much CPU time the app takes for a request, in seconds.
     @param shared: listening sockets of the same port, one for each of its processes.
     """
     port = shared[0].getsockname()[1] if shared else _freePort()
     status = _freePort()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "APP_SECONDS": str(own)}
     environment.pop("SLOW_WORKER", None)
     if slow:
         (folder / "slow").unlink(missing_ok=True)
@@ -240,25 +247,46 @@ def _reusePorts(count: int) -> list[socket.socket]:
     return sockets
 
 
-def cost(folder: Path, name: str, mode: str, connections: int, seconds: int) -> dict[str, Any]:
+def cost(folder: Path, name: str, load: str, connections: int, seconds: int) -> dict[str, Any]:
     """
     Measure requests a second, the CPU time of each, and the workers' shares.
     """
-    with serving(folder, _SERVERS[name]) as server:
+    mode, own = _LOADS[load]
+    with serving(folder, _SERVERS[name], own=own) as server:
         ask(server.port, mode, connections, 1)
         rows = {row["pid"]: row["requests"] for row in server.workers()}
         before = server.cpu()
-        load = ask(server.port, mode, connections, seconds)
+        found = ask(server.port, mode, connections, seconds)
         used = server.cpu() - before
         taken = [row["requests"] - rows[row["pid"]] for row in server.workers()]
     return {
-        "rate": load.rate,
-        "cpu": used / load.requests * 1e6,
+        "rate": found.rate,
+        "cpu": used / found.requests * 1e6,
         "busy": used / seconds,
-        "loadBusy": load.cpu,
-        "lost": load.lost,
+        "loadBusy": found.cpu,
+        "lost": found.lost,
         "shares": [each / sum(taken) for each in taken] if len(taken) > 1 else [],
     }
+
+
+def balance(folder: Path, gap: float, connections: int) -> dict[str, Any]:
+    """
+    Measure which part of the kept connections each of two workers gets, by how fast they come.
+    """
+    with serving(folder, _SERVERS["two workers"]) as server, ExitStack() as stack:
+        rows = {row["pid"]: row["requests"] for row in server.workers()}
+        clients = []
+        for _ in range(connections):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            clients.append(client)
+            time.sleep(gap)
+        for client in clients:
+            client.settimeout(_PATIENCE)
+            if not client.recv(4096).startswith(b"HTTP/1.1 200"):
+                raise Failed("a request has no answer")
+        taken = [row["requests"] - rows[row["pid"]] for row in server.workers()]
+    return {"shares": [each / sum(taken) for each in taken]}
 
 
 def slow(folder: Path, reusePort: bool, mode: str, connections: int, seconds: int) -> dict[str, Any]:
@@ -297,15 +325,20 @@ def measure(given: Any) -> dict[str, Any]:
     """
     Measure all, round by round.
     """
-    report: dict[str, Any] = {"cost": {}, "slow": {}, "disturbed": {}}
-    with TemporaryDirectory() as name:
-        folder = Path(name)
+    report: dict[str, Any] = {"cost": {}, "balance": {}, "slow": {}, "disturbed": {}}
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         for number in range(given.rounds):
-            for mode in _MODES:
+            for load in _LOADS:
                 for server in _SERVERS:
-                    say(f"round {number + 1}: {server}, {mode}")
-                    found = cost(folder, server, mode, given.connections, given.seconds)
-                    report["cost"].setdefault(mode, {}).setdefault(server, []).append(found)
+                    say(f"round {number + 1}: {server}, {load}")
+                    found = cost(folder, server, load, given.connections, given.seconds)
+                    report["cost"].setdefault(load, {}).setdefault(server, []).append(found)
+            for gap in _GAPS:
+                name = f"{1000 * gap:g} ms"
+                say(f"round {number + 1}: connections opened {name} apart")
+                report["balance"].setdefault(name, []).append(balance(folder, gap, given.connections))
+            for mode in _MODES:
                 for way in ("shared", "SO_REUSEPORT"):
                     say(f"round {number + 1}: one is slow, {way}, {mode}")
                     found = slow(folder, way != "shared", mode, given.connections, given.seconds)
@@ -324,12 +357,15 @@ def tables(report: dict[str, Any]) -> Iterator[str]:
     for mode, servers in report["cost"].items():
         yield f"{mode}: requests/s, CPU a request, cores busy with serving and with the load, shares"
         for name, runs in servers.items():
-            ratio = median(run["cpu"] / one["cpu"] for run, one in zip(runs, servers["one process"], strict=True))
-            shares = ", ".join(" / ".join(f"{100 * each:.0f} %" for each in run["shares"]) for run in runs)
+            ratio = median(run["cpu"] / one["cpu"] for run, one in zip(runs, servers["one worker"], strict=True))
+            shares = _shares(runs)
             yield (
                 f"  {name:12} {_median(runs, 'rate'):8.0f}  {_median(runs, 'cpu'):6.1f} us ({ratio:.2f})  "
                 f"{_median(runs, 'busy'):.2f} {_median(runs, 'loadBusy'):.2f}  {shares}"
             )
+    yield "kept connections, by the time between two that are opened: shares of two workers"
+    for name, runs in report["balance"].items():
+        yield f"  {name:12} {_shares(runs)}"
     for mode, ways in report["slow"].items():
         yield f"{mode}, one of two takes 10 ms: requests/s, latencies in ms at 50, 90 and 99 %"
         for name, runs in ways.items():
@@ -339,6 +375,10 @@ def tables(report: dict[str, Any]) -> Iterator[str]:
         yield f"{mode}, two workers: lost, of requests"
         for name, runs in whats.items():
             yield f"  {name:12} " + ", ".join(f"{run['lost']} of {run['requests']}" for run in runs)
+
+
+def _shares(runs: list[dict[str, Any]]) -> str:
+    return ", ".join(" / ".join(f"{100 * each:.0f} %" for each in run["shares"]) for run in runs)
 
 
 def _median(runs: list[dict[str, Any]], key: str) -> float:

@@ -224,6 +224,16 @@ def test_thePage() -> None:
         pages.renew(page.replace("<!-- end of machine -->", ""), REPORT)
 
 
+@pytest.mark.parametrize(
+    ("value", "told"), [(99.4, "99"), (99.6, "100"), (100.4, "100"), (0.0123, "0.012"), (12_345.6, "12,346")]
+)
+def test_noExponents(value: float, told: str) -> None:
+    """
+    Figures are written as people write them.
+    """
+    assert pages.size(value) == told
+
+
 def test_theCommand(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--requests", "1e6", "--connections", "3e6", "--new", "5e4", "--tls", "--cores", "16"]) == 0
     told = capsys.readouterr().out

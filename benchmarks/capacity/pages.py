@@ -25,7 +25,8 @@ def _number(value: float, digits: int = 2) -> str:
     """
     Return it with so many digits that say something.
     """
-    if value >= 100 or value == round(value):
+    # From 99.5 on, two digits would be written as 1e+02.
+    if value >= 99.5 or value == round(value):
         return f"{value:,.0f}"
     return f"{value:.{digits}g}"
 

@@ -1,5 +1,6 @@
 """
-An app for what measures workers: it answers at once, but for the one process that was the first to make a file.
+An app for what measures workers: it answers at once, or after some CPU time of its own (C{APP_SECONDS}); but the one
+process that was the first to make the file C{SLOW_WORKER} waits.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ def _isFirst(path: str | None) -> bool:
 
 # How long the slow one takes, in seconds.
 _SLOW = 0.01 if _isFirst(os.environ.get("SLOW_WORKER")) else 0.0
+# How much CPU time each request takes beside the server's, in seconds.
+_OWN = float(os.environ.get("APP_SECONDS", "0"))
 
 
 def handler(request: Request) -> WasiResponse:
@@ -31,4 +34,8 @@ def handler(request: Request) -> WasiResponse:
     """
     if _SLOW:
         time.sleep(_SLOW)
+    if _OWN:
+        until = time.thread_time() + _OWN
+        while time.thread_time() < until:
+            pass
     return WasiResponse(200, {"Content-Type": "text/plain"}, b"%d" % os.getpid())
