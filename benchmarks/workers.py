@@ -161,7 +161,7 @@ class Server:
         for pid in self._family():
             try:
                 fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            except FileNotFoundError:
+            except (FileNotFoundError, ProcessLookupError):
                 continue
             total += int(fields[11]) + int(fields[12])
         return total / _TICKS

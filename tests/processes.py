@@ -33,6 +33,16 @@ def script(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 
+def runs(number: int) -> bool:
+    """
+    Does this process run?
+    """
+    try:
+        return "(zombie)" not in Path(f"/proc/{number}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def freePort() -> int:
     """
     A port of 127.0.0.1 that was free a moment ago, and that the kernel gives to no client in the meantime.

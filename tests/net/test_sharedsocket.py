@@ -17,7 +17,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.processes import PATIENCE
 from wasinet_twisted.net.server.acceptgate import Gate
-from wasinet_twisted.net.server.sharedsocket import BATCH, SharedSocket
+from wasinet_twisted.net.server.sharedsocket import SharedSocket
+from wasinet_twisted.net.server.turns import BATCH, MORE, MOST, REST, Turns
 
 
 class Waiting:
@@ -43,7 +44,7 @@ class Port:
         self.numberAccepts = 100
         self.accepted: list[socket.socket] = []
         self.gate = Gate(clock)
-        self.gate.wrap = SharedSocket
+        self.gate.share(SharedSocket)
         self.startReading()
         self.gate.attach(self)  # type: ignore[arg-type]
 
@@ -85,8 +86,8 @@ class SharedSocketTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.listening = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.addCleanup(self.listening.close)
-        clock = Clock()
-        self.ports = [Port(self.listening, clock) for _ in range(2)]
+        self.clock = Clock()
+        self.ports = [Port(self.listening, self.clock) for _ in range(2)]
         for port in self.ports:
             self.addCleanup(port.close)
 
@@ -96,14 +97,57 @@ class SharedSocketTests(SynchronousTestCase):
 
     def test_batches(self) -> None:
         """
-        Of a burst each takes a few in its turn, and no turn is lost for nothing.
+        Of a burst each takes a few, and leaves the others to the other one for a moment.
         """
-        self.connect(5 * BATCH)
+        self.connect(4 * BATCH)
         one, two = self.ports
         self.assertEqual(one.doRead(), BATCH)
+        self.assertFalse(one.isWoken())
+        self.assertTrue(two.isWoken())
         self.assertEqual(two.doRead(), BATCH)
-        self.assertEqual([one.doRead() for _ in range(3)], [BATCH] * 3)
-        self.assertEqual(one.doRead(), 0)
+        self.clock.advance(REST)
+        self.assertTrue(one.isWoken())
+        # What Twisted learns of the batches before is no matter here.
+        one.numberAccepts = two.numberAccepts = 100
+        self.assertEqual(one.doRead(), BATCH + MORE)
+        self.assertEqual(two.doRead(), BATCH - MORE)
+
+    def test_theOthersAreBusy(self) -> None:
+        """
+        A process takes more each time if connections wait even so, until nobody does.
+        """
+        one, _ = self.ports
+        self.connect(3 * BATCH + 3 * MORE)
+        for count in (BATCH, BATCH + MORE, BATCH + 2 * MORE, 0):
+            one.numberAccepts = 100
+            self.assertEqual(one.doRead(), count)
+            self.clock.advance(REST)
+        self.connect(BATCH + 1)
+        one.numberAccepts = 100
+        self.assertEqual(one.doRead(), BATCH)
+
+    def test_thoseThatEnd(self) -> None:
+        """
+        Connections that end as fast as they come are accepted without a pause.
+        """
+        one, _ = self.ports
+        for _ in range(3 * BATCH):
+            self.connect()
+            self.assertEqual(one.doRead(), 1)
+            one.gate.feed()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_drain(self) -> None:
+        """
+        Who waits when a process ends is accepted by it, whoever's turn it is; the rest is none of its business then.
+        """
+        one, _ = self.ports
+        self.connect(5 * BATCH)
+        self.assertEqual(one.doRead(), BATCH)
+        one.gate.takeQueued(one)  # type: ignore[arg-type]
+        self.assertEqual(len(one.accepted), 5 * BATCH)
+        one.gate.detach(one)  # type: ignore[arg-type]
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_numberAccepts(self) -> None:
         """
@@ -120,7 +164,8 @@ class SharedSocketTests(SynchronousTestCase):
         Who comes while a process takes its turn, or whom it has left, is told of again.
         """
         one, two = self.ports
-        self.connect(BATCH + 1)
+        self.connect(3)
+        one.numberAccepts = 2
         one.doRead()
         self.assertTrue(one.isWoken())
         two.doRead()
@@ -186,3 +231,78 @@ class SharedSocketTests(SynchronousTestCase):
         self.listening.setblocking(False)
         self.connect()
         plain.accept()[0].close()
+
+
+class TurnsTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.told: list[str] = []
+        self.turns = Turns(lambda: self.told.append("rest"), lambda: self.told.append("go on"), self.clock)
+
+    def take(self, count: int) -> None:
+        for _ in range(count):
+            self.turns.took()
+
+    def test_alone(self) -> None:
+        """
+        A process whose others take nobody, or that has none, accepts more each time, and soon as many as it can.
+        """
+        batches = 0
+        accepted = 0
+        while accepted < 1000:
+            before = len(self.told)
+            while len(self.told) == before:
+                self.take(1)
+                accepted += 1
+            batches += 1
+            self.clock.advance(REST)
+        self.assertEqual(self.told, ["rest", "go on"] * batches)
+        self.assertLess(batches, 26)
+        self.take(MOST - 1)
+        self.assertEqual(len(self.told), 2 * batches)
+        self.take(1)
+        self.assertEqual(self.told[2 * batches :], ["rest"])
+        self.clock.advance(REST)
+        self.turns.nobody()
+        self.take(BATCH)
+        self.assertEqual(self.told[2 * batches + 2 :], ["rest"])
+
+    def test_restsAreShort(self) -> None:
+        """
+        One ends before its time when connections end, but not with each of them; and where they do, rests become rare.
+        """
+        self.take(BATCH)
+        for _ in range(BATCH // 2 - 1):
+            self.turns.ended()
+        self.assertEqual(self.told, ["rest"])
+        self.turns.ended()
+        self.assertEqual(self.told, ["rest", "go on"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.take(2 * BATCH - BATCH // 2 - 1)
+        self.assertEqual(len(self.told), 2)
+        self.take(1)
+        self.assertEqual(self.told[2:], ["rest"])
+        self.clock.advance(REST)
+        self.assertEqual(self.told[3:], ["go on"])
+
+    def test_theyComeAndGo(self) -> None:
+        """
+        Of many that come and go in batches, soon none waits for another process.
+        """
+        for _ in range(20):
+            self.take(MOST - 1)
+            for _ in range(MOST - 1):
+                self.turns.ended()
+        # After 8, 16 and 32; 64 are never there.
+        self.assertEqual(self.told, ["rest", "go on"] * 3)
+
+    def test_slowGrowth(self) -> None:
+        """
+        Those that ended before count for nothing, and no more than there were.
+        """
+        for _ in range(5):
+            self.turns.ended()
+        self.take(BATCH - 1)
+        self.assertEqual(self.told, [])
+        self.take(1)
+        self.assertEqual(self.told, ["rest"])

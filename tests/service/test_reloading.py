@@ -14,7 +14,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import PATIENCE, Client, Process, freePort, listening, run, running, takenPort, talk, waitUntil
+from tests.processes import (
+    PATIENCE,
+    Client,
+    Process,
+    freePort,
+    listening,
+    run,
+    running,
+    runs,
+    takenPort,
+    talk,
+    waitUntil,
+)
 from tests.service.support import APP, COMMANDS, POST, TWISTD, at, body, serving, write
 from wasinet_twisted.service.reloading import commandAgain
 
@@ -42,13 +54,6 @@ def workerOf(process: Process) -> int:
     """
     (number,) = Path(f"/proc/{process.process.pid}/task/{process.process.pid}/children").read_text().split()
     return int(number)
-
-
-def runs(number: int) -> bool:
-    try:
-        return "(zombie)" not in Path(f"/proc/{number}/status").read_text()
-    except FileNotFoundError:
-        return False
 
 
 def quiet(process: Process) -> None:

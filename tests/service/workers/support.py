@@ -161,13 +161,3 @@ class Load:
                 time.sleep(0.01)
         if connection is not None:
             connection.close()
-
-
-def runs(number: int) -> bool:
-    """
-    Does this process run?
-    """
-    try:
-        return "(zombie)" not in Path(f"/proc/{number}/status").read_text()
-    except FileNotFoundError:
-        return False

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import freePort, run, talk, waitUntil
+from tests.processes import freePort, run, runs, talk, waitUntil
 from tests.service.support import TWISTD, at, body, write
-from tests.service.workers.support import APP, CLOSE, Load, runs, serving
+from tests.service.workers.support import APP, CLOSE, Load, serving
 
 pytestmark = pytest.mark.reactorless
 

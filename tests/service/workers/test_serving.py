@@ -12,6 +12,7 @@ import ssl
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -26,13 +27,14 @@ from tests.processes import (
     listening,
     run,
     running,
+    runs,
     script,
     takenPort,
     talk,
     waitUntil,
 )
 from tests.service.support import TWISTD, at, body, write
-from tests.service.workers.support import APP, CLOSE, KEEP, Load, runs, serving
+from tests.service.workers.support import APP, CLOSE, KEEP, Load, serving
 
 # twist's own log is JSON, if it is no terminal's.
 TWIST = [sys.executable, "-m", "twisted", "--log-format=text", "wasinet-http"]
@@ -96,6 +98,31 @@ def test_theLife(tmp_path: Path) -> None:
     lines = log.read_text().splitlines()
     assert len(lines) == 43
     assert all(re.fullmatch(r'127\.0\.0\.1 - - \[.*\] "GET /\w* HTTP/1.1" \d+ .*', line) for line in lines)
+
+
+@pytest.mark.reactorless
+def test_turns(tmp_path: Path) -> None:
+    """
+    The kernel wakes one of them for a connection. If one takes none, another one takes the whole burst.
+    """
+    with serving(tmp_path) as (process, port, status), ExitStack() as stack:
+        pids = status.pids()
+        for pid in pids.values():
+            watched = [path.read_text() for path in Path(f"/proc/{pid}/fdinfo").iterdir()]
+            # epoll_ctl(2): EPOLLEXCLUSIVE is the bit 1 << 28.
+            assert re.findall(r"^tfd: +\d+ events: +1[0-9a-f]{7} ", "".join(watched), re.M), watched
+        os.kill(pids[2], signal.SIGSTOP)
+        try:
+            clients = [
+                stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)) for _ in range(40)
+            ]
+            for client in clients:
+                client.sendall(KEEP)
+            for client in clients:
+                assert client.recv(4096).endswith(b"one %d" % pids[1])
+        finally:
+            os.kill(pids[2], signal.SIGCONT)
+        assert process.stop() == -signal.SIGTERM
 
 
 def test_rolling(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTime
 from twisted.logger import Logger
 
+from .turns import Turns
+
 log = Logger()
 
 # How long accepting pauses when there are no descriptors, in seconds: at first, and at most. It goes on earlier when a
@@ -41,7 +43,10 @@ class Gate:
     It is open unless somebody holds it, each for a reason of their own.
 
     @ivar wrap: makes what stands before a port's socket, for those that L{attach} gets from then on.
+    @ivar turns: those of this process, if others accept from the same sockets.
     """
+
+    turns: Turns | None = None
 
     def __init__(self, reactor: IReactorTime) -> None:
         self._reactor = reactor
@@ -68,15 +73,27 @@ class Gate:
         if self._held:
             self._read(port, False)
 
+    def share(self, wrap: Callable[[Any, Gate, Any], GatedSocket]) -> None:
+        """
+        Other processes accept from the same sockets: take turns with them.
+
+        @param wrap: stands before each port's socket.
+        """
+        self.wrap = wrap
+        self.turns = Turns(lambda: self.hold("others"), lambda: self.release("others"), self._reactor)
+
     def detach(self, port: IListeningPort) -> None:
         """
         C{port} listens no longer.
         """
         if port in self._ports:
             self._ports.remove(port)
-        if not self._ports and self._timer is not None:
-            self._timer.cancel()
-            self._retry()
+        if not self._ports:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._retry()
+            if self.turns is not None:
+                self.turns.finish()
 
     def takeQueued(self, port: IListeningPort) -> None:
         """
@@ -88,6 +105,8 @@ class Gate:
             return
         queue = select.poll()
         queue.register(port.fileno(), select.POLLIN)  # type: ignore[attr-defined]
+        if self.turns is not None:
+            self.turns.finish()
         for _ in range(_BATCHES):
             if self._held or not queue.poll(0):
                 return
@@ -139,8 +158,10 @@ class Gate:
 
     def feed(self) -> None:
         """
-        A descriptor has become free.
+        A connection has ended, and its descriptor has become free.
         """
+        if self.turns is not None:
+            self.turns.ended()
         if self._timer is not None:
             self._timer.cancel()
             self._retry()

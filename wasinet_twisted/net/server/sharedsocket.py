@@ -5,24 +5,20 @@ Left to themselves they share badly. The kernel wakes all of them for each
 connection, and all but one find nobody: measured, with two processes, a third
 of the CPU time. And the one that comes first accepts a hundred at a time.
 
-So a process has epoll wake only one of them (C{EPOLLEXCLUSIVE}), accepts a few,
-and goes to the end of the queue of those to be woken: they take turns. nginx
-does the same.
+So a process has epoll wake only one of them (C{EPOLLEXCLUSIVE}), and goes to the
+end of the queue of those to be woken: they take turns, as nginx's do. And when it
+has accepted a few that stay, it leaves the next ones to the others for a moment,
+see L{turns<wasinet_twisted.net.server.turns>}.
 """
 
 from __future__ import annotations
 
-import errno
 import select
 from contextlib import suppress
 from typing import Any
 
 from ..._privates import pollerOf
 from .acceptgate import Gate, GatedSocket
-
-# How many connections a process accepts in a turn of its reactor. With one, a process that has much to do accepts too
-# slowly.
-BATCH = 8
 
 _EXCLUSIVE = select.EPOLLIN | select.EPOLLEXCLUSIVE if hasattr(select, "EPOLLEXCLUSIVE") else 0
 
@@ -34,7 +30,10 @@ class SharedSocket(GatedSocket):
 
     def __init__(self, socket: Any, gate: Gate, port: Any) -> None:
         super().__init__(socket, gate, port)
+        assert gate.turns is not None
+        self._turns = gate.turns
         self._poller = pollerOf(port.reactor) if _EXCLUSIVE else None
+        # How many it has accepted since the reactor told of it.
         self._count = 0
 
     def watched(self) -> None:
@@ -50,15 +49,14 @@ class SharedSocket(GatedSocket):
 
     def accept(self) -> Any:
         """
-        As L{GatedSocket.accept}, but after a batch there is nobody, once.
+        As L{GatedSocket.accept}. The first one of each turn of the reactor has this process go to the end of the queue.
         """
-        if self._count >= BATCH:
-            self._count = 0
-            raise BlockingIOError(errno.EWOULDBLOCK, "the others' turn")
         try:
             accepted = super().accept()
         except OSError:
             self._count = 0
+            if self._gate.isOpen():
+                self._turns.nobody()
             raise
         if not self._count:
             self.watched()
@@ -66,4 +64,5 @@ class SharedSocket(GatedSocket):
         if self._count >= self._port.numberAccepts:
             # Twisted asks for no more in this turn.
             self._count = 0
+        self._turns.took()
         return accepted

@@ -104,7 +104,7 @@ class Worker(Service):
         """
         Leave other workers their part of the connections.
         """
-        factory.gate.wrap = SharedSocket
+        factory.gate.share(SharedSocket)
 
     def expects(self, endpoints: int) -> None:
         """
