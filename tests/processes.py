@@ -80,6 +80,16 @@ def waitUntil(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.02)
 
 
+def unixClient(path: Path) -> socket.socket:
+    """
+    Connect to a UNIX socket as soon as somebody listens: its name is there a moment before.
+    """
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(PATIENCE)
+    waitUntil(lambda: client.connect_ex(str(path)) == 0, f"a listener at {path}")
+    return client
+
+
 def listening(port: int) -> bool:
     """
     Does somebody listen there?

@@ -141,7 +141,6 @@ def test_aDirectoryWithAStrangeName(tmp_path: Path) -> None:
 def test_several(site: Path, tmp_path: Path) -> None:
     path = tmp_path / "socket"
     with serving(site, "--listen", f"unix:{path}") as (process, port):
-        waitUntil(path.exists, "the socket")
         process.waitForOutput(str(path))
         assert process.stdout().splitlines() == [
             f"serving {site} at http://127.0.0.1:{port}",

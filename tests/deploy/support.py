@@ -5,14 +5,13 @@ What the tests of C{deploy/} share: its files with this machine's addresses in t
 from __future__ import annotations
 
 import signal
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from threading import Event, Lock, Thread
 
-from tests.processes import PATIENCE, ROOT, Process, freePort, script
+from tests.processes import PATIENCE, ROOT, Process, freePort, script, unixClient
 
 # Between a client's requests, in seconds: the servers have to start beside them.
 PAUSE = 0.002
@@ -225,9 +224,7 @@ def command(path: Path, text: str) -> str:
     """
     Ask a runtime socket of HAProxy's.
     """
-    with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(PATIENCE)
-        client.connect(str(path))
+    with unixClient(path) as client:
         client.sendall(text.encode() + b"\n")
         with client.makefile() as answer:
             return answer.read()

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -17,7 +16,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from tests.command.support import started, wasinet
-from tests.processes import PATIENCE, Client, freePort, run, running, waitUntil
+from tests.processes import PATIENCE, Client, freePort, run, running, unixClient, waitUntil
 from wasinet_twisted.command import script as theCommand
 from wasinet_twisted.command.main import main
 from wasinet_twisted.javascript import guest, wasm
@@ -240,10 +239,7 @@ def test_whatIsWrittenArrives(tmp_path: Path, script: Path) -> None:
 def test_unixSocket(tmp_path: Path) -> None:
     path = tmp_path / "socket"
     with running(command(ARTICLE / "net_echo.js", "--listen", f"8000=unix:{path}"), tmp_path) as process:
-        waitUntil(path.exists, "a socket")
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(PATIENCE)
-            client.connect(str(path))
+        with unixClient(path) as client:
             client.sendall(b"x")
             assert client.recv(10) == b"echo:x"
         assert process.stderr() == ""

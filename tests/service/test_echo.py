@@ -29,6 +29,7 @@ from tests.processes import (
     script,
     takenPort,
     talk,
+    unixClient,
     waitUntil,
 )
 from tests.support import needsTool
@@ -234,10 +235,7 @@ def test_onlyHttp(tmp_path: Path) -> None:
 def test_unixSockets(tmp_path: Path) -> None:
     path = tmp_path / "echo.sock"
     with running([*TWISTD, "--tcp", f"unix:{path}"], tmp_path) as process:
-        waitUntil(path.exists, "the socket")
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(PATIENCE)
-            client.connect(str(path))
+        with unixClient(path) as client:
             client.sendall(b"a")
             assert client.recv(100) == b"echo:a"
         assert process.stop() == -signal.SIGTERM

@@ -29,6 +29,7 @@ from tests.processes import (
     running,
     takenPort,
     talk,
+    unixClient,
     waitUntil,
 )
 from tests.service.support import APP, COMMANDS, POST, TWIST, TWISTD, at, body, ended, serving, statusOf, write
@@ -315,10 +316,7 @@ def test_unixSocket(tmp_path: Path) -> None:
     path, log = tmp_path / "http.sock", tmp_path / "access.log"
     command = [*TWISTD, "--app", "app:handler", "--listen", f"unix:{path}", "--access-log", str(log)]
     with running(command, tmp_path) as process:
-        waitUntil(path.exists, "the socket")
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(PATIENCE)
-            client.connect(str(path))
+        with unixClient(path) as client:
             client.sendall(POST)
             with client.makefile("rb") as answer:
                 assert body(answer.read()) == b"one:WasmEdge"
