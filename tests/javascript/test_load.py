@@ -35,7 +35,7 @@ def descriptors(process: Process) -> int:
 
 def test_manyEchoes(tmp_path: Path) -> None:
     """
-    Nothing is lost, and memory is flat after the first round.
+    Nothing is lost, and memory is flat after the first rounds.
     """
     chosen = random.Random(7)
     with served(ARTICLE / "net_echo.js", tmp_path) as (process, port):
@@ -51,7 +51,8 @@ def test_manyEchoes(tmp_path: Path) -> None:
                 while len(received.replace(b"echo:", b"")) < len(data):
                     received += client.receive(1)
                 assert received.replace(b"echo:", b"") == data
-            if round == 1:
+            # How much comes at a time is the scheduler's: allocators have seen most of it by then.
+            if round == ROUNDS // 5:
                 after = resident(process)
         assert resident(process) - after < SLACK
         for client in clients:
