@@ -352,16 +352,17 @@ def measure(given: Any) -> dict[str, Any]:
 
 def tables(report: dict[str, Any]) -> Iterator[str]:
     """
-    Yield the lines that say what was measured: medians of the rounds; ratios are of the same round.
+    Yield the lines that say what was measured: medians of the rounds. Ratios are to one worker of the same round;
+    beside their median stand the least and the greatest.
     """
     for mode, servers in report["cost"].items():
         yield f"{mode}: requests/s, CPU a request, cores busy with serving and with the load, shares"
         for name, runs in servers.items():
-            ratio = median(run["cpu"] / one["cpu"] for run, one in zip(runs, servers["one worker"], strict=True))
-            shares = _shares(runs)
+            ratios = [run["cpu"] / one["cpu"] for run, one in zip(runs, servers["one worker"], strict=True)]
             yield (
-                f"  {name:12} {_median(runs, 'rate'):8.0f}  {_median(runs, 'cpu'):6.1f} us ({ratio:.2f})  "
-                f"{_median(runs, 'busy'):.2f} {_median(runs, 'loadBusy'):.2f}  {shares}"
+                f"  {name:12} {_median(runs, 'rate'):8.0f}  {_median(runs, 'cpu'):6.1f} us "
+                f"({median(ratios):.2f}, {min(ratios):.2f} - {max(ratios):.2f})  "
+                f"{_median(runs, 'busy'):.2f} {_median(runs, 'loadBusy'):.2f}  {_shares(runs)}"
             )
     yield "kept connections, by the time between two that are opened: shares of two workers"
     for name, runs in report["balance"].items():
@@ -378,7 +379,8 @@ def tables(report: dict[str, Any]) -> Iterator[str]:
 
 
 def _shares(runs: list[dict[str, Any]]) -> str:
-    return ", ".join(" / ".join(f"{100 * each:.0f} %" for each in run["shares"]) for run in runs)
+    shared = [run["shares"] for run in runs if run["shares"]]
+    return ", ".join(" / ".join(f"{100 * each:.0f} %" for each in shares) for shares in shared)
 
 
 def _median(runs: list[dict[str, Any]], key: str) -> float:

@@ -46,10 +46,9 @@ class Gate:
     @ivar turns: those of this process, if others accept from the same sockets.
     """
 
-    turns: Turns | None = None
-
     def __init__(self, reactor: IReactorTime) -> None:
         self._reactor = reactor
+        self.turns: Turns | None = None
         self.wrap: Callable[[Any, Gate, Any], GatedSocket] = GatedSocket
         self._ports: list[Any] = []
         self._held: set[str] = set()
