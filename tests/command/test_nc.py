@@ -12,6 +12,7 @@ import signal
 import socket
 import ssl
 import struct
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -364,6 +365,32 @@ def test_resolverThatDoesNotAnswer() -> None:
         nc.send_signal(signal.SIGINT)
         assert nc.wait(PATIENCE) == -signal.SIGINT
     assert time.monotonic() - begun < PATIENCE
+
+
+FINISHING = """
+import sys
+from threading import Event
+from wasinet_twisted.command import ending, running
+finish = Event()
+async def body(reactor):
+    reactor.callInThread(finish.wait)
+    return 3
+status = running.run("wasinet", body)
+finish.set()
+from twisted.internet import reactor
+while reactor.threadpool.working:
+    pass
+sys.exit(ending.leave(status))
+"""
+
+
+@pytest.mark.reactorless
+def test_threadThatFinishesAtTheEnd() -> None:
+    """
+    One that was still at work when the command was done, and is idle by the time that the process ends.
+    """
+    done = subprocess.run([sys.executable, "-c", FINISHING], capture_output=True, timeout=PATIENCE, check=False)
+    assert (done.returncode, done.stderr) == (3, b"")
 
 
 def test_nobodyReadsTheOutput() -> None:

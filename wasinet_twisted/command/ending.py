@@ -9,6 +9,9 @@ import signal
 import sys
 from contextlib import suppress
 
+# Are there threads that nobody ends any more?
+_abandoned = False
+
 
 class Interrupted(BaseException):
     """
@@ -126,15 +129,22 @@ def discardOutput() -> None:
         os.close(null)
 
 
+def abandonThreads() -> None:
+    """
+    Say that the reactor has ended without its threads: one was at work, and may be for long, as when it looks a name
+    up. L{leave} doesn't wait for them then.
+    """
+    global _abandoned
+    _abandoned = True
+
+
 def leave(status: int) -> int:
     """
-    End at once, if a thread of the reactor's is stuck: looking a name up may take half a minute, and Python would wait
-    for it.
+    End at once, if threads were abandoned: Python would wait for them, and for one that has finished its work since,
+    forever.
 
-    @return: C{status}, if none is.
+    @return: C{status}, if none were.
     """
-    reactor = sys.modules.get("twisted.internet.reactor")
-    pool = getattr(reactor, "threadpool", None)
-    if pool is not None and pool.working:
+    if _abandoned:
         os._exit(status)
     return status

@@ -24,7 +24,7 @@ from twisted.logger import (
 from zope.interface import provider
 
 from ..net.tasks.task import Task
-from .ending import Interrupted, endBy, say
+from .ending import Interrupted, abandonThreads, endBy, say
 
 # What asks the command to end.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -52,6 +52,7 @@ class _Main(Task[int]):
         pool = reactor.threadpool
         if pool is not None and pool.working:
             # stop() would wait for what these threads wait for.
+            abandonThreads()
             reactor.crash()
         else:
             reactor.stop()
