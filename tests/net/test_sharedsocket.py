@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.processes import PATIENCE
 from wasinet_twisted.net.server.acceptgate import Gate
 from wasinet_twisted.net.server.sharedsocket import SharedSocket
-from wasinet_twisted.net.server.turns import BATCH, MORE, MOST, REST, Turns
+from wasinet_twisted.net.server.turns import BATCH, MEMORY, MORE, MOST, REST, STAY, Turns
 
 
 class Waiting:
@@ -190,14 +190,21 @@ class SharedSocketTests(SynchronousTestCase):
             # Until they wait. Those who come too late are woken all the same, and the test is none.
             time.sleep(0.1)
 
+        def accept(index: int) -> None:
+            self.assertEqual(self.ports[index].doRead(), 1)
+            self.ports[index].doRead()
+            start(index)
+            self.connect()
+
         start(0, 1)
         self.connect()
         first = woken.get(timeout=PATIENCE)
         self.assertRaises(Empty, woken.get, timeout=0.2)
-        self.assertEqual(self.ports[first].doRead(), 1)
-        self.ports[first].doRead()
-        start(first)
-        self.connect()
+        accept(first)
+        self.assertEqual(woken.get(timeout=PATIENCE), 1 - first)
+        # If a connection has ended meanwhile, it stays this one's turn.
+        self.ports[1 - first].gate.feed()
+        accept(1 - first)
         self.assertEqual(woken.get(timeout=PATIENCE), 1 - first)
         stop[0] = True
         # Nobody has accepted it, so that who waits is told again.
@@ -295,6 +302,46 @@ class TurnsTests(SynchronousTestCase):
                 self.turns.ended()
         # After 8, 16 and 32; 64 are never there.
         self.assertEqual(self.told, ["rest", "go on"] * 3)
+
+    def test_theyAreRemembered(self) -> None:
+        """
+        That they end as fast as they come holds for a while, though nobody may wait now and then.
+        """
+        self.take(BATCH)
+        for _ in range(BATCH):
+            self.turns.ended()
+        self.turns.woken()
+        self.clock.advance(MEMORY)
+        self.turns.nobody()
+        self.turns.woken()
+        self.take(2 * BATCH - 1)
+        self.assertEqual(self.told, ["rest", "go on"])
+        self.take(1)
+        self.assertEqual(self.told[2:], ["rest"])
+        self.clock.advance(REST)
+        self.turns.nobody()
+        self.turns.woken()
+        self.take(BATCH)
+        self.assertEqual(self.told[2:], ["rest", "go on", "rest"])
+
+    def test_first(self) -> None:
+        """
+        A process stays first only where its connections end: for some that it accepts, and for a while.
+        """
+        self.assertFalse(self.turns.woken())
+        self.take(1)
+        self.assertFalse(self.turns.woken())
+        for _ in range(2):
+            for _ in range(STAY):
+                self.turns.ended()
+                self.assertTrue(self.turns.woken())
+                self.take(1)
+            self.turns.ended()
+            self.assertFalse(self.turns.woken())
+        self.clock.advance(MEMORY)
+        self.assertTrue(self.turns.woken())
+        self.clock.advance(MEMORY / 10)
+        self.assertFalse(self.turns.woken())
 
     def test_slowGrowth(self) -> None:
         """

@@ -319,6 +319,13 @@ class WorkersOptions(CommandOptions):
             None,
             "Replace a worker after so many requests and up to a tenth more; 1000:50: up to 50 more.",
         ],
+        [
+            "scheduling",
+            None,
+            None,
+            "When a worker gets a core that is in use: batch, when whoever runs has had its turn; normal, at once."
+            " [default: batch]",
+        ],
     ]
     optFlags: ClassVar = [
         ["pin", None, "Keep each worker on a processor core of its own."],
@@ -341,13 +348,15 @@ class WorkersOptions(CommandOptions):
     def _checkWorkers(self) -> None:
         count, requests = self["workers"], self["max-requests"]
         if count is None:
-            for option in ("max-requests", "pin", "preload"):
+            for option in ("max-requests", "pin", "preload", "scheduling"):
                 if self[option]:
                     raise UsageError(f"--{option}: it is for workers, and there is no --workers")
             return
         self["workers"] = checkCount(count)
         if requests is not None:
             self["max-requests"] = checkMaxRequests(requests)
+        if self["scheduling"] not in (None, "batch", "normal"):
+            raise UsageError(f"--scheduling: it must be batch or normal, not {self['scheduling']!r:.100}")
         if self["pin"] and not cores():
             raise UsageError("--pin: this system doesn't keep processes on processor cores")
         for option, endpoint in self.endpoints():

@@ -73,12 +73,20 @@ class OptionsTests(SynchronousTestCase):
             self.assertIn("--max-requests: it must be", self.refused("--workers=2", f"--max-requests={wrong}"))
 
     def test_together(self) -> None:
-        for option in ("--pin", "--preload", "--max-requests=5"):
+        for option in ("--pin", "--preload", "--max-requests=5", "--scheduling=batch"):
             self.assertIn("there is no --workers", self.refused(option))
         self.assertIn("leave out --workers", self.refused("--workers=2", "--reload"))
         options = ["--workers=2", "--max-requests=5", "--tcp=1"]
         error = self.assertRaises(UsageError, EchoOptions().parseOptions, options)
         self.assertIn("no HTTP endpoint", str(error))
+
+    def test_scheduling(self) -> None:
+        for given in ("batch", "normal"):
+            self.assertEqual(parse("--app=a:b", "--workers=2", f"--scheduling={given}")["scheduling"], given)
+        for wrong in ("", "Batch", "idle"):
+            self.assertIn(
+                "--scheduling: it must be batch or normal", self.refused("--workers=2", f"--scheduling={wrong}")
+            )
 
     def test_quota(self) -> None:
         """
@@ -134,6 +142,28 @@ class OrderTests(SynchronousTestCase):
         self.patch(os, "sched_setaffinity", forbidden)
         error = self.assertRaises(AppFailed, worker._stayOn, 3)
         self.assertEqual(str(error), "--pin: the process can't stay on the processor core 3: Operation not permitted")
+
+    def test_givesWay(self) -> None:
+        """
+        Only where nobody has chosen another scheduling, and where the system lets it.
+        """
+        if not hasattr(os, "SCHED_BATCH"):
+            return
+        chosen: list[object] = []
+        policies = [os.SCHED_OTHER, os.SCHED_IDLE, os.SCHED_FIFO, os.SCHED_OTHER]
+        self.patch(os, "sched_getscheduler", lambda pid: policies.pop(0))
+        self.patch(os, "sched_setscheduler", lambda *given: chosen.append(given))
+        for _ in range(3):
+            worker._giveWay()
+        ((pid, policy, priority),) = chosen
+        self.assertEqual((pid, policy, priority.sched_priority), (0, os.SCHED_BATCH, 0))
+
+        def forbidden(*_: object) -> None:
+            raise PermissionError(1, "Operation not permitted")
+
+        self.patch(os, "sched_setscheduler", forbidden)
+        worker._giveWay()
+        self.assertEqual(policies, [])
 
     def test_noWorker(self) -> None:
         self.assertNotIn(VARIABLE, os.environ)

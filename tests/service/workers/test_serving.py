@@ -101,6 +101,23 @@ def test_theLife(tmp_path: Path) -> None:
 
 
 @pytest.mark.reactorless
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="the system has no such scheduling")
+def test_scheduling(tmp_path: Path) -> None:
+    """
+    Workers take a core from nobody, unless they are to.
+    """
+    for options, expected in (
+        ((), os.SCHED_BATCH),
+        (("--preload",), os.SCHED_BATCH),
+        (("--scheduling=batch",), os.SCHED_BATCH),
+        (("--scheduling=normal",), os.SCHED_OTHER),
+    ):
+        with serving(tmp_path, *options) as (process, _, status):
+            assert [os.sched_getscheduler(pid) for pid in status.pids().values()] == [expected] * 2, options
+            assert process.stop() == -signal.SIGTERM
+
+
+@pytest.mark.reactorless
 def test_turns(tmp_path: Path) -> None:
     """
     The kernel wakes one of them for a connection. If one takes none, another one takes the whole burst.

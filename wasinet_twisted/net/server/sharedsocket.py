@@ -6,9 +6,10 @@ connection, and all but one find nobody: measured, with two processes, a third
 of the CPU time. And the one that comes first accepts a hundred at a time.
 
 So a process has epoll wake only one of them (C{EPOLLEXCLUSIVE}), and goes to the
-end of the queue of those to be woken: they take turns, as nginx's do. And when it
-has accepted a few that stay, it leaves the next ones to the others for a moment,
-see L{turns<wasinet_twisted.net.server.turns>}.
+end of the queue of those to be woken: they take turns, as nginx's do. Where
+connections end as fast as they come a turn has several of them. And when it has
+accepted a few that stay, it leaves the next ones to the others for a moment, see
+L{turns<wasinet_twisted.net.server.turns>}.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class SharedSocket(GatedSocket):
 
     def accept(self) -> Any:
         """
-        As L{GatedSocket.accept}. The first one of each turn of the reactor has this process go to the end of the queue.
+        As L{GatedSocket.accept}. The first one of a turn of the reactor may have this process go to the queue's end.
         """
         try:
             accepted = super().accept()
@@ -58,7 +59,7 @@ class SharedSocket(GatedSocket):
             if self._gate.isOpen():
                 self._turns.nobody()
             raise
-        if not self._count:
+        if not self._count and not self._turns.woken():
             self.watched()
         self._count += 1
         if self._count >= self._port.numberAccepts:

@@ -5,6 +5,7 @@ Whose turn it is, of several processes that accept from the same sockets.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -16,6 +17,10 @@ REST = 0.001
 # those that end as fast as they come it takes twice as many.
 MORE = 4
 MOST = 64
+# How many connections a process may accept before it is the last to be woken again, if others of its own end meanwhile.
+STAY = 16
+# For how long that counts, in seconds.
+MEMORY = 0.02
 
 
 class Turns:
@@ -35,10 +40,36 @@ class Turns:
         self._rest = rest
         self._goOn = goOn
         self._reactor = reactor
-        self._batch = BATCH
+        # How many make a batch, and how many do as soon as nobody waits.
+        self._batch = self._least = BATCH
         self._kept = 0
         self._timer: IDelayedCall | None = None
         self._finished = False
+        # How many it has accepted since it was the last to be woken.
+        self._taken = 0
+        # Has one ended since it was last woken? And until when do they count as brief, by the reactor's clock?
+        self._freed = False
+        self._until = -inf
+
+    def woken(self) -> bool:
+        """
+        This process is about to accept.
+
+        @return: may it be the first again to be woken? Not to be costs two calls of the system's, for nothing if others
+            have ended meanwhile: then there is no more to share than what it costs to accept.
+        """
+        now = self._reactor.seconds()
+        if self._freed:
+            self._freed = False
+            self._until = now + MEMORY
+        brief = now <= self._until
+        if not brief and self._least > BATCH:
+            # They stay, now.
+            self._least = self._batch = BATCH
+        if brief and self._taken < STAY:
+            return True
+        self._taken = 0
+        return False
 
     def took(self) -> None:
         """
@@ -46,6 +77,7 @@ class Turns:
         """
         if self._finished:
             return
+        self._taken += 1
         self._kept += 1
         if self._kept >= self._batch and self._timer is None:
             self._timer = self._reactor.callLater(REST, self._rested)
@@ -55,17 +87,18 @@ class Turns:
         """
         No connection waits.
         """
-        self._batch = BATCH
+        self._batch = self._least
 
     def ended(self) -> None:
         """
         One of its connections has ended.
         """
+        self._freed = True
         if self._kept:
             self._kept -= 1
             if self._timer is not None and self._kept <= self._batch // 2:
                 # They end as fast as they come.
-                self._batch = min(2 * self._batch, MOST)
+                self._least = self._batch = min(2 * self._batch, MOST)
                 self._resume()
 
     def finish(self) -> None:

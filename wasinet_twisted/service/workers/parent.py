@@ -66,7 +66,8 @@ class WorkersService(CommandService):
             drainIdle=limits.drainIdle,
             killTime=limits.drain + SHUTDOWN_DEADLINE + _SPARE,
         )
-        order = orderOf(launch.command, options.arguments, self._reactor)
+        batch = options["scheduling"] != "normal"
+        order = orderOf(launch.command, options.arguments, self._reactor, batch=batch)
         sockets = Sockets(list(announcements), launch, self._reactor)
         self.crew = Crew(
             keeping,
