@@ -190,7 +190,7 @@ def measure(given: Any) -> dict[str, Any]:
         for load in _LOADS:
             report["cost"][load] = cost(folder, load, given.turns, given.connections)
         for number in range(given.rounds):
-            for scheduling in ("batch", "normal"):
+            for scheduling in ("auto", "normal"):
                 say(f"round {number + 1}: busy cores, --scheduling {scheduling}")
                 report["paced"].setdefault(scheduling, []).append(paced(folder, scheduling))
             for gap in _GAPS:

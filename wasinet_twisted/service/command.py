@@ -323,8 +323,8 @@ class WorkersOptions(CommandOptions):
             "scheduling",
             None,
             None,
-            "When a worker gets a core that is in use: batch, when whoever runs has had its turn; normal, at once."
-            " [default: batch]",
+            "When a worker gets a core that is in use. normal: at once, as other programs do; auto: if it has much to"
+            " do, when whoever runs has had its turn. [default: auto]",
         ],
     ]
     optFlags: ClassVar = [
@@ -355,8 +355,8 @@ class WorkersOptions(CommandOptions):
         self["workers"] = checkCount(count)
         if requests is not None:
             self["max-requests"] = checkMaxRequests(requests)
-        if self["scheduling"] not in (None, "batch", "normal"):
-            raise UsageError(f"--scheduling: it must be batch or normal, not {self['scheduling']!r:.100}")
+        if self["scheduling"] not in (None, "auto", "normal"):
+            raise UsageError(f"--scheduling: it must be auto or normal, not {self['scheduling']!r:.100}")
         if self["pin"] and not cores():
             raise UsageError("--pin: this system doesn't keep processes on processor cores")
         for option, endpoint in self.endpoints():

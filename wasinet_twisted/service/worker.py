@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -52,8 +51,6 @@ def serve(order: Order) -> None:
     globalLogBeginner.beginLoggingTo([observe])
     try:
         _stayOn(order.core)
-        if order.batch:
-            _giveWay()
         _run(order, channel)
     except SystemExit:
         channel.flush()
@@ -101,20 +98,6 @@ def _stayOn(core: int | None) -> None:
         raise AppFailed(f"--pin: the process can't stay on the processor core {core}: {error.strerror}") from error
 
 
-def _giveWay() -> None:
-    """
-    Take a core from nobody who runs: see C{SCHED_BATCH} in sched(7). What the app starts inherits it.
-
-    Else a worker that shares its core with its clients, such as a proxy, is woken by the first one's request, before
-    the others have sent theirs, and has but one to handle each time.
-    """
-    # Whoever has chosen something for the service meant the workers.
-    if hasattr(os, "SCHED_BATCH") and os.sched_getscheduler(0) == os.SCHED_OTHER:
-        # A sandbox may forbid it. Without it all works as well, for more CPU time.
-        with suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-
-
 def _leaveSignals() -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
         # Ctrl-C in a terminal comes to all of its processes: it is the parent's to say what it means. A handler and not
@@ -129,7 +112,7 @@ def _run(order: Order, channel: Channel) -> None:
     from twisted.internet import reactor as installed
 
     reactor: Any = installed
-    worker = Worker(channel, order.sockets, order.accessLog, order.maxRequests)
+    worker = Worker(channel, order.sockets, order.accessLog, order.maxRequests, givesWay=order.givesWay)
     service = command.makeService(_options(order, worker, WorkerLaunch(order.command, channel=channel)))
     service.privilegedStartService()
     service.startService()

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
 from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.task import Clock
@@ -44,6 +45,7 @@ from wasinet_twisted.service.workers.options import MOST, drawn, processors
 from wasinet_twisted.service.workers.order import VARIABLE, Order, ordered
 from wasinet_twisted.service.workers.preloading import Template
 from wasinet_twisted.service.workers.rolling import AGAIN, READY, Rolling, numberOf
+from wasinet_twisted.service.workers.scheduling import BUSY, CALM, Scheduling
 from wasinet_twisted.service.workers.totals import Totals
 
 
@@ -73,7 +75,7 @@ class OptionsTests(SynchronousTestCase):
             self.assertIn("--max-requests: it must be", self.refused("--workers=2", f"--max-requests={wrong}"))
 
     def test_together(self) -> None:
-        for option in ("--pin", "--preload", "--max-requests=5", "--scheduling=batch"):
+        for option in ("--pin", "--preload", "--max-requests=5", "--scheduling=auto"):
             self.assertIn("there is no --workers", self.refused(option))
         self.assertIn("leave out --workers", self.refused("--workers=2", "--reload"))
         options = ["--workers=2", "--max-requests=5", "--tcp=1"]
@@ -81,11 +83,11 @@ class OptionsTests(SynchronousTestCase):
         self.assertIn("no HTTP endpoint", str(error))
 
     def test_scheduling(self) -> None:
-        for given in ("batch", "normal"):
+        for given in ("auto", "normal"):
             self.assertEqual(parse("--app=a:b", "--workers=2", f"--scheduling={given}")["scheduling"], given)
-        for wrong in ("", "Batch", "idle"):
+        for wrong in ("", "Auto", "batch"):
             self.assertIn(
-                "--scheduling: it must be batch or normal", self.refused("--workers=2", f"--scheduling={wrong}")
+                "--scheduling: it must be auto or normal", self.refused("--workers=2", f"--scheduling={wrong}")
             )
 
     def test_quota(self) -> None:
@@ -143,31 +145,66 @@ class OrderTests(SynchronousTestCase):
         error = self.assertRaises(AppFailed, worker._stayOn, 3)
         self.assertEqual(str(error), "--pin: the process can't stay on the processor core 3: Operation not permitted")
 
-    def test_givesWay(self) -> None:
+    def test_noWorker(self) -> None:
+        self.assertNotIn(VARIABLE, os.environ)
+        self.assertIsNone(ordered())
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="the system has no such scheduling")
+class SchedulingTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.policy = os.SCHED_OTHER
+        self.patch(os, "sched_getscheduler", lambda pid: self.policy)
+        self.patch(os, "sched_setscheduler", self.set)
+        self.cpu = 100.0
+        self.scheduling = Scheduling(self.cpu)
+
+    def set(self, pid: int, policy: int, parameter: Any) -> None:
+        self.assertEqual((pid, parameter.sched_priority), (0, 0))
+        self.policy = policy
+
+    def look(self, used: float, times: int = 1) -> int:
+        for _ in range(times):
+            self.cpu += used
+            self.scheduling.look(self.cpu)
+        return self.policy
+
+    def test_muchToDo(self) -> None:
         """
-        Only where nobody has chosen another scheduling, and where the system lets it.
+        It waits for its turn as soon as it has much to do, until it has had little for a while.
         """
-        if not hasattr(os, "SCHED_BATCH"):
-            return
-        chosen: list[object] = []
-        policies = [os.SCHED_OTHER, os.SCHED_IDLE, os.SCHED_FIFO, os.SCHED_OTHER]
-        self.patch(os, "sched_getscheduler", lambda pid: policies.pop(0))
-        self.patch(os, "sched_setscheduler", lambda *given: chosen.append(given))
-        for _ in range(3):
-            worker._giveWay()
-        ((pid, policy, priority),) = chosen
-        self.assertEqual((pid, policy, priority.sched_priority), (0, os.SCHED_BATCH, 0))
+        self.assertEqual(self.look(BUSY / 2, 2 * CALM), os.SCHED_OTHER)
+        for _ in range(2):
+            self.assertEqual(self.look(BUSY), os.SCHED_BATCH)
+            self.assertEqual(self.look(0, CALM - 1), os.SCHED_BATCH)
+            self.assertEqual(self.look(1), os.SCHED_BATCH)
+            self.assertEqual(self.look(0, CALM - 1), os.SCHED_BATCH)
+            self.assertEqual(self.look(BUSY / 2), os.SCHED_OTHER)
+
+    def test_chosen(self) -> None:
+        """
+        What somebody has chosen for the service stays, also if it is chosen meanwhile.
+        """
+        for policy in (os.SCHED_IDLE, os.SCHED_FIFO, os.SCHED_BATCH):
+            self.policy = policy
+            self.assertEqual(self.look(1), policy)
+            self.assertEqual(self.look(0, CALM), policy)
+        self.policy = os.SCHED_OTHER
+        self.assertEqual(self.look(1), os.SCHED_BATCH)
+        self.policy = os.SCHED_IDLE
+        self.assertEqual(self.look(0, CALM), os.SCHED_IDLE)
+
+    def test_forbidden(self) -> None:
+        """
+        In a sandbox it runs as ever.
+        """
 
         def forbidden(*_: object) -> None:
             raise PermissionError(1, "Operation not permitted")
 
         self.patch(os, "sched_setscheduler", forbidden)
-        worker._giveWay()
-        self.assertEqual(policies, [])
-
-    def test_noWorker(self) -> None:
-        self.assertNotIn(VARIABLE, os.environ)
-        self.assertIsNone(ordered())
+        self.assertEqual(self.look(1), os.SCHED_OTHER)
+        self.assertEqual(self.look(0, CALM), os.SCHED_OTHER)
 
 
 class MessagesTests(SynchronousTestCase):

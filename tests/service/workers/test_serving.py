@@ -100,20 +100,36 @@ def test_theLife(tmp_path: Path) -> None:
     assert all(re.fullmatch(r'127\.0\.0\.1 - - \[.*\] "GET /\w* HTTP/1.1" \d+ .*', line) for line in lines)
 
 
+BUSY = """
+import time
+from wasinet_twisted.http import WasiResponse
+
+def handler(request):
+    until = time.thread_time() + 0.05
+    while time.thread_time() < until:
+        pass
+    return WasiResponse(200, {}, b"")
+"""
+
+
 @pytest.mark.reactorless
 @pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="the system has no such scheduling")
 def test_scheduling(tmp_path: Path) -> None:
     """
-    Workers take a core from nobody, unless they are to.
+    Workers with much to do wait for their turn, unless they are to be as other programs.
     """
     for options, expected in (
         ((), os.SCHED_BATCH),
         (("--preload",), os.SCHED_BATCH),
-        (("--scheduling=batch",), os.SCHED_BATCH),
         (("--scheduling=normal",), os.SCHED_OTHER),
     ):
-        with serving(tmp_path, *options) as (process, _, status):
-            assert [os.sched_getscheduler(pid) for pid in status.pids().values()] == [expected] * 2, options
+        with serving(tmp_path, *options, workers=1, app=BUSY) as (process, port, status):
+            (pid,) = status.pids().values()
+            assert os.sched_getscheduler(pid) == os.SCHED_OTHER
+            until = time.monotonic() + (PATIENCE if expected == os.SCHED_BATCH else 2.5)
+            while time.monotonic() < until and os.sched_getscheduler(pid) == os.SCHED_OTHER:
+                talk(port, CLOSE)
+            assert os.sched_getscheduler(pid) == expected, options
             assert process.stop() == -signal.SIGTERM
 
 

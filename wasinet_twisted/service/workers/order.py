@@ -27,7 +27,7 @@ class Order:
     @ivar sockets: the descriptors of listening sockets, by endpoint.
     @ivar maxRequests: after how many requests the worker is replaced.
     @ivar core: the processor core to stay on; L{None}: any.
-    @ivar batch: is the worker to take a core from nobody who runs?
+    @ivar givesWay: may the worker wait for a core that is in use, when it has much to do?
     @ivar path: C{sys.path}.
     @ivar pythonPath: the environment's; L{None}: it has none.
     @ivar template: is the process to load the app and to fork workers?
@@ -41,7 +41,7 @@ class Order:
     sockets: dict[str, int]
     maxRequests: int | None = None
     core: int | None = None
-    batch: bool = False
+    givesWay: bool = True
     path: list[str] = Factory(list)
     pythonPath: str | None = None
     template: bool = False
@@ -57,11 +57,11 @@ class Order:
         return {**given, _PATH: path, VARIABLE: json.dumps(asdict(order))}
 
 
-def orderOf(command: str, arguments: Sequence[str], reactor: object, *, batch: bool) -> Order:
+def orderOf(command: str, arguments: Sequence[str], reactor: object, *, givesWay: bool) -> Order:
     """
     Return an order to serve the same as this process is asked to, on the same kind of reactor.
     """
-    return Order(command, list(arguments), type(reactor).__module__, {}, batch=batch, path=list(sys.path))
+    return Order(command, list(arguments), type(reactor).__module__, {}, givesWay=givesWay, path=list(sys.path))
 
 
 def ordered() -> Order | None:

@@ -66,8 +66,8 @@ class WorkersService(CommandService):
             drainIdle=limits.drainIdle,
             killTime=limits.drain + SHUTDOWN_DEADLINE + _SPARE,
         )
-        batch = options["scheduling"] != "normal"
-        order = orderOf(launch.command, options.arguments, self._reactor, batch=batch)
+        givesWay = options["scheduling"] != "normal"
+        order = orderOf(launch.command, options.arguments, self._reactor, givesWay=givesWay)
         sockets = Sockets(list(announcements), launch, self._reactor)
         self.crew = Crew(
             keeping,

@@ -22,6 +22,7 @@ from ...server.serving import HttpServer
 from ..adopting import AdoptingReactor
 from ..listening import Launch
 from .channel import Channel
+from .scheduling import Scheduling
 
 log = Logger()
 
@@ -68,11 +69,13 @@ class Worker(Service):
         accessLog: int,
         maxRequests: int | None = None,
         *,
+        givesWay: bool = True,
         reactor: Any = None,
     ) -> None:
         """
         @param sockets: the descriptors to listen on, by endpoint.
         @param maxRequests: after how many requests to ask for a successor.
+        @param givesWay: may it wait for a core that is in use, when it has much to do?
         """
         self.accessLog = accessLog
         self._channel = channel
@@ -82,6 +85,7 @@ class Worker(Service):
         self._server: HttpServer | None = None
         self._missing = 0
         self._ready = False
+        self._scheduling = Scheduling(process_time()) if givesWay else None
         self._telling = self._every(self._tell)
         self._looking = self._every(self._look)
         # Nothing that the app starts is to keep these open.
@@ -180,7 +184,10 @@ class Worker(Service):
 
     def _tell(self) -> None:
         figures = {} if self._server is None else self._server.statistics.snapshot()
-        self._channel.send("statistics", {**figures, "cpu": process_time(), "memory": residentBytes()})
+        cpu = process_time()
+        if self._scheduling is not None:
+            self._scheduling.look(cpu)
+        self._channel.send("statistics", {**figures, "cpu": cpu, "memory": residentBytes()})
 
     def _look(self) -> None:
         assert self._server is not None
