@@ -1,7 +1,7 @@
 """
 What C{--workers} costs and gives: one process beside several, on one port.
 
-    python -m benchmarks.workers [--turns 20] [--rounds 3] [--seconds 4] [--connections 64] [--json FILE]
+    python -m benchmarks.workers [--turns 12] [--rounds 3] [--seconds 4] [--connections 64] [--json FILE]
 
 All of it is C{twistd wasinet-http} with a handler that answers at once, and wrk
 with one thread. Nothing is kept on a core of its own: on two cores the load takes
@@ -12,8 +12,9 @@ all of a server's processes, the parent included. Seven parts:
     C{Connection: close}, and with kept connections and a handler that takes 0.3 ms
     of CPU time, as apps do: requests a second, CPU a request, and which part of the
     requests each worker has taken. Beside them stand nginx with one worker and with
-    two. All run at the same time, and are asked for a second each, in turn: a ratio
-    is of the same few seconds, as these machines are never the same for long;
+    two. All run at the same time, and are asked for three seconds each, in turn, of
+    which the last counts: a ratio is of the same time, as these machines are never
+    the same for long;
   - how long requests take that come one after the other while another program keeps
     each core busy, by C{--scheduling};
   - 64 kept connections, opened one after the other: how many come to each worker;
@@ -78,8 +79,6 @@ def cost(folder: Path, load: str, turns: int, connections: int) -> dict[str, Any
                 servers[name] = stack.enter_context(serving(folder / name.replace(" ", ""), what, own=own))
             elif not own:
                 servers[name] = stack.enter_context(nginx(folder, what))
-        for server in servers.values():
-            ask(server.port, mode, connections, 1)
         ours = {name: server for name, server in servers.items() if server.status}
         before = {name: {row["pid"]: row["requests"] for row in server.workers()} for name, server in ours.items()}
         found: dict[str, dict[str, Any]] = {name: {"runs": [], "shares": []} for name in servers}
@@ -97,6 +96,8 @@ def cost(folder: Path, load: str, turns: int, connections: int) -> dict[str, Any
 
 
 def _asked(server: Server, mode: str, connections: int) -> dict[str, float]:
+    # Workers look once a second how much they have to do.
+    ask(server.port, mode, connections, 2)
     before = server.cpu()
     load = ask(server.port, mode, connections, 1)
     used = server.cpu() - before
@@ -258,7 +259,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     options = argparse.ArgumentParser(prog="python -m benchmarks.workers", description="What workers cost and give.")
     options.add_argument(
-        "--turns", type=int, default=20, help="how often each server is asked what it costs (%(default)s)"
+        "--turns", type=int, default=12, help="how often each server is asked what it costs (%(default)s)"
     )
     options.add_argument("--rounds", type=int, default=3, help="how many rounds of all else (%(default)s)")
     options.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
