@@ -93,6 +93,10 @@ def test_slowloris(tmp_path: Path, figure: Figure) -> None:
         assert {"status": 408, "reason": "too slow", "count": 1000} in statistics["refused"]
 
 
+# How much a process may grow by: Python takes memory by 1 MiB, and may just have needed some more.
+ROOM = 2 << 20
+
+
 def test_pipelinedAndNeverRead(tmp_path: Path, figure: Figure) -> None:
     """
     What isn't taken isn't answered, and not read from the kernel beyond a bound.
@@ -104,7 +108,7 @@ def test_pipelinedAndNeverRead(tmp_path: Path, figure: Figure) -> None:
         grown = server.resident() - before
         figure("sent, of 200,000", sent // len(get("/0123456789")))
         figure("grown, KiB", grown // 1024)
-        assert grown < 1_000_000
+        assert grown < ROOM
         statistics = server.waitUntilAlone()
         assert statistics["dropped"] == {"slow reader": 1}
         client.close()
@@ -157,7 +161,7 @@ def test_aBodyThatNobodyWants(path: str, status: int | None, tmp_path: Path, fig
                 break
         figure("sent, MB", sent // 1_000_000)
         figure("grown, KiB", grown // 1024)
-        assert grown < 1_000_000
+        assert grown < ROOM
         assert sent < 190 << 20
         if status is not None:
             # The answer is there, or the kernel has thrown it away with a reset: the client went on beyond all bounds.

@@ -5,6 +5,7 @@ twistd's C{--uid} with C{--workers}: who the processes are.
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
 import socket
@@ -64,7 +65,8 @@ def privilegedPort() -> int:
     """
     Return a free port that only root may listen on.
     """
-    for port in range(1023, 600, -1):
+    # Another test may look for one at the same time.
+    for port in random.sample(range(601, 1024), 100):
         with socket.socket() as trying:
             try:
                 trying.bind(("127.0.0.1", port))

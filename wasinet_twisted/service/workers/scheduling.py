@@ -55,7 +55,7 @@ class Scheduling:
             return
         old, new = (os.SCHED_OTHER, _BATCH) if waits else (_BATCH, os.SCHED_OTHER)
         # Whoever has chosen something else for the service meant the workers as well; and a sandbox may forbid it.
-        if os.sched_getscheduler(0) == old:
-            with suppress(OSError):
+        with suppress(OSError):
+            if os.sched_getscheduler(0) == old:
                 os.sched_setscheduler(0, new, os.sched_param(0))
                 self._waits = waits

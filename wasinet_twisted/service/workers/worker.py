@@ -85,7 +85,8 @@ class Worker(Service):
         self._server: HttpServer | None = None
         self._missing = 0
         self._ready = False
-        self._scheduling = Scheduling(process_time()) if givesWay else None
+        self._givesWay = givesWay
+        self._scheduling: Scheduling | None = None
         self._telling = self._every(self._tell)
         self._looking = self._every(self._look)
         # Nothing that the app starts is to keep these open.
@@ -138,6 +139,9 @@ class Worker(Service):
     def _served(self) -> None:
         self._ready = True
         self._channel.send("ready")
+        if self._givesWay:
+            # What it took to start doesn't count.
+            self._scheduling = Scheduling(process_time())
         self._telling.start(INTERVAL)
         if self._maxRequests is not None:
             self._looking.start(_LOOK)
