@@ -42,10 +42,10 @@ from statistics import median, quantiles
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from .candidates import Failed
+from .candidates import PATIENCE, Failed
 from .command import say
 from .rounds import lacking
-from .workerservers import CLOSE, KEEP, PATIENCE, Server, ask, nginx, reusePorts, serving
+from .workerservers import CLOSE, KEEP, Server, ask, nginx, reusePorts, serving
 
 _MODES = (KEEP, CLOSE)
 # How requests come, and the CPU time that the app takes for each, in seconds.
@@ -62,8 +62,8 @@ _SERVERS: dict[str, tuple[tuple[str, ...] | int, str]] = {
     "nginx, one worker": (1, "nginx, one worker"),
     "nginx, two workers": (2, "nginx, one worker"),
 }
-# How many requests come one after the other, how many seconds apart, and how many programs keep each core busy.
-_PACED, _PACE, _BUSY = 3000, 0.001, 1
+# How many requests come one after the other, and how many seconds apart.
+_PACED, _PACE = 3000, 0.001
 _REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
@@ -114,7 +114,7 @@ def paced(folder: Path, scheduling: str) -> dict[str, float]:
     taken = []
     with serving(folder, ("--workers=2", f"--scheduling={scheduling}")) as server, ExitStack() as stack:
         clients = [stack.enter_context(socket.create_connection(("127.0.0.1", server.port))) for _ in range(8)]
-        for _ in range(_BUSY * (os.cpu_count() or 1)):
+        for _ in range(os.cpu_count() or 1):
             stack.callback(stack.enter_context(subprocess.Popen(busy)).kill)
         for number in range(_PACED):
             client = clients[number % len(clients)]

@@ -19,11 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .candidates import ROOT, Failed, script
+from .candidates import PATIENCE, ROOT, Failed, freePort, script
 
 CLOSE, KEEP = "close", "keep-alive"
-# How long a start or an end may take, in seconds.
-PATIENCE = 30.0
 # Statistics come once a second.
 _TELLING = 1.2
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -52,12 +50,6 @@ _LAUNCH = (
     "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES='socket')\n"
     "os.execv(sys.argv[2], sys.argv[2:])\n"
 )
-
-
-def freePort() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @dataclass
@@ -221,6 +213,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def reusePorts(count: int) -> list[socket.socket]:
+    """
+    Return listening sockets of one port, each with a queue of its own.
+    """
     sockets = []
     port = 0
     for _ in range(count):

@@ -29,7 +29,7 @@ class Turns:
 
     A connection stays with the process that has accepted it. Of a burst, the one that is awake would accept all before
     another one has woken up, and have all the work for as long as the connections live. Where they end as fast as
-    they come there is nothing to share, and no pause.
+    they come there is nothing to share: no pause, and the process may be the first to be woken for a while.
     """
 
     def __init__(self, rest: Callable[[], object], goOn: Callable[[], object], reactor: IReactorTime) -> None:
