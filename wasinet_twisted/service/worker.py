@@ -19,6 +19,7 @@ from .app import AppFailed, reasonOf
 from .workers.channel import Channel
 from .workers.messages import packed
 from .workers.order import Order, ordered
+from .workers.template import CanNotFork, Forking
 from .workers.worker import Worker, WorkerLaunch
 
 _COMMANDS = {"wasinet-http": "http", "wasinet-asgi": "asgi", "wasinet-echo": "echo"}
@@ -66,16 +67,22 @@ def _forked(order: Order) -> Order:
     """
     Be the template; return in each worker that it has forked.
     """
-    from .workers.template import CanNotFork, Forking
-
     forking = Forking(order)
+    preloads = False
     try:
-        return forking.run(lambda: _command(order).preload(_options(order)))
-    except (AppFailed, CanNotFork) as error:
-        forking.say("failed", str(error))
+        options = _options(order)
+        preloads = bool(options["preload"])
+        import_module(order.reactor)
+        return forking.run(lambda: _command(order).preload(options) if preloads else None)
+    except CanNotFork as error:
+        if not preloads:
+            forking.leave("alone", str(error))
+        hint = f"{error.hint}, or leave out --preload, and each worker imports the app by itself"
+        forking.leave("failed", f"the app can't be preloaded: {error}; {hint}")
+    except AppFailed as error:
+        forking.leave("failed", str(error))
     except BaseException as error:
-        forking.say("failed", reasonOf(error)[0])
-    os._exit(1)
+        forking.leave("failed", reasonOf(error)[0])
 
 
 def _command(order: Order) -> Any:

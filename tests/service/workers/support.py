@@ -62,6 +62,13 @@ def serving(
         yield process, port, Status(status)
 
 
+def parentOf(pid: int) -> int:
+    """
+    Which process has started this one.
+    """
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 class Status:
     """
     What a status page tells.

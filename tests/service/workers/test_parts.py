@@ -29,7 +29,7 @@ from wasinet_twisted.service import command, worker
 from wasinet_twisted.service.app import AppFailed
 from wasinet_twisted.service.echo import Options as EchoOptions
 from wasinet_twisted.service.jsonlog import jsonLine
-from wasinet_twisted.service.workers import rolling
+from wasinet_twisted.service.workers import rolling, templates
 from wasinet_twisted.service.workers.channel import _WAITING, Channel
 from wasinet_twisted.service.workers.child import Child, Logged, Said, statusOf
 from wasinet_twisted.service.workers.messages import (
@@ -43,9 +43,9 @@ from wasinet_twisted.service.workers.messages import (
 )
 from wasinet_twisted.service.workers.options import MOST, drawn, processors
 from wasinet_twisted.service.workers.order import VARIABLE, Order, ordered
-from wasinet_twisted.service.workers.preloading import Template
 from wasinet_twisted.service.workers.rolling import AGAIN, READY, Rolling, numberOf
 from wasinet_twisted.service.workers.scheduling import BUSY, CALM, Scheduling
+from wasinet_twisted.service.workers.templates import Template, Templates
 from wasinet_twisted.service.workers.totals import Totals
 
 
@@ -676,7 +676,7 @@ class TemplateTests(SynchronousTestCase):
         self.ended: list[Template] = []
         ours, theirs = socket.socketpair()
         self.addCleanup(theirs.close)
-        self.template = Template(ours, self.ended.append)
+        self.template = Template(ours, self.ended.append, self.fail)
         self.template.makeConnection(self.process)
         self.template.received("ready", None)
         self.child = Child(1, FakeProcess(), self.crew, self.reactor)  # type: ignore[arg-type]
@@ -713,6 +713,83 @@ class TemplateTests(SynchronousTestCase):
         self.assertEqual(self.ended, [self.template])
         self.ended.clear()
         self.end()
+
+
+class FakeExecuting:
+    """
+    It starts nothing, or can't.
+    """
+
+    def __init__(self) -> None:
+        self.processes: list[FakeProcess] = []
+        self.error: OSError | None = None
+
+    def start(self, process: Any, order: Order, channel: socket.socket, accessLog: socket.socket) -> None:
+        channel.getsockname(), accessLog.getsockname()
+        if self.error is not None:
+            raise self.error
+        self.processes.append(FakeProcess())
+        process.makeConnection(self.processes[-1])
+
+
+class AloneTests(SynchronousTestCase):
+    """
+    A template that can't fork.
+    """
+
+    def setUp(self) -> None:
+        self.reactor = Clock()
+        self.crew = FakeCrew()
+        self.executing = FakeExecuting()
+        self.patch(templates, "adopt", lambda reactor, channel, said: channel.close())
+        self.templates = Templates(self.reactor, self.executing, Order("wasinet-http", [], "", {}))  # type: ignore[arg-type]
+        self.monitored: list[FakeProcess] = []
+        self.first, self.second = self.start(), self.start()
+        (self.process,) = self.executing.processes
+        self.template: Any = self.templates._templates[0]
+
+    def start(self) -> Child:
+        self.monitored.append(FakeProcess())
+        child = Child(1, self.monitored[-1], self.crew, self.reactor)  # type: ignore[arg-type]
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            self.templates.start(child, Order("wasinet-http", [], "", {}), ours, theirs)
+        return child
+
+    def alone(self) -> None:
+        self.template.received("alone", "this Python does things")
+        self.assertEqual(self.process.signals, ["KILL"])
+        self.template.processEnded(Failure(ProcessTerminated(signal=9)))
+        self.reactor.advance(0)
+
+    def test_eachByItself(self) -> None:
+        """
+        Those that wait are started, and those to come. procmon is told of each once; a signal that it has sent arrives.
+        """
+        self.first.signalProcess("TERM")
+        del self.monitored[0].connected
+        with capturedLogs() as logged:
+            self.alone()
+        self.assertEqual([formatEvent(each) for each in logged], ["workers share no memory: this Python does things"])
+        self.assertEqual([each.signals for each in self.executing.processes], [["KILL"], ["TERM"], []])
+        self.assertFalse(hasattr(self.monitored[0], "connected"))
+        self.assertEqual((self.first.pid, self.second.pid), (77, 77))
+        third = self.start()
+        self.assertEqual(third.pid, 77)
+        self.templates.renew()
+        self.assertEqual(len(self.executing.processes), 4)
+        self.assertEqual(self.crew.told_, [])
+        stopped: list[None] = []
+        self.templates.stop().addCallback(stopped.append)
+        self.assertEqual(stopped, [None])
+
+    def test_oneThatCanNotBeStarted(self) -> None:
+        """
+        It is said why.
+        """
+        self.executing.error = OSError(12, "Cannot allocate memory", "python")
+        self.alone()
+        self.assertEqual(self.crew.told_, ["ended: can't start python: Cannot allocate memory"] * 2)
 
 
 class TotalsTests(SynchronousTestCase):

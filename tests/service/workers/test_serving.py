@@ -34,7 +34,8 @@ from tests.processes import (
     waitUntil,
 )
 from tests.service.support import TWISTD, at, body, write
-from tests.service.workers.support import APP, CLOSE, KEEP, Load, serving
+from tests.service.workers.support import APP, CLOSE, KEEP, Load, parentOf, serving
+from wasinet_twisted.service.workers.crew import SIGNALLED
 
 # twist's own log is JSON, if it is no terminal's.
 TWIST = [sys.executable, "-m", "twisted", "--log-format=text", "wasinet-http"]
@@ -271,7 +272,7 @@ def test_aSecondSignal(tmp_path: Path) -> None:
         workers = list(status.pids().values())
         client.send(CLOSE.replace(b"/", b"/blocked", 1))
         time.sleep(0.2)
-        for number in (*workers, process.process.pid):
+        for number in (*workers, parentOf(workers[0]), process.process.pid):
             os.kill(number, signal.SIGINT)
             os.kill(number, signal.SIGHUP)
         process.waitForOutput("Received SIGINT")
@@ -304,13 +305,15 @@ def test_aSignalToAll(tmp_path: Path) -> None:
     """
     with serving(tmp_path, "--drain-delay=1.5") as (process, port, status):
         workers = list(status.pids().values())
-        for number in (*workers, process.process.pid):
+        for number in (*workers, parentOf(workers[0]), process.process.pid):
             os.kill(number, signal.SIGTERM)
         process.waitForOutput("/readyz says draining")
         assert body(talk(port, CLOSE)).startswith(b"one ")
+        time.sleep(SIGNALLED)
         assert sorted(status.pids().values()) == sorted(workers)
         assert process.wait() == -signal.SIGTERM
         assert not any(map(runs, workers))
+    assert "is replaced" not in process.stdout()
 
 
 def test_maxRequests(tmp_path: Path) -> None:

@@ -187,11 +187,13 @@ class Child(ProcessProtocol):
 
     def makeConnection(self, process: Any) -> None:
         """
-        It runs.
+        It runs, or is about to. There may be another process in its place when it couldn't be forked.
         """
+        isFirst = self._process is None
         self._process = process
         self.pid = process.pid
-        self._monitored.makeConnection(self)
+        if isFirst:
+            self._monitored.makeConnection(self)
 
     def notStarted(self, reason: str) -> None:
         """

@@ -19,9 +19,9 @@ from .child import Child
 from .executing import Executing, commandOf
 from .options import cores, drawn
 from .order import Order
-from .preloading import Preloading
 from .rolling import Rolling, numberOf
 from .spawning import Spawner
+from .templates import Templates
 from .totals import Totals
 from .worker import Worker
 
@@ -32,6 +32,8 @@ log = Logger()
 THRESHOLD = 2.0
 FIRST_DELAY = 0.5
 LONGEST_DELAY = 30.0
+# How long after a worker was sent SIGTERM it is replaced, in seconds, if this process wasn't.
+SIGNALLED = 0.3
 
 
 @frozen(kw_only=True)
@@ -42,7 +44,6 @@ class Keeping:
     @ivar count: how many there are.
     @ivar maxRequests: after how many requests a worker is replaced, and how many more this may be.
     @ivar pin: does each stay on a processor core?
-    @ivar preload: is the app imported before they are forked?
     @ivar drainIdle: how long idle connections stay open when all end, in seconds.
     @ivar killTime: how long a worker may take to end, in seconds.
     """
@@ -50,7 +51,6 @@ class Keeping:
     count: int
     maxRequests: tuple[int, int] | None = None
     pin: bool = False
-    preload: bool = False
     drainIdle: float = 0.0
     killTime: float = 40.0
 
@@ -94,11 +94,10 @@ class Crew:
         self.children: dict[str, Child] = {}
         self.totals = Totals()
         self.started = False
-        self._rollAtStart = False
+        self._rollAtStart = self._stays = False
         self._stopped: Deferred[None] | None = None
         self._command = commandOf(order)
-        executing = Executing(reactor, endpoints, sockets)
-        self._launcher = Preloading(reactor, executing, order) if keeping.preload else executing
+        self._launcher = Templates(reactor, Executing(reactor, endpoints, sockets), order)
         # It imports the reactor, which the command's options choose before.
         from twisted.runner.procmon import ProcessMonitor
 
@@ -121,6 +120,7 @@ class Crew:
         """
         Replace none any more: all are about to end.
         """
+        self._stays = True
         self._rolling.stop()
 
     def stop(self) -> Deferred[None]:
@@ -240,7 +240,11 @@ class Crew:
         """
         Somebody has sent it a signal, to end it.
         """
-        if self.started and self._rolling.names.get(child.number) == child.name:
+        # If all processes were sent it, as systemd does, this one is about to hear of it.
+        self._reactor.callLater(SIGNALLED, self._replace, child)
+
+    def _replace(self, child: Child) -> None:
+        if self.started and not self._stays and self.children.get(self._rolling.names[child.number]) is child:
             log.info("worker {number} (process {pid}) is replaced: SIGTERM", number=child.number, pid=child.pid)
             self._rolling.one(child.number)
 

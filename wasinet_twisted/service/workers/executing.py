@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from attrs import evolve
-from twisted.internet.defer import Deferred, succeed
 from twisted.internet.protocol import ProcessProtocol
 
 from ...net.server.endpoints import endpointFromString
@@ -51,6 +50,13 @@ def inheritedNumber(endpoint: str) -> int | None:
         return None
     found: Any = innermost(endpointFromString(None, endpoint))
     return found.fileno  # type: ignore[no-any-return]
+
+
+def cannotStart(error: OSError) -> str:
+    """
+    Return why a process can't be started.
+    """
+    return f"can't start {error.filename or 'it'}: {error.strerror}"
 
 
 class Executing:
@@ -98,24 +104,3 @@ class Executing:
             files[number] = descriptor
             sockets[endpoint] = number
         return files, sockets, free
-
-    def renew(self) -> None:
-        """
-        The app may have changed: each process loads it by itself.
-        """
-
-    def halt(self) -> None:
-        """
-        All workers are to end.
-        """
-
-    def kill(self) -> None:
-        """
-        Workers are ended by force, and this process ends.
-        """
-
-    def stop(self) -> Deferred[None]:
-        """
-        All workers have ended.
-        """
-        return succeed(None)

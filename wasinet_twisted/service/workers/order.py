@@ -30,7 +30,7 @@ class Order:
     @ivar givesWay: may the worker wait for a core that is in use, when it has much to do?
     @ivar path: C{sys.path}.
     @ivar pythonPath: the environment's; L{None}: it has none.
-    @ivar template: is the process to load the app and to fork workers?
+    @ivar template: is the process to fork workers?
     @ivar channel: the descriptor of the channel to the parent.
     @ivar accessLog: the descriptor that access log lines are written to.
     """

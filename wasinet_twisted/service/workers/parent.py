@@ -62,7 +62,6 @@ class WorkersService(CommandService):
             count=options["workers"],
             maxRequests=options["max-requests"],
             pin=bool(options["pin"]),
-            preload=bool(options["preload"]),
             drainIdle=limits.drainIdle,
             killTime=limits.drain + SHUTDOWN_DEADLINE + _SPARE,
         )

@@ -14,9 +14,9 @@ from twisted.internet.protocol import ProcessProtocol
 from zope.interface import implementer
 
 from .child import Child, Logged, Said, adopt
-from .executing import Executing
+from .executing import cannotStart
 from .order import Order
-from .preloading import Preloading
+from .templates import Templates
 
 
 @implementer(IReactorProcess, IReactorTime)
@@ -29,7 +29,7 @@ class Spawner:
         self,
         reactor: Any,
         order: Order,
-        launcher: Executing | Preloading,
+        launcher: Templates,
         make: Callable[[ProcessProtocol, Order], tuple[Child, Order]],
     ) -> None:
         """
@@ -59,7 +59,7 @@ class Spawner:
                 (channel, theirChannel), (accessLog, theirAccessLog) = pairs
                 self._launcher.start(child, order, theirChannel, theirAccessLog)
             except OSError as error:
-                child.notStarted(f"can't start {error.filename or 'it'}: {error.strerror}")
+                child.notStarted(cannotStart(error))
                 return child
             adopt(self._reactor, channel, Said(child))
             adopt(self._reactor, accessLog, Logged(child))

@@ -1,5 +1,5 @@
 """
-The template process of C{--preload}: it has imported the app, and forks workers.
+The template process: it has imported what workers need, with C{--preload} the app as well, and forks them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn
 
 from attrs import evolve
@@ -20,30 +21,40 @@ from attrs import evolve
 from .messages import encoded
 from .order import Order
 
-_HINT = "leave out --preload, and each worker imports the app by itself"
-
 
 class CanNotFork(Exception):
     """
-    The app has done at its import what a fork doesn't survive.
+    What was done at the start of Python, or when the app was imported, doesn't survive a fork.
+
+    @ivar hint: what an app could do instead.
     """
 
+    def __init__(self, why: str, hint: str) -> None:
+        super().__init__(why)
+        self.hint = hint
 
-def checkForkable() -> None:
+
+def checkForkable(who: str, when: str) -> None:
     """
+    @param who: whose doing it would be ...
+    @param when: ... and when it would have been.
     @raise CanNotFork: this process has a reactor, or threads.
     """
     if "twisted.internet.reactor" in sys.modules:
         raise CanNotFork(
-            "the app can't be preloaded: it imports twisted.internet.reactor when it is imported, and processes can't "
-            f"share a reactor; import it in the functions that use it, or {_HINT}"
+            f"{who} imports twisted.internet.reactor when it {when}, and processes can't share a reactor",
+            "import it in the functions that use it",
         )
     others = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     if others:
         raise CanNotFork(
-            f"the app can't be preloaded: it starts threads when it is imported ({', '.join(others):.100}), which a "
-            f"fork leaves behind; start them in the workers, or {_HINT}"
+            f"{who} starts threads when it {when} ({', '.join(others):.100}), which a fork leaves behind",
+            "start them in the workers",
         )
+
+
+# A SIGTERM that comes to all processes is the parent's, which ends the template when all workers have ended.
+_NOTED = (signal.SIGCHLD, signal.SIGTERM)
 
 
 class Forking:
@@ -69,12 +80,15 @@ class Forking:
         """
         Return in each worker, with what it is ordered to do. In the template itself it does not return.
 
-        @param load: imports the app.
+        @param load: imports what they need.
+        @raise CanNotFork: that doesn't survive a fork.
         """
-        signal.signal(signal.SIGCHLD, _noted)
+        for number in _NOTED:
+            signal.signal(number, _noted)
         signal.set_wakeup_fd(self._waking.fileno())
+        checkForkable("this Python", "starts")
         load()
-        checkForkable()
+        checkForkable("it", "is imported")
         # What is there now is left alone by the workers' garbage collectors, which would write to it, and so copy it.
         gc.collect()
         gc.freeze()
@@ -95,6 +109,15 @@ class Forking:
             self._channel.sendall(encoded(kind, value))
         except OSError:
             self._end()
+
+    def leave(self, kind: str, reason: str) -> NoReturn:
+        """
+        Tell the parent why there is no template, which ends this process then.
+        """
+        self.say(kind, reason)
+        with suppress(OSError):
+            self._channel.recv(1)
+        os._exit(1)
 
     def _end(self) -> NoReturn:
         # The parent is gone, and its workers know it. What the app has registered with atexit is theirs.
@@ -158,7 +181,8 @@ class Forking:
         In the worker: what is the template's alone.
         """
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number in _NOTED:
+            signal.signal(number, signal.SIG_DFL)
         for each in (self._channel, self._woken, self._waking):
             each.close()
 
