@@ -19,7 +19,7 @@ from .app import AppFailed, reasonOf
 from .workers.channel import Channel
 from .workers.messages import packed
 from .workers.order import Order, ordered
-from .workers.template import CanNotFork, Forking
+from .workers.template import CanNotFork, Forking, checkForkable, countedThreads
 from .workers.worker import Worker, WorkerLaunch
 
 _COMMANDS = {"wasinet-http": "http", "wasinet-asgi": "asgi", "wasinet-echo": "echo"}
@@ -68,14 +68,14 @@ def _forked(order: Order) -> Order:
     Be the template; return in each worker that it has forked.
     """
     forking = Forking(order)
-    preloads = False
     try:
+        # Threads of a library's that the app imports may survive a fork; of those that are there already nobody knows.
+        checkForkable("this Python", "starts", countedThreads())
         options = _options(order)
-        preloads = bool(options["preload"])
         import_module(order.reactor)
-        return forking.run(lambda: _command(order).preload(options) if preloads else None)
+        return forking.run(lambda: _command(order).preload(options) if order.preload else None)
     except CanNotFork as error:
-        if not preloads:
+        if not order.preload:
             forking.leave("alone", str(error))
         hint = f"{error.hint}, or leave out --preload, and each worker imports the app by itself"
         forking.leave("failed", f"the app can't be preloaded: {error}; {hint}")

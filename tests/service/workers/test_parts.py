@@ -29,7 +29,7 @@ from wasinet_twisted.service import command, worker
 from wasinet_twisted.service.app import AppFailed
 from wasinet_twisted.service.echo import Options as EchoOptions
 from wasinet_twisted.service.jsonlog import jsonLine
-from wasinet_twisted.service.workers import rolling, templates
+from wasinet_twisted.service.workers import rolling, spawning, templates
 from wasinet_twisted.service.workers.channel import _WAITING, Channel
 from wasinet_twisted.service.workers.child import Child, Logged, Said, statusOf
 from wasinet_twisted.service.workers.messages import (
@@ -503,6 +503,17 @@ class RollingTests(SynchronousTestCase):
         self.assertEqual(self.taken(), ["begin", "+1.1"])
 
 
+def raiser(error: BaseException) -> Callable[..., object]:
+    """
+    Return what raises this.
+    """
+
+    def call(*_: object) -> object:
+        raise error
+
+    return call
+
+
 class FakeCrew:
     """
     It notes what it is told.
@@ -567,7 +578,8 @@ class ChildTests(SynchronousTestCase):
         self.channel, self.lines = Said(self.child), Logged(self.child)
         self.transport = StringTransport()
         self.channel.makeConnection(self.transport)
-        self.lines.makeConnection(StringTransport())
+        self.loglines = StringTransport()
+        self.lines.makeConnection(self.loglines)
 
     def close(self) -> None:
         self.channel.connectionLost()
@@ -619,8 +631,25 @@ class ChildTests(SynchronousTestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_beforeItIsReady(self) -> None:
+        """
+        The signal ends it; or if it was just about to say that it is ready, and so asks what is meant, it is told.
+        """
         self.child.signalProcess("TERM")
         self.assertEqual((self.transport.value(), self.process.signals), (b"", ["TERM"]))
+        self.channel.dataReceived(encoded("ready"))
+        self.assertEqual((self.transport.value(), self.child.state), (encoded("drain", 2.0), "draining"))
+        self.assertEqual(self.crew.told_, [])
+
+    def test_aProcessAfterAll(self) -> None:
+        """
+        One that was taken for gone hears that it is alone, and of what it says nothing counts.
+        """
+        self.child.orphaned()
+        self.child.notStarted("the template process has ended")
+        self.reactor.advance(0)
+        self.assertEqual((self.transport.disconnecting, self.loglines.disconnecting), (True, True))
+        self.channel.dataReceived(encoded("ready"))
+        self.assertEqual(self.crew.told_, ["ended: the template process has ended"])
 
     def test_itHasFailedAndStays(self) -> None:
         """
@@ -694,6 +723,8 @@ class TemplateTests(SynchronousTestCase):
         self.child.signalProcess("TERM")
         self.assertEqual(self.process.signals, [])
         self.child.signalProcess("KILL")
+        # Others may need it.
+        self.assertEqual(self.process.signals, [])
         self.reactor.advance(3)
         self.assertEqual(self.crew.told_, ["ended: it has ended with SIGKILL"])
         self.assertRaises(ProcessExitedAlready, self.child.signalProcess, "KILL")
@@ -714,6 +745,37 @@ class TemplateTests(SynchronousTestCase):
         self.ended.clear()
         self.end()
 
+    def test_itHasEndedAtOnce(self) -> None:
+        """
+        What was meant for it finds nobody.
+        """
+        self.patch(os, "kill", raiser(ProcessLookupError()))
+        self.child.signalProcess("TERM")
+        self.template.received("forked", [1, 4711])
+        self.template.received("exited", [4711, signal.SIGKILL])
+        self.assertEqual(self.ended, [self.template])
+        self.ended.clear()
+        self.end()
+
+    def test_noRoom(self) -> None:
+        """
+        Then it is of no use, if there is another one.
+        """
+        self.template.received("unforked", [1, "Cannot allocate memory"])
+        self.reactor.advance(0)
+        self.assertEqual(self.crew.told_, ["ended: can't fork it: Cannot allocate memory"])
+        self.assertEqual(self.ended, [self.template])
+        self.ended.clear()
+        self.end()
+
+    def test_itIsHeardNoMore(self) -> None:
+        """
+        Then it is ended.
+        """
+        self.template.channelLost()
+        self.assertEqual(self.process.signals, ["KILL"])
+        self.end()
+
 
 class FakeExecuting:
     """
@@ -732,9 +794,9 @@ class FakeExecuting:
         process.makeConnection(self.processes[-1])
 
 
-class AloneTests(SynchronousTestCase):
+class TemplatesTests(SynchronousTestCase):
     """
-    A template that can't fork.
+    Templates that follow one another, or can't fork.
     """
 
     def setUp(self) -> None:
@@ -746,6 +808,7 @@ class AloneTests(SynchronousTestCase):
         self.monitored: list[FakeProcess] = []
         self.first, self.second = self.start(), self.start()
         (self.process,) = self.executing.processes
+        self.addCleanup(self.leave)
         self.template: Any = self.templates._templates[0]
 
     def start(self) -> Child:
@@ -756,11 +819,67 @@ class AloneTests(SynchronousTestCase):
             self.templates.start(child, Order("wasinet-http", [], "", {}), ours, theirs)
         return child
 
+    def leave(self) -> None:
+        for template in list(self.templates._templates):
+            template.processEnded(Failure(ProcessTerminated(signal=9)))
+
     def alone(self) -> None:
         self.template.received("alone", "this Python does things")
         self.assertEqual(self.process.signals, ["KILL"])
         self.template.processEnded(Failure(ProcessTerminated(signal=9)))
         self.reactor.advance(0)
+
+    def test_oneThatHasBeenReplaced(self) -> None:
+        """
+        It forks no worker any more, also when its successor ends.
+        """
+        self.replace()
+        self.start()
+        self.assertEqual(len(self.executing.processes), 3)
+
+    def test_itsWorkersHaveEnded(self) -> None:
+        """
+        Then one that has been replaced ends.
+        """
+        self.replace()
+        self.template.received("exited", [4711, 0])
+        self.assertEqual(self.process.signals, [])
+        self.template.received("exited", [4712, 0])
+        self.assertEqual(self.process.signals, ["KILL"])
+
+    def replace(self) -> None:
+        self.template.received("ready", None)
+        for number in (1, 2):
+            self.template.received("forked", [number, 4710 + number])
+        self.templates.renew()
+        later: Any = self.templates._templates[1]
+        later.received("ready", None)
+        later.processEnded(Failure(ProcessTerminated(signal=9)))
+
+    def test_oneWhoseSuccessorFails(self) -> None:
+        """
+        It goes on.
+        """
+        self.template.received("ready", None)
+        self.templates.renew()
+        later: Any = self.templates._templates[1]
+        later.received("failed", "can't import the app")
+        later.processEnded(Failure(ProcessTerminated(signal=9)))
+        self.start()
+        self.assertEqual(len(self.executing.processes), 2)
+        self.assertEqual(self.process.signals, [])
+
+    def test_oneThatHangs(self) -> None:
+        """
+        It ends when a worker has to that waits for it.
+        """
+        self.first.signalProcess("TERM")
+        self.assertEqual(self.process.signals, [])
+        self.first.signalProcess("KILL")
+        self.assertEqual(self.process.signals, ["KILL"])
+        self.template.processEnded(Failure(ProcessTerminated(signal=9)))
+        self.reactor.advance(0)
+        self.assertEqual(len(self.crew.told_), 2)
 
     def test_eachByItself(self) -> None:
         """
@@ -790,6 +909,24 @@ class AloneTests(SynchronousTestCase):
         self.executing.error = OSError(12, "Cannot allocate memory", "python")
         self.alone()
         self.assertEqual(self.crew.told_, ["ended: can't start python: Cannot allocate memory"] * 2)
+
+
+class SpawnerTests(SynchronousTestCase):
+    def test_noDescriptors(self) -> None:
+        """
+        A worker to which there is no channel isn't started.
+        """
+        crew, reactor, started = FakeCrew(), Clock(), FakeExecuting()
+
+        def make(monitored: Any, order: Order) -> tuple[Child, Order]:
+            return Child(1, monitored, crew, reactor), order
+
+        self.patch(spawning, "adopt", raiser(OSError(24, "Too many open files")))
+        spawner = spawning.Spawner(reactor, Order("wasinet-http", [], "", {}), started, make)  # type: ignore[arg-type]
+        spawner.spawnProcess(FakeProcess(), "python")  # type: ignore[arg-type]
+        reactor.advance(0)
+        self.assertEqual(crew.told_, ["ended: can't start it: Too many open files"])
+        self.assertEqual(started.processes, [])
 
 
 class TotalsTests(SynchronousTestCase):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import socket
 import ssl
@@ -314,6 +315,16 @@ def test_aSignalToAll(tmp_path: Path) -> None:
         assert process.wait() == -signal.SIGTERM
         assert not any(map(runs, workers))
     assert "is replaced" not in process.stdout()
+
+
+def test_descriptors(tmp_path: Path) -> None:
+    """
+    A parent of many workers takes as many as it may have.
+    """
+    limited = ["/bin/sh", "-c", 'ulimit -Sn 100; exec "$@"', "sh", *TWISTD]
+    with serving(tmp_path, workers=1, command=limited) as (process, _, _status):
+        soft, hard = resource.prlimit(process.process.pid, resource.RLIMIT_NOFILE)
+        assert soft == hard != 100
 
 
 def test_maxRequests(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,40 @@ def threaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(directory), *([before] if before else [])]))
 
 
+# What a parent says to a template, and a signal for each worker as soon as it is known.
+_SIGNALS = """
+import json, os, signal, socket, sys, time
+from wasinet_twisted.service.workers.order import Order
+from wasinet_twisted.service.workers.template import Forking
+
+ours, theirs = socket.socketpair()
+if not os.fork():
+    ours.close()
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    Forking(Order("wasinet-http", [], "", {}, channel=theirs.detach(), accessLog=nowhere)).run(lambda: None)
+    time.sleep(5)
+    os._exit(7)
+theirs.close()
+said = ours.makefile("rb")
+assert json.loads(said.readline())[0] == "ready"
+for number in range(20):
+    pair = socket.socketpair()
+    socket.send_fds(ours, [json.dumps(["fork", [number, None, None]]).encode()], [each.fileno() for each in pair])
+    kind, (_, pid) = json.loads(said.readline())
+    os.kill(pid, signal.SIGTERM)
+    kind, (_, status) = json.loads(said.readline())
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGTERM, (number, status)
+"""
+
+
+def test_aSignalAtOnce(tmp_path: Path) -> None:
+    """
+    It is for the worker, however young that is.
+    """
+    process = run([sys.executable, "-c", _SIGNALS], tmp_path)
+    assert (process.stderr(), process.process.returncode) == ("", 0)
+
+
 def test_aPythonThatCanNotFork(tmp_path: Path, threaded: None) -> None:
     """
     Each worker is started by itself, again and again.
@@ -188,13 +223,14 @@ def test_aPythonThatCanNotFork(tmp_path: Path, threaded: None) -> None:
 
 def test_noPreloadThere(tmp_path: Path, threaded: None) -> None:
     """
-    Whoever wants the app's memory to be shared is told that it can't be.
+    Whoever wants the app's memory to be shared is told that it can't be, also if Python knows nothing of the threads.
     """
     write(tmp_path, APP)
+    write(tmp_path, "import _thread, time\n_thread.start_new_thread(time.sleep, (60,))\n", "site/sitecustomize.py")
     process = run([*TWISTD, "--app=app:handler", "--listen", at(freePort()), "--workers=2", "--preload"], tmp_path)
     assert process.process.returncode == 1
     (line,) = process.stderr().splitlines()
     assert line.startswith(
-        "wasinet-http: the app can't be preloaded: this Python starts threads when it starts (watching), which a fork "
-        "leaves behind; "
+        "wasinet-http: the app can't be preloaded: this Python starts threads when it starts (none of Python's), which "
+        "a fork leaves behind; "
     )

@@ -84,18 +84,23 @@ class Child(ProcessProtocol):
         self.reason = ""
         self.hasSaidWhy = False
         self._channel: Any = None
+        self._transports: list[Any] = []
         # How many of its channels are open.
         self._open = 0
+        # Has it been sent a signal before it was ready?
+        self._isUnwanted = False
         self._timer: IDelayedCall | None = None
         self._status: Failure | None = None
         self._over = False
 
-    def channelMade(self, channel: Any = None) -> None:
+    def channelMade(self, transport: Any, *, isSpoken: bool) -> None:
         """
         One of the channels is there.
         """
         self._open += 1
-        self._channel = channel or self._channel
+        self._transports.append(transport)
+        if isSpoken:
+            self._channel = transport
 
     def channelLost(self) -> None:
         """
@@ -109,16 +114,21 @@ class Child(ProcessProtocol):
         """
         The worker has said something.
         """
+        if self._over:
+            return
         if kind == "event":
             globalLogPublisher(unpacked(value, f"worker {self.number}"))
         elif kind == "statistics":
             self.figures = value
             self._crew.told(self)
         elif kind == "ready":
-            if self.state == "starting":
-                self.state = "ready"
             self.wasReady = True
-            self._crew.ready(self)
+            if self._isUnwanted:
+                # The signal finds one that asks its parent.
+                self._drain()
+            else:
+                self.state = "ready"
+                self._crew.ready(self)
         elif kind == "worn":
             self.wornAt = value
             self._crew.worn(self)
@@ -162,10 +172,14 @@ class Child(ProcessProtocol):
             self.kill()
         elif self.state == "starting":
             # Also one that is yet to be forked.
+            self._isUnwanted = True
             self._process.signalProcess(name)
         elif self.state == "ready":
-            self.state = "draining"
-            self._channel.write(encoded("drain", self._crew.drainIdle()))
+            self._drain()
+
+    def _drain(self) -> None:
+        self.state = "draining"
+        self._channel.write(encoded("drain", self._crew.drainIdle()))
 
     def kill(self) -> None:
         """
@@ -250,6 +264,9 @@ class Child(ProcessProtocol):
         self._over = True
         self._cancel()
         assert self._status is not None
+        for transport in self._transports:
+            # If there is a process after all, it finds itself alone, and ends.
+            transport.loseConnection()
         self.hasSaidWhy = bool(self.reason)
         self.reason = self.reason or f"it has ended with {statusOf(self._status)}"
         self._crew.ended(self)
@@ -271,7 +288,7 @@ class Spoken(Protocol):
     Whom a channel belongs to.
     """
 
-    def channelMade(self, channel: Any = None) -> None: ...
+    def channelMade(self, transport: Any, *, isSpoken: bool) -> None: ...
     def channelLost(self) -> None: ...
     def received(self, kind: str, value: Any) -> None: ...
     def garbled(self, error: NoMessage) -> None: ...
@@ -287,7 +304,7 @@ class Said(Connection):
         self._decoder = Decoder()
 
     def connectionMade(self) -> None:
-        self._child.channelMade(self.transport)
+        self._child.channelMade(self.transport, isSpoken=True)
 
     def dataReceived(self, data: bytes) -> None:
         try:
@@ -310,7 +327,7 @@ class Logged(Connection):
         self._rest = b""
 
     def connectionMade(self) -> None:
-        self._child.channelMade()
+        self._child.channelMade(self.transport, isSpoken=False)
 
     def dataReceived(self, data: bytes) -> None:
         # What a worker that is killed leaves of a line is dropped: only whole lines are written.

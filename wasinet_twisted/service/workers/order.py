@@ -28,6 +28,7 @@ class Order:
     @ivar maxRequests: after how many requests the worker is replaced.
     @ivar core: the processor core to stay on; L{None}: any.
     @ivar givesWay: may the worker wait for a core that is in use, when it has much to do?
+    @ivar preload: is the app imported before workers are forked?
     @ivar path: C{sys.path}.
     @ivar pythonPath: the environment's; L{None}: it has none.
     @ivar template: is the process to fork workers?
@@ -42,6 +43,7 @@ class Order:
     maxRequests: int | None = None
     core: int | None = None
     givesWay: bool = True
+    preload: bool = False
     path: list[str] = Factory(list)
     pythonPath: str | None = None
     template: bool = False
@@ -57,11 +59,12 @@ class Order:
         return {**given, _PATH: path, VARIABLE: json.dumps(asdict(order))}
 
 
-def orderOf(command: str, arguments: Sequence[str], reactor: object, *, givesWay: bool) -> Order:
+def orderOf(command: str, arguments: Sequence[str], reactor: object, *, givesWay: bool, preload: bool) -> Order:
     """
     Return an order to serve the same as this process is asked to, on the same kind of reactor.
     """
-    return Order(command, list(arguments), type(reactor).__module__, {}, givesWay=givesWay, path=list(sys.path))
+    module, path = type(reactor).__module__, list(sys.path)
+    return Order(command, list(arguments), module, {}, givesWay=givesWay, preload=preload, path=path)
 
 
 def ordered() -> Order | None:

@@ -18,6 +18,7 @@ from ...server.readiness import Readiness
 from .. import exitstatus
 from ..adopting import held
 from ..command import CommandService, WorkersOptions
+from ..limits import raiseDescriptors
 from ..listening import Launch, ListeningService
 from ..stopping import SHUTDOWN_DEADLINE, drainDelay
 from .crew import Crew, Keeping
@@ -56,6 +57,8 @@ class WorkersService(CommandService):
         launch = Launch.fromOptions(options)
         super().__init__(launch, reactor=reactor)
         exitstatus.prepare()
+        # Of each worker there are two channels, and two more that wait with it to be started.
+        raiseDescriptors(self._reactor)
         self.logTo(options)
         self._announcements = dict(announcements)
         keeping = Keeping(
@@ -66,7 +69,8 @@ class WorkersService(CommandService):
             killTime=limits.drain + SHUTDOWN_DEADLINE + _SPARE,
         )
         givesWay = options["scheduling"] != "normal"
-        order = orderOf(launch.command, options.arguments, self._reactor, givesWay=givesWay)
+        preload = bool(options["preload"])
+        order = orderOf(launch.command, options.arguments, self._reactor, givesWay=givesWay, preload=preload)
         sockets = Sockets(list(announcements), launch, self._reactor)
         self.crew = Crew(
             keeping,

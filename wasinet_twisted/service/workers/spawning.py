@@ -57,12 +57,11 @@ class Spawner:
                     for each in pair:
                         stack.enter_context(each)
                 (channel, theirChannel), (accessLog, theirAccessLog) = pairs
+                adopt(self._reactor, channel, Said(child))
+                adopt(self._reactor, accessLog, Logged(child))
                 self._launcher.start(child, order, theirChannel, theirAccessLog)
             except OSError as error:
                 child.notStarted(cannotStart(error))
-                return child
-            adopt(self._reactor, channel, Said(child))
-            adopt(self._reactor, accessLog, Logged(child))
         return child
 
     def seconds(self) -> float:

@@ -34,10 +34,11 @@ class CanNotFork(Exception):
         self.hint = hint
 
 
-def checkForkable(who: str, when: str) -> None:
+def checkForkable(who: str, when: str, threads: int = 1) -> None:
     """
     @param who: whose doing it would be ...
     @param when: ... and when it would have been.
+    @param threads: how many there are as the system counts them, who knows some that Python doesn't.
     @raise CanNotFork: this process has a reactor, or threads.
     """
     if "twisted.internet.reactor" in sys.modules:
@@ -46,11 +47,22 @@ def checkForkable(who: str, when: str) -> None:
             "import it in the functions that use it",
         )
     others = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
-    if others:
+    if others or threads > 1:
+        names = ", ".join(others) or "none of Python's"
         raise CanNotFork(
-            f"{who} starts threads when it {when} ({', '.join(others):.100}), which a fork leaves behind",
+            f"{who} starts threads when it {when} ({names:.100}), which a fork leaves behind",
             "start them in the workers",
         )
+
+
+def countedThreads() -> int:
+    """
+    Return how many threads this process has; 1 if the system doesn't tell.
+    """
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return 1
 
 
 # A SIGTERM that comes to all processes is the parent's, which ends the template when all workers have ended.
@@ -86,9 +98,12 @@ class Forking:
         for number in _NOTED:
             signal.signal(number, _noted)
         signal.set_wakeup_fd(self._waking.fileno())
-        checkForkable("this Python", "starts")
         load()
-        checkForkable("it", "is imported")
+        checkForkable(*("it", "is imported") if self._order.preload else ("this Python", "starts"))
+        for output in (sys.stdout, sys.stderr):
+            # Else what the app has printed would be each worker's as well.
+            with suppress(AttributeError, OSError, ValueError):
+                output.flush()
         # What is there now is left alone by the workers' garbage collectors, which would write to it, and so copy it.
         gc.collect()
         gc.freeze()
@@ -147,6 +162,8 @@ class Forking:
             return None
         number, core, maxRequests = value
         channel, accessLog = descriptors
+        # A signal that is for the worker is to find its own handlers.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _NOTED)
         try:
             pid = os.fork()
         except OSError as error:
@@ -164,6 +181,7 @@ class Forking:
                 )
             self._children.add(pid)
             self.say("forked", [number, pid])
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _NOTED)
         os.close(channel)
         os.close(accessLog)
         return None
@@ -183,6 +201,7 @@ class Forking:
         signal.set_wakeup_fd(-1)
         for number in _NOTED:
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _NOTED)
         for each in (self._channel, self._woken, self._waking):
             each.close()
 

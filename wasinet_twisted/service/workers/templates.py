@@ -41,9 +41,10 @@ class Forked:
     @ivar pid: L{None} before it is forked, and after its end.
     """
 
-    def __init__(self, child: Child) -> None:
+    def __init__(self, child: Child, template: Template) -> None:
         self.child = child
         self.pid: int | None = None
+        self._template = template
         self._signal: int | None = None
 
     def forked(self, pid: int) -> None:
@@ -52,7 +53,9 @@ class Forked:
         """
         self.pid = self.child.pid = pid
         if self._signal is not None:
-            os.kill(pid, self._signal)
+            # It may have ended at once.
+            with suppress(ProcessLookupError):
+                os.kill(pid, self._signal)
 
     def signalProcess(self, name: str) -> None:
         """
@@ -63,6 +66,8 @@ class Forked:
         number = signal.Signals[f"SIG{name}"]
         if self.pid is None:
             self._signal = number
+            if number == signal.SIGKILL:
+                self._template.giveUp()
             return
         try:
             os.kill(self.pid, number)
@@ -98,6 +103,7 @@ class Template(ProcessProtocol):
     @ivar isLoaded: has it imported all that it is to, so that it can fork?
     @ivar reason: why it has ended, if it has said so.
     @ivar hasEnded: has it?
+    @ivar isOld: was there another one that could fork, which has imported what has changed since?
     """
 
     def __init__(
@@ -114,7 +120,7 @@ class Template(ProcessProtocol):
         self._channel = channel
         self._ended = ended
         self._cannotFork = cannotFork
-        self.isLoaded = self.hasEnded = False
+        self.isLoaded = self.hasEnded = self.isOld = False
         self.reason = ""
         # What it is to fork: numbered; and those that wait until it can.
         self._count = 0
@@ -127,7 +133,7 @@ class Template(ProcessProtocol):
         Have it fork a worker.
         """
         self._count += 1
-        self._asked[self._count] = forked = Forked(child)
+        self._asked[self._count] = forked = Forked(child, self)
         child.makeConnection(forked)
         self._waiting[self._count] = forked, order, channel.dup(), accessLog.dup()
         if self.isLoaded:
@@ -148,6 +154,14 @@ class Template(ProcessProtocol):
         else:
             with suppress(OSError):
                 self._channel.send(encoded("halt"))
+
+    def giveUp(self) -> None:
+        """
+        A worker has to end that waits to be forked.
+        """
+        if not self.isLoaded:
+            # What it imports may hang.
+            self.end()
 
     def end(self) -> None:
         """
@@ -172,15 +186,16 @@ class Template(ProcessProtocol):
 
     # What it says
 
-    def channelMade(self, channel: Any = None) -> None:
+    def channelMade(self, transport: Any, *, isSpoken: bool) -> None:
         """
         It can be heard.
         """
 
     def channelLost(self) -> None:
         """
-        It says no more: its process ends.
+        It says no more.
         """
+        self.end()
 
     def garbled(self, error: NoMessage) -> None:
         """
@@ -213,6 +228,8 @@ class Template(ProcessProtocol):
         elif kind == "unforked":
             number, reason = value
             self._asked.pop(number).child.notStarted(f"can't fork it: {reason}")
+            if self.isIdle():
+                self._ended(self)
         elif kind == "exited":
             pid, status = value
             self._running.pop(pid).exited(status)
@@ -265,7 +282,7 @@ class Templates:
         if self._alone:
             self._executing.start(child, order, channel, accessLog)
             return
-        if not self._templates:
+        if not self._templates or self._templates[-1].isOld:
             self._startTemplate()
         self._templates[-1].fork(child, order, channel, accessLog)
 
@@ -333,8 +350,13 @@ class Templates:
 
     def _ended(self, template: Template) -> None:
         if template.hasEnded:
+            before = self._templates[: self._templates.index(template)]
             self._templates.remove(template)
+            if template.isLoaded:
+                for other in before:
+                    other.isOld = True
+                    self._ended(other)
             if self._stopped is not None and not self._templates:
                 self._stopped.callback(None)
-        elif (self._alone or template is not self._templates[-1]) and template.isIdle():
+        elif (self._alone or template.isOld or template is not self._templates[-1]) and template.isIdle():
             template.end()
