@@ -14,6 +14,7 @@ from .judging import livesOf
 from .ledger import SLICE
 from .rules import MIB
 from .run import KILL, RENEWAL, ROLL
+from .watching import pss
 
 # How what is done to the server is marked.
 _MARKS = {
@@ -78,16 +79,12 @@ def _line(place: Any, points: Sequence[tuple[float, float]], colour: str, label:
 def _memory(place: Any, report: dict[str, Any]) -> None:
     place.set_title("Memory, MiB", loc="left", fontsize=10.5, fontweight="bold")
     samples = report["samples"]
-    total = [(each["at"], _pss(each) / MIB) for each in samples]
+    total = [(each["at"], pss(each) / MIB) for each in samples]
     _line(place, total, OURS, "all processes (proportional)")
     for number, life in enumerate(livesOf(samples).values()):
         points = [(at, value / MIB) for at, value in life]
         _line(place, points, PURE, "each worker (resident)" if not number else "_", 1.1)
     _line(place, [(each["at"], each["parent"]["rss"] / MIB) for each in samples], PEER, "the parent (resident)")
-
-
-def _pss(sample: dict[str, Any]) -> float:
-    return float(sample["parent"]["pss"] + sum(each["pss"] for each in sample["workers"]))
 
 
 def _descriptors(place: Any, report: dict[str, Any]) -> None:

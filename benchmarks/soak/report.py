@@ -19,6 +19,7 @@ from .judging import livesOf
 from .ledger import SLICE
 from .rules import MIB, Verdict
 from .run import Soak
+from .watching import pss
 
 _PARTS = (("its first tenth", 0.0, 0.1), ("up to 30 %", 0.1, 0.3), ("up to 70 %", 0.3, 0.7), ("the rest", 0.7, 1.0))
 # A worker that has been started just now has imported nothing yet: how old it is when its memory says something, in
@@ -105,8 +106,9 @@ def _cpu(samples: Sequence[dict[str, Any]]) -> float:
     """
 
     def total(sample: dict[str, Any]) -> float:
-        parent = sample["parent"]
-        return float(parent["cpu"] + parent["children"] + sum(each["cpu"] for each in sample["workers"]))
+        waiting = (sample["parent"], *sample["templates"])
+        workers = sum(each["cpu"] for each in sample["workers"])
+        return float(workers + sum(each["cpu"] + each["children"] for each in waiting))
 
     first, last = samples[0], samples[-1]
     return (total(last) - total(first)) / (last["at"] - first["at"])
@@ -134,17 +136,13 @@ def growth(report: dict[str, Any]) -> list[Row]:
                 name,
                 _between([value / MIB for at, value in aged if int(at) in within], ".1f"),
                 _between([each["parent"]["rss"] / MIB for each in taken], ".1f"),
-                _between([_pss(each) / MIB for each in taken], ".1f"),
+                _between([pss(each) / MIB for each in taken], ".1f"),
                 _between([sum(worker["descriptors"] for worker in each["workers"]) for each in taken], "d"),
                 _between([each["p50"] for each in slices], ".1f"),
                 _between([each["p99"] for each in slices], ".0f"),
             )
         )
     return rows
-
-
-def _pss(sample: dict[str, Any]) -> float:
-    return float(sample["parent"]["pss"] + sum(each["pss"] for each in sample["workers"]))
 
 
 def counts(report: dict[str, Any]) -> list[Row]:

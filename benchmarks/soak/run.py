@@ -40,7 +40,8 @@ class Soak:
 
     @ivar samples: what each process had, over time.
     @ivar events: what was done to the server, and when.
-    @ivar base: how many descriptors the parent and each worker had before the traffic began.
+    @ivar base: how many descriptors each kind of process had before the traffic began, and how many processes there
+        were.
     @ivar left: the same when it had ended.
     """
 
@@ -177,11 +178,12 @@ class Soak:
     async def _sample(self) -> dict[str, Any]:
         rows = await self._service.rows()
         numbers = {row["pid"]: row["worker"] for row in rows}
-        parent, *children = self._service.family()
-        told = [{**found, "worker": numbers.get(pid)} for pid in children if (found := used(pid)) is not None]
+        templates, workers = self._service.family()
+        told = [{**found, "worker": numbers.get(pid)} for pid in workers if (found := used(pid)) is not None]
         return {
             "at": round(self.ledger.now(), 3),
-            "parent": used(parent),
+            "parent": used(self._service.pid),
+            "templates": [found for pid in templates if (found := used(pid)) is not None],
             "workers": told,
             "open": sum(row["open"] for row in rows),
         }
@@ -194,11 +196,12 @@ class Soak:
             await asyncio.sleep(0.5)
 
     async def _descriptors(self) -> dict[str, int]:
-        parent, *children = self._service.family()
+        templates, workers = self._service.family()
         return {
-            "parent": len(descriptors(parent)),
-            "worker": max(len(descriptors(pid)) for pid in children),
-            "workers": len(children),
+            "parent": len(descriptors(self._service.pid)),
+            "template": max(len(descriptors(pid)) for pid in templates),
+            "worker": max(len(descriptors(pid)) for pid in workers),
+            "processes": len(templates) + len(workers),
         }
 
     async def _settle(self) -> None:
@@ -208,7 +211,8 @@ class Soak:
         await self._closed()
         await self._while(self._tooMany)
         self.left = await self._descriptors()
-        self.open = [each for pid in self._service.family() for each in descriptors(pid)]
+        templates, workers = self._service.family()
+        self.open = [each for pid in (self._service.pid, *templates, *workers) for each in descriptors(pid)]
 
     async def _while(self, condition: Callable[[dict[str, int]], bool]) -> None:
         until = time.monotonic() + _CLOSED

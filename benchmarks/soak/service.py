@@ -12,7 +12,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 from benchmarks.candidates import ROOT, Failed, freePort, script
 
 from .sockets import held
+from .watching import childrenOf
 
 # How long a start, a roll or an end may take, in seconds.
 PATIENCE = 120.0
@@ -169,15 +170,20 @@ class Service:
                 raise Failed(f"{count} workers aren't ready after {PATIENCE:g} s, but {pids}; before: {without}")
             await asyncio.sleep(0.2)
 
-    def family(self) -> list[int]:
+    def family(self) -> tuple[list[int], list[int]]:
         """
-        Return the parent and its children, those that nobody has waited for included.
+        Return the parent's children, which fork the workers, and theirs; those that nobody has waited for included.
         """
         try:
-            children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+            templates = childrenOf(self.pid)
         except OSError as error:
             raise Failed(f"the server has ended: {self.output.read_text()[-3000:]}") from error
-        return [self.pid, *map(int, children.split())]
+        workers = []
+        for template in templates:
+            # It may just have ended.
+            with suppress(OSError):
+                workers += childrenOf(template)
+        return templates, workers
 
     def _listens(self, pid: int) -> bool:
         return any(each.listens for each in held(pid, self.ports))

@@ -37,6 +37,22 @@ def used(pid: int) -> dict[str, Any] | None:
         return None
 
 
+def childrenOf(pid: int) -> list[int]:
+    """
+    Return the processes that a process has started, those that nobody has waited for included.
+
+    @raise OSError: it has ended.
+    """
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def pss(sample: dict[str, Any]) -> float:
+    """
+    Return the memory of all processes in bytes: what some share counts once.
+    """
+    return float(sum(each["pss"] for each in (sample["parent"], *sample["templates"], *sample["workers"])))
+
+
 def descriptors(pid: int) -> list[str]:
     """
     Return what a process has open; nothing if it has ended.
