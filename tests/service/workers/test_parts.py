@@ -902,6 +902,22 @@ class TemplatesTests(SynchronousTestCase):
         self.templates.stop().addCallback(stopped.append)
         self.assertEqual(stopped, [None])
 
+    def test_notAnyMore(self) -> None:
+        """
+        A template from before ends when its workers have, though there is none after it.
+        """
+        self.template.received("ready", None)
+        for number in (1, 2):
+            self.template.received("forked", [number, 4710 + number])
+        self.templates.renew()
+        later: Any = self.templates._templates[1]
+        later.received("alone", "this Python does things")
+        later.processEnded(Failure(ProcessTerminated(signal=9)))
+        for number in (1, 2):
+            self.assertEqual(self.process.signals, [])
+            self.template.received("exited", [4710 + number, 0])
+        self.assertEqual(self.process.signals, ["KILL"])
+
     def test_oneThatCanNotBeStarted(self) -> None:
         """
         It is said why.

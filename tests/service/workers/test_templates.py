@@ -69,6 +69,16 @@ def test_preload(tmp_path: Path) -> None:
     assert "Traceback" not in process.stdout()
 
 
+def test_whatTheAppPrints(tmp_path: Path) -> None:
+    """
+    It is printed once, though Python keeps it for a while.
+    """
+    app, command = APP + "print('imported now', end='')\n", ["/usr/bin/env", "-u", "PYTHONUNBUFFERED", *TWISTD]
+    with serving(tmp_path, "--preload", app=app, command=command) as (process, _, _status):
+        assert process.stop() == -signal.SIGTERM
+    assert process.stdout().count("imported now") == 1
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
