@@ -329,7 +329,7 @@ class WorkersOptions(CommandOptions):
     ]
     optFlags: ClassVar = [
         ["pin", None, "Keep each worker on a processor core of its own."],
-        ["preload", None, "Import the app once, and fork the workers: they share its memory."],
+        ["preload", None, "Import the app once, before the workers are forked: they share its memory."],
     ]
 
     def postOptions(self) -> None:

@@ -94,7 +94,7 @@ class Crew:
         self.children: dict[str, Child] = {}
         self.totals = Totals()
         self.started = False
-        self._rollAtStart = self._stays = False
+        self._rollAtStart = False
         self._stopped: Deferred[None] | None = None
         self._command = commandOf(order)
         self._launcher = Templates(reactor, Executing(reactor, endpoints, sockets), order)
@@ -120,7 +120,6 @@ class Crew:
         """
         Replace none any more: all are about to end.
         """
-        self._stays = True
         self._rolling.stop()
 
     def stop(self) -> Deferred[None]:
@@ -244,7 +243,7 @@ class Crew:
         self._reactor.callLater(SIGNALLED, self._replace, child)
 
     def _replace(self, child: Child) -> None:
-        if self.started and not self._stays and self.children.get(self._rolling.names[child.number]) is child:
+        if self.started and not self._rolling.stopped and self.children.get(self._rolling.names[child.number]) is child:
             log.info("worker {number} (process {pid}) is replaced: SIGTERM", number=child.number, pid=child.pid)
             self._rolling.one(child.number)
 

@@ -22,6 +22,9 @@ AGAIN = 30.0
 class Rolling:
     """
     Replaces workers by successors.
+
+    @ivar names: the names of those that serve, by number.
+    @ivar stopped: is none replaced any more?
     """
 
     def __init__(
@@ -42,7 +45,6 @@ class Rolling:
         self._hire = hire
         self._dismiss = dismiss
         self._begin = begin
-        # The names of those that serve, by number.
         self.names = {number: f"{number}.0" for number in range(1, count + 1)}
         self._generation = 0
         self._waiting: deque[int] = deque()
@@ -52,13 +54,13 @@ class Rolling:
         self._successor: str | None = None
         self._timer: IDelayedCall | None = None
         self._later: dict[int, IDelayedCall] = {}
-        self._stopped = False
+        self.stopped = False
 
     def all(self) -> None:
         """
         Replace all, once more if this is going on already.
         """
-        if self._all or self._stopped:
+        if self._all or self.stopped:
             self._again = True
             return
         self._all = True
@@ -73,7 +75,7 @@ class Rolling:
         """
         Replace this one.
         """
-        if not self._stopped and number not in self._waiting and (self._successor is None or number != self._number):
+        if not self.stopped and number not in self._waiting and (self._successor is None or number != self._number):
             self._waiting.append(number)
             self._next()
 
@@ -81,7 +83,7 @@ class Rolling:
         """
         Replace none any more.
         """
-        self._stopped = True
+        self.stopped = True
         self._waiting.clear()
         self._cancel()
         for call in self._later.values():
@@ -144,7 +146,7 @@ class Rolling:
         self.one(number)
 
     def _next(self) -> None:
-        if self._successor is not None or self._stopped:
+        if self._successor is not None or self.stopped:
             return
         if self._waiting:
             self._number = self._waiting.popleft()

@@ -101,7 +101,7 @@ class Forking:
         load()
         checkForkable(*("it", "is imported") if self._order.preload else ("this Python", "starts"))
         for output in (sys.stdout, sys.stderr):
-            # Else what the app has printed would be each worker's as well.
+            # What the app has printed: this process ends without writing it, and each worker would have it as well.
             with suppress(AttributeError, OSError, ValueError):
                 output.flush()
         # What is there now is left alone by the workers' garbage collectors, which would write to it, and so copy it.

@@ -45,7 +45,8 @@ class Forked:
         self.child = child
         self.pid: int | None = None
         self._template = template
-        self._signal: int | None = None
+        # The signal that waits for it, as procmon names it.
+        self._signal: str | None = None
 
     def forked(self, pid: int) -> None:
         """
@@ -54,8 +55,8 @@ class Forked:
         self.pid = self.child.pid = pid
         if self._signal is not None:
             # It may have ended at once.
-            with suppress(ProcessLookupError):
-                os.kill(pid, self._signal)
+            with suppress(ProcessExitedAlready):
+                self.signalProcess(self._signal)
 
     def signalProcess(self, name: str) -> None:
         """
@@ -63,14 +64,13 @@ class Forked:
 
         @raise ProcessExitedAlready: it has ended.
         """
-        number = signal.Signals[f"SIG{name}"]
         if self.pid is None:
-            self._signal = number
-            if number == signal.SIGKILL:
+            self._signal = name
+            if name == "KILL":
                 self._template.giveUp()
             return
         try:
-            os.kill(self.pid, number)
+            os.kill(self.pid, signal.Signals[f"SIG{name}"])
         except ProcessLookupError:
             raise ProcessExitedAlready from None
 
@@ -80,7 +80,7 @@ class Forked:
         """
         if self._signal is not None:
             with suppress(ProcessExitedAlready):
-                self.child.signalProcess(signal.Signals(self._signal).name.removeprefix("SIG"))
+                self.child.signalProcess(self._signal)
 
     def exited(self, status: int) -> None:
         """
